@@ -1,0 +1,48 @@
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+TORCH := $(shell grep '^torch==' constraints.txt)
+CPU_WHEELS := https://download.pytorch.org/whl/cpu
+# nbval compares every printed number and every sentence under a figure with the stored one.
+NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 -vv -p no:cacheprovider solutions lessons
+# Kernels inherit these: the instruction set of a CPU of 2008.
+FOREIGN_CPU := ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4_2 ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1
+
+.PHONY: lab test lint unit nbval nbval-foreign browser notebooks bench format
+lab: .venv/lab.stamp
+	$(BIN)/jupyter lab $(LAB_ARGS) lessons/00_start_here.ipynb
+
+# -k: every part runs and prints its own summary; the exit status is non-zero if any of them failed.
+test: .venv/test.stamp
+	@$(MAKE) --no-print-directory -k lint unit nbval nbval-foreign browser
+
+lint: .venv/test.stamp
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell
+	$(BIN)/python -m gradutils.course.notebooks --check
+unit: .venv/test.stamp
+	$(BIN)/python -m pytest tests --ignore=tests/browser
+nbval: .venv/test.stamp
+	$(NBVAL)
+nbval-foreign: .venv/test.stamp
+	$(FOREIGN_CPU) $(NBVAL)
+browser: .venv/test.stamp
+	$(BIN)/python -m pytest tests/browser
+
+notebooks: .venv/test.stamp
+	$(BIN)/python -m gradutils.course.notebooks
+bench: .venv/test.stamp
+	$(BIN)/python -m tests.benchmarks
+format: .venv/test.stamp
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Say which: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+# torch first and alone: with its dependencies in the same call pip would ask the second index for each of them.
+.venv/lab.stamp: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) --no-deps --retries 1 --timeout 10 --extra-index-url $(CPU_WHEELS) $(TORCH)
+	$(PIP) -c constraints.txt -e '.[lab]'
+	@touch $@
+.venv/test.stamp: .venv/lab.stamp
+	$(PIP) -c constraints.txt -e '.[lab,dev]'
+	@touch $@

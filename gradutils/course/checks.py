@@ -1,0 +1,444 @@
+"""Checks that name the mistake.
+
+An answer is run on copies of an exercise's cases. If it agrees with the reference on all of them it is right.
+If it agrees with a known wrong function on all of them, that mistake is named. Otherwise the smallest case on
+which it fails is shown. Whatever it is given, `check` never raises.
+"""
+
+import contextlib
+import copy
+import dis
+import inspect
+import io
+import traceback
+import types
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any
+
+import torch
+from IPython import get_ipython
+
+from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, paragraphs, show
+from gradutils.course.exercise import Exercise
+from gradutils.course.exercises import all_exercises
+from gradutils.course.progress import record_pass
+
+SHOWN_OUTPUT = 800  # characters of what an answer printed
+KEPT_OUTPUT = 100_000
+MARKS = {"correct": ("✓", BLUE), "not yet": ("✗", ORANGE), "not attempted": ("○", GREY)}
+
+
+@dataclass
+class Verdict:
+    """What `check` found. ``function`` is the learner's own once it is right, and the reference until then."""
+
+    outcome: str  # "correct", "not yet" or "not attempted"
+    message: str
+    function: Callable
+    details: str = ""  # lines whose spacing matters: the failing case, what was printed
+    exercise_id: str = ""
+    hints: tuple[str, ...] = ()
+    _shown_in: Any = field(default=None, repr=False)
+
+    @property
+    def card(self) -> Card:
+        mark, colour = MARKS[self.outcome]
+        head = f"{mark} {self.exercise_id} {self.outcome}."
+        text = "\n".join(part for part in (f"{head} {self.message}".rstrip(), self.details) if part)
+        html = f"<b>{escape(head)}</b> {escape(self.message)}" + (block(self.details) if self.details else "")
+        if self.hints and self.outcome != "correct":
+            text += f"\nHints: hint({self.exercise_id!r})"
+            html += _nested_hints(self.hints)
+        return Card(text, html, colour)
+
+    def show(self) -> None:
+        self._shown_in = _cell()
+        show(self.card)
+
+    def _ipython_display_(self) -> None:
+        # `check` has shown itself already; a bare verdict in a later cell shows itself again.
+        if self._shown_in is None or self._shown_in != _cell():
+            self.show()
+
+
+def _cell():
+    shell = get_ipython()
+    return None if shell is None else shell.execution_count
+
+
+def _nested_hints(hints: tuple[str, ...]) -> str:
+    inner = ""
+    for number in range(len(hints), 0, -1):
+        name = "A hint" if number == 1 else "Another hint"
+        inner = f"<details style='margin:.3em 0'><summary>{name}</summary>{paragraphs(hints[number - 1])}{inner}</details>"
+    return inner
+
+
+def exercises() -> dict[str, Exercise]:
+    """All exercises by id, such as "01.3"."""
+    return dict(all_exercises())
+
+
+def hint(exercise_id: str, number: int = 1) -> None:
+    """Show one hint of an exercise; 1 is the weakest."""
+    exercise = all_exercises().get(exercise_id)
+    if exercise is None:
+        text = _unknown(exercise_id)
+    elif not isinstance(number, int) or not 1 <= number <= len(exercise.hints):
+        text = f"Exercise {exercise_id} has hints 1 to {len(exercise.hints)}; got {_short(number)}."
+    else:
+        more = f" (next: hint({exercise_id!r}, {number + 1}))" if number < len(exercise.hints) else ""
+        text = f"Hint {number} of {len(exercise.hints)}: {exercise.hints[number - 1]}{more}"
+    show(Card(text, paragraphs(text)))
+
+
+def check(exercise_id: str, answer) -> Verdict:
+    """Judge an answer, show what was found and return it; never raises.
+
+    ``step = check("01.1", step).function`` lets later cells run on the learner's own function once it is right.
+    """
+    exercise = all_exercises().get(exercise_id) if isinstance(exercise_id, str) else None
+    if exercise is None:
+        verdict = Verdict("not attempted", _unknown(exercise_id), answer, exercise_id=_short(exercise_id))
+    else:
+        try:
+            verdict = judge(exercise, answer)
+        except KeyboardInterrupt:
+            verdict = Verdict("not yet", "The check was interrupted while your function ran. Does every loop in it end?", None)
+        except BaseException as error:  # an answer can be stranger than any list of cases
+            verdict = Verdict("not yet", f"The answer could not be judged: {type(error).__name__}.", None)
+        verdict.exercise_id, verdict.hints = exercise_id, exercise.hints
+        if verdict.outcome == "correct":
+            record_pass(exercise_id)
+        else:
+            verdict.function = exercise.reference
+    verdict.show()
+    return verdict
+
+
+def _unknown(exercise_id) -> str:
+    return f"There is no exercise {_short(exercise_id)}. The exercises are {', '.join(all_exercises())}."
+
+
+# The judgement ---------------------------------------------------------------------------------------------------------
+@dataclass
+class Run:
+    """What one function did with one case."""
+
+    value: Any = None
+    error: BaseException | None = None
+    changed: str = ""  # the name of an argument that was changed in place
+
+
+def judge(exercise: Exercise, answer, seed: int | None = None) -> Verdict:
+    """Like `check`, without showing or recording; ``seed`` fixes the random cases."""
+    if answer is ... or answer is exercise.reference:
+        return Verdict("not attempted", _not_attempted(exercise, answer), exercise.reference)
+    if not callable(answer) or isinstance(answer, type):
+        return Verdict("not yet", _not_a_function(exercise, answer), None)
+    if _is_stub(answer):
+        return Verdict("not attempted", _not_attempted(exercise, answer), exercise.reference)
+    wrong_arity = _wrong_arity(exercise, answer)
+    if wrong_arity:
+        return Verdict("not yet", wrong_arity, None)
+
+    cases = fresh_cases(exercise, seed)
+    printed = io.StringIO()
+    with _sandbox(printed):
+        runs = run_all(exercise, answer, cases)
+        again = None if runs[0].error else _run(exercise, answer, cases[0])
+    verdict = _compare(exercise, answer, cases, runs, again)
+    if verdict.outcome != "correct" and printed.getvalue():
+        verdict.details = "\n".join(filter(None, [verdict.details, _excerpt(printed.getvalue())]))
+    return verdict
+
+
+def fresh_cases(exercise: Exercise, seed: int | None = None) -> list[tuple]:
+    generator = torch.Generator()
+    generator.seed() if seed is None else generator.manual_seed(seed)
+    return exercise.cases(generator)
+
+
+def run_all(exercise: Exercise, function: Callable, cases: list[tuple]) -> list[Run]:
+    return [_run(exercise, function, case) for case in cases]
+
+
+def _compare(exercise, answer, cases, runs, again) -> Verdict:
+    if any(_has_ellipsis(run.value) for run in runs):
+        return Verdict("not attempted", _not_attempted(exercise, answer), exercise.reference)
+    wanted = run_all(exercise, exercise.reference, cases)
+    differences = [difference(want, run, exercise.rtol) for want, run in zip(wanted, runs, strict=True)]
+    failing = [k for k, found in enumerate(differences) if found]
+    if not failing:
+        if again is None or difference(wanted[0], again, exercise.rtol):
+            return Verdict("not yet", "Called a second time with the same arguments, it gave another answer. " + _MEMORY, None)
+        return Verdict("correct", "", answer)
+    sentence = named_mistake(exercise, cases, runs)
+    if sentence:
+        return Verdict("not yet", sentence, None)
+    k = min(failing, key=lambda k: _size(cases[k]))
+    message = differences[k]
+    if len(cases) > len(failing) and runs[k].error is None:
+        message += f" ({len(cases) - len(failing)} of {len(cases)} cases are right.)"
+    if again is not None and runs[0].error is None and difference(runs[0], again, exercise.rtol):
+        message += " Called a second time with the same arguments, it gave another answer. " + _MEMORY
+    return Verdict("not yet", message, None, _describe_case(exercise, cases[k], wanted[k], runs[k]))
+
+
+_MEMORY = "Does it keep something between calls?"
+
+
+def named_mistake(exercise: Exercise, cases: list[tuple], runs: list[Run]) -> str | None:
+    """The sentence of the first known mistake that does the same as ``runs`` on every case."""
+    for wrong, sentence in exercise.mistakes:
+        theirs = run_all(exercise, wrong, cases)
+        if all(not difference(mine, run, exercise.rtol) for mine, run in zip(theirs, runs, strict=True)):
+            return sentence
+    return None
+
+
+@contextlib.contextmanager
+def _sandbox(printed: io.StringIO):
+    """Whatever the answer prints is caught, its warnings are dropped, and the random state is put back."""
+    writer = _Bounded(printed)
+    with (
+        torch.random.fork_rng(devices=[]),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(writer),
+        contextlib.redirect_stderr(writer),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
+class _Bounded(io.TextIOBase):
+    def __init__(self, target: io.StringIO):
+        self.target = target
+
+    def writable(self):
+        return True
+
+    def write(self, text):
+        room = KEPT_OUTPUT - self.target.tell()
+        self.target.write(text[: max(room, 0)])
+        return len(text)
+
+
+def _run(exercise: Exercise, function: Callable, case: tuple) -> Run:
+    arguments = copy.deepcopy(case)
+    try:
+        value = _snapshot(exercise.call(function, *arguments))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: an answer must not stop the kernel
+        return Run(error=error)
+    names = list(inspect.signature(exercise.reference).parameters)
+    changed = [name for name, before, after in zip(names, case, arguments, strict=False) if not _same(before, after)]
+    return Run(value, changed=changed[0] if changed else "")
+
+
+def _snapshot(value):
+    """A copy that a later call cannot change."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if type(value) in (tuple, list):
+        return type(value)(_snapshot(item) for item in value)
+    return value
+
+
+def _same(before, after) -> bool:
+    if isinstance(before, torch.Tensor):
+        return before.shape == after.shape and bool(((before == after) | (before != before)).all())
+    if isinstance(before, (list, tuple)):
+        return len(before) == len(after) and all(map(_same, before, after))
+    return before is after or callable(before) or bool(before == after)
+
+
+# Differences -----------------------------------------------------------------------------------------------------------
+def difference(want: Run, run: Run, rtol: float | None) -> str:
+    """What differs between two runs, in a sentence; empty where nothing does."""
+    if want.error is not None or run.error is not None:
+        if type(want.error) is type(run.error) and str(want.error) == str(run.error):
+            return ""
+        return _describe_error(run.error) if run.error is not None else "An error was expected, and there was none."
+    found = _different(want.value, run.value, rtol)
+    if not found and run.changed and not want.changed:
+        return f"The value is right, but your function changed its argument `{run.changed}` in place. Leave the arguments as they are."
+    return found
+
+
+def _different(want, got, rtol) -> str:
+    if isinstance(want, tuple):
+        if not isinstance(got, (tuple, list)):
+            return f"It returns {_kind(got)}; {len(want)} values are expected."
+        if len(got) != len(want):
+            return f"It returns {len(got)} values; {len(want)} are expected."
+        for k, (a, b) in enumerate(zip(want, got, strict=True)):
+            found = _different(a, b, rtol)
+            if found:
+                return f"Value {k + 1} of {len(want)}: {found[0].lower()}{found[1:]}"
+        return ""
+    if got is None:
+        return "It returns None. Is there a return?"
+    if isinstance(want, (str, bool)):
+        return _different_plain(want, got)
+    if _is_number(want):
+        return _different_number(want, got, rtol)
+    if isinstance(want, torch.Tensor):
+        return _different_tensor(want, got, rtol)
+    return "" if type(got) is type(want) and got == want else "The values differ."
+
+
+def _different_plain(want, got) -> str:
+    if isinstance(want, bool) and isinstance(got, torch.Tensor) and got.dtype == torch.bool and got.ndim == 0:
+        got = bool(got)
+    if type(got) is not type(want):
+        return f"It returns {_kind(got)}; {_kind(want)} is expected."
+    return "" if got == want else "The answer differs."
+
+
+def _different_number(want, got, rtol) -> str:
+    if not _is_number(got):
+        shape = f" of shape {tuple(got.shape)}" if isinstance(got, torch.Tensor) else ""
+        return f"It returns {_kind(got)}{shape}; one number is expected."
+    want_value, got_value = float(want), float(got)
+    if got_value != got_value and want_value == want_value:
+        return "The value is NaN."
+    tolerance = rtol or (_tolerance(want.dtype) if isinstance(want, torch.Tensor) else 1e-6)
+    if want_value == got_value or want_value != want_value != got_value:
+        return ""
+    return "" if abs(want_value - got_value) <= tolerance * max(abs(want_value), 1e-3) else "The values differ."
+
+
+def _different_tensor(want, got, rtol) -> str:
+    if not isinstance(got, torch.Tensor):
+        return f"It returns {_kind(got)}; a torch.Tensor is expected."
+    if got.shape != want.shape:
+        return f"The shape differs: expected {tuple(want.shape)}, got {tuple(got.shape)}."
+    if got.dtype != want.dtype:
+        return f"The dtype differs: expected {want.dtype}, got {got.dtype}."
+    if got.isnan().any() and not want.isnan().any():
+        return "There is a NaN in the values."
+    tolerance = rtol or _tolerance(want.dtype)
+    scale = want.abs().nan_to_num().amax().item() if want.numel() else 0.0
+    if torch.allclose(got, want, rtol=tolerance, atol=tolerance * max(scale, 1e-3), equal_nan=True):
+        return ""
+    if torch.allclose(got, -want, rtol=tolerance, atol=tolerance * max(scale, 1e-3), equal_nan=True):
+        return "The values differ: the sign is the other way round."
+    return "The shape is right, the values differ."
+
+
+def _tolerance(dtype) -> float:
+    return {torch.float64: 1e-9, torch.float32: 1e-5}.get(dtype, 1e-2)
+
+
+def _is_number(value) -> bool:
+    if isinstance(value, torch.Tensor):
+        return value.ndim == 0 and value.dtype != torch.bool and not value.is_complex()
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float)) or (type(value).__module__ == "numpy" and hasattr(value, "item") and _is_scalar(value))
+
+
+def _is_scalar(value) -> bool:
+    return getattr(value, "ndim", 0) == 0 and isinstance(value.item(), (int, float)) and not isinstance(value.item(), bool)
+
+
+# Words -----------------------------------------------------------------------------------------------------------------
+def _is_stub(function) -> bool:
+    """Whether the body is nothing but ``...``, a docstring or ``pass``."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return False
+    idle = {"RESUME", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST", "NOP", "POP_TOP", "COPY_FREE_VARS"}
+    instructions = list(dis.get_instructions(code))
+    last = [i.argval for i in instructions if i.opname in ("LOAD_CONST", "RETURN_CONST")][-1:]
+    return {i.opname for i in instructions} <= idle and last in ([None], [...])
+
+
+def _has_ellipsis(value) -> bool:
+    if isinstance(value, (tuple, list)):
+        return any(item is ... for item in value)
+    return value is ...
+
+
+def _not_attempted(exercise: Exercise, answer) -> str:
+    if answer is exercise.reference:
+        return "This is the reference, which stood in for yours. Run the cell that defines your own function first."
+    return f"Replace the three dots. Wanted: {exercise.task}."
+
+
+def _not_a_function(exercise: Exercise, answer) -> str:
+    name = exercise.task.split("(")[0]
+    if answer is None:
+        return f"None was passed. Pass the function itself, by its name: {name}."
+    if isinstance(answer, type):
+        return f"A class was passed. Pass a function: {name}."
+    return f"{_kind(answer).capitalize()} was passed, not a function. Pass {name} by its name, without calling it."
+
+
+def _wrong_arity(exercise: Exercise, answer) -> str:
+    wanted = inspect.signature(exercise.reference).parameters
+    try:
+        signature = inspect.signature(answer)
+    except (TypeError, ValueError):
+        return ""
+    try:
+        signature.bind(*wanted)
+    except TypeError:
+        theirs = ", ".join(signature.parameters) or "no arguments"
+        return f"It is called with {len(wanted)} arguments ({', '.join(wanted)}); yours takes {theirs}."
+    return ""
+
+
+def _describe_error(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "It calls itself without end (RecursionError)."
+    text = " ".join(str(error).split())
+    return f"It raises {type(error).__name__}{': ' if text else ''}{_cut(text, 200)}{_where(error)}."
+
+
+def _where(error: BaseException) -> str:
+    """The learner's own line that raised, where its source is known."""
+    own = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.endswith(("checks.py", "exercise.py"))]
+    own = [f for f in own if "site-packages" not in f.filename]
+    return f" (line {own[-1].lineno}: {_cut(own[-1].line, 80)})" if own and own[-1].line else ""
+
+
+def _describe_case(exercise: Exercise, case: tuple, want: Run, run: Run) -> str:
+    names = list(inspect.signature(exercise.reference).parameters)
+    given = [f"{name} = {_short(value)}" for name, value in zip(names, case, strict=False)]
+    got = f"{type(run.error).__name__}" if run.error is not None else _short(run.value)
+    return "\n".join(["with      " + "\n          ".join(given), f"expected  {_short(want.value)}", f"got       {got}"])
+
+
+def _excerpt(printed: str) -> str:
+    lines = printed.count("\n") + (not printed.endswith("\n"))
+    return f"It printed ({lines} lines):\n{_cut(printed.rstrip(), SHOWN_OUTPUT)}"
+
+
+def _kind(value) -> str:
+    names = {"NoneType": "None", "float": "a number", "int": "a number", "bool": "True or False", "str": "a text", "list": "a list"}
+    names |= {"tuple": "a tuple", "Tensor": "a tensor", "ndarray": "a numpy array", "generator": "a generator"}
+    return names.get(type(value).__name__, f"an object of type {type(value).__name__}")
+
+
+def _short(value, limit: int = 300) -> str:
+    if isinstance(value, (types.FunctionType, types.BuiltinFunctionType)):
+        return "a function"
+    try:
+        text = f"{value:.6g}" if isinstance(value, float) else repr(value)
+    except BaseException as error:
+        text = f"an object whose repr raises {type(error).__name__}"
+    return _cut(text.replace("\n", "\n          "), limit)
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit] + " …"
+
+
+def _size(case: tuple) -> int:
+    return sum(value.numel() if isinstance(value, torch.Tensor) else 1 for value in case)

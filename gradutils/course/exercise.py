@@ -1,0 +1,35 @@
+"""An exercise is data: a task, a right answer, cases to try, and the mistakes that people make."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+def call_directly(function: Callable, *arguments) -> Any:
+    return function(*arguments)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What `check` needs to judge an answer and to name what is wrong with it.
+
+    task          one line: what the function must return
+    reference     a right answer; torch itself wherever torch has the thing
+    cases         a torch.Generator -> list of argument tuples, small and readable ones first, at several shapes and dtypes
+    mistakes      pairs (wrong function, what it did): the first that agrees with an answer on every case names its mistake
+    hints         two or three, weakest first
+    alternatives  other right answers, which must pass
+    call          (function, *arguments) -> the value to compare, where that is not simply function(*arguments)
+    rtol          relative tolerance; None: by dtype
+    """
+
+    task: str
+    reference: Callable
+    cases: Callable[[torch.Generator], list[tuple]]
+    mistakes: tuple[tuple[Callable, str], ...]
+    hints: tuple[str, ...]
+    alternatives: tuple[Callable, ...] = ()
+    call: Callable = call_directly
+    rtol: float | None = None

@@ -1,0 +1,46 @@
+"""Exercise of lesson 00."""
+
+import torch
+
+from gradutils.course.exercise import Exercise
+
+
+def _rms(x):
+    return x.square().mean().sqrt()
+
+
+def _vectors(generator):
+    def randn(*shape, dtype=torch.float32):
+        return torch.randn(*shape, dtype=dtype, generator=generator)
+
+    return [
+        (torch.tensor([3.0, 4.0]),),
+        (torch.tensor([1.0, -1.0, 1.0, -1.0]),),
+        (randn(5, dtype=torch.float64) + 2,),
+        (randn(3, 4) * 10,),
+    ]
+
+
+EXERCISES = {
+    "00.1": Exercise(
+        task="rms(x): the root of the mean of the squares of all entries of x, as a 0-d tensor",
+        reference=_rms,
+        cases=_vectors,
+        mistakes=(
+            (lambda x: x.square().mean(), "This is the mean of the squares. The root is still to be taken."),
+            (
+                lambda x: x.square().sum().sqrt(),
+                "This is the root of the sum of the squares, the norm. It grows with the number of entries; take the mean.",
+            ),
+            (lambda x: x.mean().square().sqrt(), "The mean was taken before the squares: opposite signs cancel."),
+            (lambda x: x.abs().mean(), "This is the mean of the absolute values. Square first, take the root last."),
+            (lambda x: x.std(), "This is the standard deviation, which subtracts the mean first. Leave the mean in."),
+            (lambda x: x.std(correction=0), "This subtracts the mean first, as a standard deviation does."),
+        ),
+        hints=(
+            "The name says the order, read from right to left: square, mean, root.",
+            "Tensors have methods for all three: x.square(), then .mean(), then .sqrt().",
+        ),
+        alternatives=(lambda x: (x**2).mean() ** 0.5, lambda x: x.norm() / x.numel() ** 0.5),
+    )
+}

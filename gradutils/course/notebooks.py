@@ -1,0 +1,214 @@
+"""Build the notebooks: ``solutions/NN_topic.py`` is the one hand-written form of a lesson.
+
+    python -m gradutils.course.notebooks            build all
+    python -m gradutils.course.notebooks 01 02      build these
+    python -m gradutils.course.notebooks --check    name what drifted, change nothing
+
+From the .py (jupytext's percent format) come ``solutions/NN_topic.ipynb``, run, with outputs, and
+``lessons/NN_topic.ipynb``, with ``...`` for the answers, not run. Lines between ``### BEGIN SOLUTION`` and
+``### END SOLUTION`` are an answer.
+"""
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+METADATA = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+class BuildError(Exception):
+    """A lesson that cannot be built; the message names the file and the cell."""
+
+
+# From one source to two notebooks --------------------------------------------------------------------------------------
+def read_source(source: Path) -> nbformat.NotebookNode:
+    """The notebook that a source describes, markers and answers included, with ids and metadata that never change."""
+    try:
+        notebook = jupytext.read(source, fmt="py:percent")
+    except Exception as error:  # jupytext raises whatever its parsers raise
+        raise BuildError(f"{source}: cannot be read as a percent script ({error})") from error
+    if not notebook.cells:
+        raise BuildError(f"{source}: has no cells")
+    number = source.name[:2]
+    for k, cell in enumerate(notebook.cells, start=1):
+        cell.id = f"{number}-{k:03d}"
+        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def split_answer(text: str, where: str) -> tuple[str, str, int]:
+    """A cell with its answers, the same cell with ``...`` for each, and how many answers it has."""
+    full, stripped, answers, inside, body = [], [], 0, False, []
+    for number, line in enumerate(text.split("\n"), start=1):
+        place = f"{where}, line {number} of the cell"
+        if line.strip() == BEGIN:
+            if inside:
+                raise BuildError(f"{place}: {BEGIN} inside an answer that has not ended")
+            inside, body, indent = True, [], line[: len(line) - len(line.lstrip())]
+        elif line.strip() == END:
+            if not inside:
+                raise BuildError(f"{place}: {END} without {BEGIN}")
+            if not any(part.strip() for part in body):
+                raise BuildError(f"{place}: the answer is empty; a solution is missing")
+            inside, answers = False, answers + 1
+            stripped.append(f"{indent}...")
+        elif re.match(r"\s*#+\s*(BEGIN|END)\s+SOLUTION", line, re.IGNORECASE):
+            raise BuildError(f"{place}: a marker is written exactly {BEGIN!r} or {END!r}; found {line.strip()!r}")
+        else:
+            full.append(line)
+            (body if inside else stripped).append(line)
+    if inside:
+        raise BuildError(f"{where}: {BEGIN} without {END}")
+    return "\n".join(full), "\n".join(stripped), answers
+
+
+def make_pair(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNode]:
+    """The solution and the lesson, neither of them run."""
+    solution, lesson = read_source(source), read_source(source)
+    for k, cell in enumerate(solution.cells):
+        where = f"{source}, cell {k + 1} ({cell.source.strip().splitlines()[0][:60] if cell.source.strip() else 'empty'})"
+        full, stripped, answers = split_answer(cell.source, where)
+        if cell.cell_type == "code" and not answers and "check(" in full and re.search(r"^\s+\.\.\.$", full, re.MULTILINE):
+            raise BuildError(f"{where}: an exercise's answer is missing between {BEGIN} and {END}")
+        cell.source, lesson.cells[k].source = full, stripped
+    return solution, lesson
+
+
+def execute(notebook: nbformat.NotebookNode, source: Path) -> None:
+    """Run the notebook in its own folder, with a progress file of its own, and drop what differs from run to run."""
+    with tempfile.TemporaryDirectory() as home:
+        environment = os.environ | {"GRADUTILS_HOME": home}
+        client = NotebookClient(
+            notebook, timeout=120, kernel_name="python3", record_timing=False, store_widget_state=False,
+            resources={"metadata": {"path": str(source.parent)}},
+        )  # fmt: skip
+        try:
+            client.execute(env=environment)
+        except CellExecutionError as error:
+            raise BuildError(f"{source}, {_failing_cell(notebook)}: {error.ename}: {error.evalue}") from error
+        except (CellTimeoutError, DeadKernelError) as error:
+            raise BuildError(f"{source}, {_failing_cell(notebook)}: {error}") from error
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.pop("transient", None)
+    notebook.metadata = nbformat.from_dict(METADATA)
+
+
+def _failing_cell(notebook) -> str:
+    for k, cell in enumerate(notebook.cells, start=1):
+        if any(output.output_type == "error" for output in cell.get("outputs", [])):
+            return f"cell {k} ({cell.source.strip().splitlines()[0][:60]})"
+    ran = [k for k, cell in enumerate(notebook.cells, start=1) if cell.get("execution_count")]
+    return f"after cell {ran[-1] if ran else 0}"
+
+
+# Files -----------------------------------------------------------------------------------------------------------------
+def sources(root: Path, names: list[str]) -> list[Path]:
+    """The sources of the named lessons ("01" or "01_gradient_descent"), or of all."""
+    found = sorted((root / "solutions").glob("[0-9][0-9]_*.py"))
+    if not names:
+        if not found:
+            raise BuildError(f"{root / 'solutions'}: no lesson sources (NN_topic.py) are there")
+        return found
+    chosen = []
+    for name in names:
+        matching = [path for path in found if path.stem == Path(name).stem or path.name.startswith(f"{name}_")]
+        if not matching:
+            raise BuildError(f"no lesson {name!r} in {root / 'solutions'}; there are {', '.join(p.stem for p in found)}")
+        chosen += matching
+    return chosen
+
+
+def targets(source: Path) -> tuple[Path, Path]:
+    """Where the solution and the lesson go."""
+    name = source.with_suffix(".ipynb").name
+    return source.with_name(name), source.parent.parent / "lessons" / name
+
+
+def build(paths: list[Path]) -> None:
+    """Build every lesson, then put all files in place: if one fails, none is changed."""
+    built = []
+    for source in paths:
+        started = time.perf_counter()
+        solution, lesson = make_pair(source)
+        execute(solution, source)
+        built += zip((solution, lesson), targets(source), strict=True)
+        print(f"{source.name}: {len(lesson.cells)} cells, {time.perf_counter() - started:.1f} s", flush=True)
+    waiting = []
+    try:
+        for notebook, target in built:
+            target.parent.mkdir(exist_ok=True)
+            waiting.append((target.with_name(f".{target.name}.new"), target))
+            waiting[-1][0].write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+        for new, target in waiting:
+            os.replace(new, target)
+    finally:
+        for new, _ in waiting:
+            new.unlink(missing_ok=True)
+
+
+def drifted(paths: list[Path]) -> list[str]:
+    """What a rebuild would change, a sentence a notebook; outputs are left to nbval."""
+    found = []
+    for source in paths:
+        for wanted, target in zip(make_pair(source), targets(source), strict=True):
+            found += _drift(wanted, target)
+    for notebook in sorted((paths[0].parent.parent / "lessons").glob("*.ipynb")) if paths else []:
+        if not (paths[0].parent / notebook.with_suffix(".py").name).exists():
+            found.append(f"{notebook}: has no source in {paths[0].parent}")
+    return found
+
+
+def _drift(wanted, target: Path) -> list[str]:
+    try:
+        stored = nbformat.read(target, as_version=4)
+    except FileNotFoundError:
+        return [f"{target}: is missing"]
+    except Exception as error:  # a damaged notebook raises whatever its parser raises
+        return [f"{target}: cannot be read ({type(error).__name__})"]
+    if len(stored.cells) != len(wanted.cells):
+        return [f"{target}: has {len(stored.cells)} cells, its source {len(wanted.cells)}"]
+    for k, (a, b) in enumerate(zip(wanted.cells, stored.cells, strict=True), start=1):
+        if (a.cell_type, a.source, a.id, a.metadata) != (b.cell_type, b.source, b.id, b.metadata):
+            return [f"{target}: cell {k} differs from its source"]
+    if target.parent.name == "lessons" and any(cell.get("outputs") or cell.get("execution_count") for cell in stored.cells):
+        return [f"{target}: has been run; lessons are kept without outputs"]
+    return []
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m gradutils.course.notebooks", description=__doc__.split("\n")[0])
+    parser.add_argument("lessons", nargs="*", help="numbers or names, such as 01; none: all")
+    parser.add_argument("--check", action="store_true", help="name what drifted and change nothing")
+    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the folder that holds solutions/ and lessons/")
+    options = parser.parse_args(arguments)
+    try:
+        paths = sources(options.root, options.lessons)
+        if not options.check:
+            build(paths)
+            return 0
+        found = drifted(paths)
+    except BuildError as error:
+        print(f"not built: {error}", file=sys.stderr)
+        return 1
+    print("\n".join(found) if found else f"{len(paths)} lessons agree with their sources")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,96 @@
+"""Predictions before a run, settled by what the run measured."""
+
+import ipywidgets as widgets
+from IPython import get_ipython
+
+from gradutils.course.display import BLUE, GREY, ORANGE, Card, paragraphs, show
+from gradutils.course.progress import changing, read
+
+_options: dict[str, tuple[str, ...]] = {}  # of the questions that this kernel has asked
+
+
+def predict(question_id: str, question: str, options, choice: str | None = None):
+    """Ask a question before the run that answers it; the learner's choice is kept until `reveal` settles it.
+
+    In JupyterLab the options are buttons. Anywhere else ``choice="b"`` says the same in code.
+    A choice can be changed until it is settled.
+
+    Raises ValueError for fewer than two options, for two that are the same, or for a choice that is not among them.
+    """
+    options = tuple(str(option) for option in options)
+    if len(options) < 2 or len(set(options)) < len(options):
+        raise ValueError(f"options must be two or more different answers; got {list(options)!r}")
+    _options[question_id] = options
+    letters = "abcdefghij"[: len(options)]
+    if choice is not None:
+        if choice not in letters and choice not in options:
+            raise ValueError(f"choice must be one of {', '.join(letters)}; got {choice!r}")
+        _choose(question_id, choice if choice in options else options[letters.index(choice)])
+    lines = [f"Predict {question_id}: {question}"]
+    lines += [f"  {letter}) {option}" for letter, option in zip(letters, options, strict=True)]
+    if get_ipython() is None:
+        print("\n".join(lines))
+        return None
+    return Question(question_id, question, options, "\n".join(lines))
+
+
+def reveal(question_id: str, answer: str, because: str = "") -> None:
+    """Settle a prediction with the measured answer, which must be one of the options that `predict` showed.
+
+    Raises ValueError where the answer is not among them.
+    """
+    options = _options.get(question_id)
+    if options is not None and answer not in options:
+        raise ValueError(f"the answer to {question_id} must be one of {list(options)!r}; got {answer!r}")
+    choice = _entry(question_id).get("choice")
+    if choice is None:
+        head, colour = f"Measured: {answer}. No prediction was made.", GREY
+    elif choice == answer:
+        head, colour = f"✓ Measured: {answer}. As predicted.", BLUE
+    else:
+        head, colour = f"✗ Measured: {answer}. Predicted: {choice}.", ORANGE
+    if choice is not None and _entry(question_id).get("right") is None:
+        with changing() as state:
+            state["predictions"].setdefault(question_id, {"choice": choice})["right"] = choice == answer
+    text = f"{head}\n{because}" if because else head
+    show(Card(text, paragraphs(head, because), colour))
+
+
+def _entry(question_id: str) -> dict:
+    return read()["predictions"].get(question_id, {})
+
+
+def _choose(question_id: str, choice: str) -> str:
+    """Keep the choice unless it is settled already; the sentence to show."""
+    entry = _entry(question_id)
+    if entry.get("right") is not None:
+        return f"Settled earlier, with: {entry.get('choice')}"
+    with changing() as state:
+        state["predictions"][question_id] = {"choice": choice}
+    return f"Your prediction: {choice}. You can change it until the run."
+
+
+class Question(widgets.VBox):
+    """The question with its options as buttons; plain text where no kernel lives."""
+
+    def __init__(self, question_id: str, question: str, options: tuple[str, ...], text: str):
+        self._text = text
+        entry = _entry(question_id)
+        chosen = entry.get("choice") if entry.get("choice") in options else None
+        wide = widgets.Layout(width="max-content", max_width="100%")
+        self.buttons = widgets.RadioButtons(options=options, value=chosen, layout=wide)
+        self.said = widgets.HTML(_said(entry) if chosen else "<i>Choose one, then go on.</i>")
+        self.buttons.observe(
+            lambda change: setattr(self.said, "value", f"<i>{_choose(question_id, change.new)}</i>"), names="value"
+        )
+        title = widgets.HTML(paragraphs(question).replace("<p ", "<p class='gradutils-question' "))
+        super().__init__([title, self.buttons, self.said])
+
+    def _repr_mimebundle_(self, **kwargs):
+        return super()._repr_mimebundle_(**kwargs) | {"text/plain": self._text}
+
+
+def _said(entry: dict) -> str:
+    if entry.get("right") is None:
+        return "<i>Your prediction. You can change it until the run.</i>"
+    return "<i>Settled earlier.</i>"

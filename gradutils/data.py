@@ -1,0 +1,56 @@
+"""Small data that ships with the course: handwritten digits, and quadratics with chosen curvatures."""
+
+from importlib.resources import files
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Digits(NamedTuple):
+    """Images as rows of 64 pixels, labels as integers from 0 to 9."""
+
+    x_train: Tensor  # (1400, 64) float32
+    y_train: Tensor  # (1400,) int64
+    x_test: Tensor  # (397, 64) float32
+    y_test: Tensor  # (397,) int64
+
+
+def digits() -> Digits:
+    """The 1797 real 8x8 digits: 1400 to train on and 397 to test on, always the same split.
+
+    Pixels are standardised by one mean and one standard deviation, those of the training pixels.
+    The 13 writers appear on both sides of the split, so test accuracy here says nothing about new writers.
+
+    Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI 1998, doi 10.24432/C50P49.
+    """
+    with np.load(str(files("gradutils") / "assets" / "digits.npz")) as archive:
+        x = torch.tensor(archive["images"], dtype=torch.float32) / 16
+        y = torch.tensor(archive["labels"], dtype=torch.int64)
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    x, y = x[order], y[order]
+    x = (x - x[:1400].mean()) / x[:1400].std()
+    return Digits(x[:1400], y[:1400], x[1400:], y[1400:])
+
+
+def quadratic(eigenvalues, seed=None) -> Tensor:
+    """The Hessian of the quadratic loss x.H.x / 2 with these curvatures, (n, n) float64.
+
+    With ``seed=None`` the matrix is diagonal; with a seed it is turned by a random rotation, and no axis is special.
+
+    Raises ValueError unless ``eigenvalues`` is a non-empty sequence of finite numbers.
+    """
+    values = torch.as_tensor(eigenvalues, dtype=torch.float64)
+    if values.ndim != 1 or len(values) == 0 or not torch.isfinite(values).all():
+        raise ValueError(
+            f"eigenvalues must be a non-empty sequence of finite numbers, such as [1.0, 10.0]; got {eigenvalues!r}"
+        )
+    if seed is None:
+        return torch.diag(values)
+    gaussian = torch.randn(
+        len(values), len(values), dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+    )
+    rotation, _ = torch.linalg.qr(gaussian)
+    matrix = rotation @ torch.diag(values) @ rotation.T
+    return (matrix + matrix.T) / 2  # rounding left it a hair from symmetric

@@ -1,0 +1,99 @@
+"""One figure, redrawn fast: a background drawn once, artists updated and blitted over it, a small PNG each time."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+
+import ipywidgets as widgets
+from matplotlib import style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from gradutils import plots
+
+PALETTE_COLOURS = 64
+
+
+class LiveFigure:
+    """A figure whose ``artists`` change while everything else stays.
+
+    The axes, their limits and labels are drawn once. `png` draws only the artists, over a copy of that picture.
+    """
+
+    def __init__(self, figure: Figure, artists):
+        self.figure, self.artists = figure, list(artists)
+        for artist in self.artists:
+            artist.set_animated(True)
+        self._canvas = FigureCanvasAgg(figure)
+        self._canvas.draw()
+        figure.set_layout_engine("none")  # the layout is found once
+        self._background = self._canvas.copy_from_bbox(figure.bbox)
+
+    def png(self) -> bytes:
+        """The picture as it is now. A palette of few colours keeps it near 20 kB."""
+        self._canvas.restore_region(self._background)
+        for artist in self.artists:
+            artist.axes.draw_artist(artist)
+        width, height = self._canvas.get_width_height()
+        image = Image.frombuffer("RGBA", (width, height), self._canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
+        stream = io.BytesIO()
+        image.convert("RGB").quantize(PALETTE_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
+            stream, "PNG", compress_level=4
+        )
+        return stream.getvalue()
+
+
+def course_style():
+    """A context, or a decorator, in which figures are built in the course's style whatever the notebook's own is."""
+    return style.context(plots.STYLE)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What an explorer shows.
+
+    compute  slider values -> a result with the attribute ``sentence``; a pure function
+    update   the result -> None; moves the artists
+    figure   the LiveFigure that holds them
+    """
+
+    compute: Callable
+    update: Callable
+    figure: LiveFigure
+
+
+class Explorer(widgets.VBox):
+    """Sliders, a sentence and a picture. Without a kernel the sentence and the picture at the first setting remain."""
+
+    def __init__(self, scene: Scene, sliders: dict[str, widgets.Widget]):
+        self.scene, self.sliders = scene, sliders
+        self.sentence = widgets.HTML()
+        self.image = widgets.Image(format="png")
+        for slider in sliders.values():
+            slider.observe(self._tick, names="value")
+        self._tick()
+        self._first = (self.text, self.image.value)
+        # Without flex-start the picture is stretched to the width of the page.
+        layout = widgets.Layout(align_items="flex-start")
+        super().__init__([*sliders.values(), self.sentence, self.image], layout=layout)
+
+    def _tick(self, _change=None) -> None:
+        result = self.scene.compute(**{name: slider.value for name, slider in self.sliders.items()})
+        self.scene.update(result)
+        self.text = result.sentence
+        self.sentence.value = f"<div style='max-width:46em;line-height:1.45'>{escape(result.sentence)}</div>"
+        self.image.value = self.scene.figure.png()
+
+    def _repr_mimebundle_(self, **kwargs):
+        text, picture = self._first
+        return super()._repr_mimebundle_(**kwargs) | {"text/plain": text, "image/png": picture}
+
+
+def slider(label: str, value: float, low: float, high: float, step: float, fmt: str = ".2f") -> widgets.FloatSlider:
+    """A slider with room for its label, redrawing while it moves."""
+    return widgets.FloatSlider(
+        value=value, min=low, max=high, step=step, description=label, readout_format=fmt,
+        style={"description_width": "11em"}, layout=widgets.Layout(width="34em"), continuous_update=True,
+    )  # fmt: skip

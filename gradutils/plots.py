@@ -1,0 +1,198 @@
+"""Every figure of the course: functions take an axes and return it.
+
+Colours keep one meaning throughout: red explodes, blue is stable, purple vanishes, grey is reference, and theory is a
+dotted black line drawn over the measurement, never fitted to it. Every function leaves a sentence on its figure that
+says what the figure shows; it is the figure's plain text in a notebook, and so it is compared with the stored one.
+"""
+
+import math
+from importlib.resources import files
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from IPython import get_ipython
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+STABLE, SECOND, EXPLODES, THIRD, REFERENCE, VANISHES = (
+    "#5790fc",
+    "#f89c20",
+    "#e42536",
+    "#964a8b",
+    "#9c9ca1",
+    "#7a21dd",
+)
+THEORY = {"color": "black", "linestyle": ":", "linewidth": 1.6, "zorder": 5}
+
+
+STYLE = str(files("gradutils") / "gradutils.mplstyle")
+
+
+def use_style() -> None:
+    """Use the course's style; in a notebook a figure's plain text becomes the sentence that describes it."""
+    plt.style.use(STYLE)
+    shell = get_ipython()
+    if shell is not None:
+        shell.display_formatter.formatters["text/plain"].for_type(Figure, lambda figure, p, _: p.text(sentence(figure)))
+
+
+def describe(ax: Axes, text: str) -> Axes:
+    """Add a sentence that says what the axes shows."""
+    before = ax.figure.get_label()
+    ax.figure.set_label(f"{before} {text}".strip())
+    return ax
+
+
+def sentence(figure: Figure) -> str:
+    """What the figure shows, in words."""
+    return str(figure.get_label()) or "A figure without a description."
+
+
+def label_lines(ax: Axes, labels: dict) -> Axes:
+    """Write each label at the right end of its line, in the line's colour, pushed apart where ends are close.
+
+    ``labels`` maps a Line2D to its text. Call it last, when the limits are final.
+    """
+    ax.autoscale_view()
+    ends = []
+    for line, text in labels.items():
+        x, y = (np.asarray(values, dtype=float) for values in line.get_data())
+        inside = np.isfinite(x) & np.isfinite(y)
+        if inside.any():
+            ends.append((ax.transData.transform((x[inside][-1], y[inside][-1])), line, text))
+    low, high = ax.transAxes.transform([(0, 0), (1, 1)])[:, 1]
+    ends.sort(key=lambda end: end[0][1])
+    height, floor = 15.0, low
+    for (x, y), line, text in ends:
+        floor = max(min(y, high), floor)
+        position = ax.transData.inverted().transform((x, floor))
+        ax.annotate(
+            text, position, xytext=(5, 0), textcoords="offset points", color=line.get_color(), va="center", fontsize=9
+        )
+        floor += height
+    return ax
+
+
+def finite_part(values) -> np.ndarray:
+    """The values up to the last one before the first that is not finite."""
+    values = np.asarray(values, dtype=float)
+    broken = np.flatnonzero(~np.isfinite(values))
+    return values[: broken[0]] if len(broken) else values
+
+
+def plot_history(ax: Axes, curves: dict, *, colours=None, ylabel="loss", xlabel="step", log=True, limit=1e12) -> Axes:
+    """One line a curve over the steps; a curve that leaves the finite numbers (or passes ``limit``) ends in a cross.
+
+    ``curves`` maps a label to a sequence of values. At most four.
+    """
+    if len(curves) > 4:
+        raise ValueError(f"at most four curves an axes; got {len(curves)}")
+    colours = colours or dict(zip(curves, (STABLE, SECOND, THIRD, VANISHES), strict=False))
+    labels, words = {}, []
+    for name, values in curves.items():
+        values = np.asarray(values, dtype=float)
+        kept = finite_part(np.where(values > limit, np.inf, values))
+        (line,) = ax.plot(kept, color=colours[name])
+        labels[line] = name
+        diverges = len(kept) < len(values)
+        if diverges:
+            ax.plot(len(kept) - 1, kept[-1], marker="x", markersize=9, markeredgewidth=2.5, color=colours[name])
+        words.append(f"{name}: {kept[0]:.2g} at first, " + (f"diverges at step {len(kept)}" if diverges else f"{kept[-1]:.2g} at last"))
+    if log:
+        ax.set_yscale("log")
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    label_lines(ax, labels)
+    return describe(ax, f"{ylabel} by {xlabel}. " + "; ".join(words) + ".")
+
+
+def plot_path_1d(ax: Axes, loss, path, *, colour=STABLE, low=None, high=None, name="x") -> Axes:
+    """The loss over one parameter, and the points of ``path`` on it, joined in order."""
+    path = finite_part(path)
+    reach = np.abs(path).max() * 1.1 if len(path) else 1.0
+    grid = torch.linspace(-reach if low is None else low, reach if high is None else high, 400, dtype=torch.float64)
+    ax.plot(grid, loss(grid), color=REFERENCE)
+    points = torch.as_tensor(path, dtype=torch.float64)
+    ax.plot(points, loss(points), color=colour, marker="o", markersize=4, linewidth=1)
+    ax.set(xlabel=name, ylabel="loss")
+    return describe(ax, f"{len(path) - 1} steps from {name} = {path[0]:.2g} to {path[-1]:.2g}.")
+
+
+def plot_path_2d(ax: Axes, H, paths: dict, *, colours=None, reach=None) -> Axes:
+    """Contours of x.H.x / 2 and the paths of one or more runs, each of shape (steps, 2)."""
+    H = np.asarray(H, dtype=float)
+    paths = {name: np.asarray(path, dtype=float) for name, path in paths.items()}
+    reach = reach or 1.15 * max(np.abs(path[np.isfinite(path).all(1)]).max() for path in paths.values())
+    axis = np.linspace(-reach, reach, 121)
+    x, y = np.meshgrid(axis, axis)
+    z = 0.5 * (H[0, 0] * x**2 + 2 * H[0, 1] * x * y + H[1, 1] * y**2)
+    ax.contour(x, y, z, levels=z.max() * np.geomspace(1e-4, 1, 9), colors=REFERENCE, linewidths=0.7)
+    colours = colours or dict(zip(paths, (STABLE, SECOND, THIRD, VANISHES), strict=False))
+    labels = {}
+    for name, path in paths.items():
+        (line,) = ax.plot(path[:, 0], path[:, 1], color=colours[name], marker="o", markersize=3, linewidth=1)
+        labels[line] = name
+    ax.set(xlabel="$x_1$", ylabel="$x_2$", xlim=(-reach, reach), ylim=(-reach, reach))
+    label_lines(ax, labels)
+    words = "; ".join(f"{name}: {len(path) - 1} steps to distance {np.linalg.norm(path[-1]):.1g}" for name, path in paths.items())
+    return describe(ax, f"Contours of a quadratic loss with paths. {words}.")
+
+
+def plot_against_theory(ax: Axes, x, measured, theory=None, *, band=None, colour=STABLE, name="measured") -> Axes:
+    """A measurement with its band, and the prediction as a dotted black line over it.
+
+    ``band`` is a pair (low, high) of sequences, the 10 and 90 % quantiles over seeds.
+    """
+    (line,) = ax.plot(x, measured, color=colour, marker="o")
+    if band is not None:
+        ax.fill_between(x, *band, color=colour, alpha=0.25, linewidth=0)
+    labels = {line: name}
+    if theory is not None:
+        (dotted,) = ax.plot(x, theory, **THEORY)
+        labels[dotted] = "theory"
+    label_lines(ax, labels)
+    first, last = np.asarray(measured, dtype=float)[[0, -1]]
+    return describe(ax, f"{name} from {first:.2g} to {last:.2g} over {len(x)} points.")
+
+
+def plot_map(ax: Axes, x, y, values, *, label, contours=None, log=False, limits=None) -> Axes:
+    """A map of ``values`` (rows follow y), with theory as dotted black contours: ``contours = (values, levels)``."""
+    values = np.asarray(values, dtype=float)
+    low, high = limits or (np.nanmin(values), np.nanmax(values))
+    norm = LogNorm(low, high) if log else mpl.colors.Normalize(low, high)
+    image = ax.pcolormesh(x, y, values, norm=norm, shading="nearest", rasterized=True)
+    ax.figure.colorbar(image, ax=ax, label=label)
+    if contours is not None:
+        predicted, levels = contours
+        ax.contour(x, y, np.asarray(predicted), levels=levels, colors="black", linestyles="dotted", linewidths=1.4)
+    return describe(ax, f"A map of {label}, from {np.nanmin(values):.2g} to {np.nanmax(values):.2g}.")
+
+
+def plot_images(ax: Axes, images, labels) -> Axes:
+    """A row of 8x8 images, each with its label above it."""
+    count = len(images)
+    strip = np.concatenate([np.pad(np.asarray(image).reshape(8, 8), 1, constant_values=np.nan) for image in images], 1)
+    ax.imshow(strip, cmap="gray_r")
+    for k, label in enumerate(labels):
+        ax.text(10 * k + 4.5, -1.2, str(int(label)), ha="center", fontsize=10)
+    ax.set_axis_off()
+    return describe(ax, f"{count} handwritten digits: {', '.join(str(int(label)) for label in labels)}.")
+
+
+def mark_vertical(ax: Axes, x: float, text: str, *, colour="black", style=":", top=0.97) -> Axes:
+    """A vertical line with its name beside it at the top."""
+    ax.axvline(x, color=colour, linestyle=style, linewidth=1.4)
+    ax.annotate(
+        text, (x, top), xycoords=("data", "axes fraction"), xytext=(4, 0), textcoords="offset points",
+        color=colour, va="top", fontsize=9,
+    )  # fmt: skip
+    return ax
+
+
+def orders_of_magnitude(value: float) -> str:
+    """A size that survives another processor: "about 10^4"."""
+    if value == 0 or not math.isfinite(value):
+        return str(value)
+    return f"about 10^{round(math.log10(abs(value)))}"
