@@ -63,7 +63,9 @@ def explore_learning_rate() -> Explorer:
     angle = np.linspace(0, 2 * np.pi, 90)
     ellipses = [plane.plot([], [], color=REFERENCE, linewidth=0.7)[0] for _ in range(5)]
     (path,) = plane.plot([], [], marker="o", markersize=3, linewidth=1)
-    plane.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xlabel="$x_1$ (steep)", ylabel="$x_2$ (flat)", title="The path")
+    plane.set(
+        xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xlabel="$x_1$ (steep)", ylabel="$x_2$ (flat)", title="The path"
+    )
     (loss,) = curve.plot([], [])
     (cross,) = curve.plot([], [], "x", color=EXPLODES, markersize=9, markeredgewidth=2.5)
     curve.set(yscale="log", xlim=(0, STEPS), ylim=(1e-9, 1e5), xlabel="step", title="The loss")
@@ -75,7 +77,9 @@ def explore_learning_rate() -> Explorer:
 
     def update(result: QuadraticRun) -> None:
         for k, ellipse in enumerate(ellipses):
-            radius = np.minimum(np.sqrt(0.5**k * result.curvatures.max() * 1.6 / np.maximum(result.curvatures, 1e-9)), 50)
+            radius = np.minimum(
+                np.sqrt(0.5**k * result.curvatures.max() * 1.6 / np.maximum(result.curvatures, 1e-9)), 50
+            )
             ellipse.set_data(radius[0] * np.cos(angle), radius[1] * np.sin(angle))
         colour = EXPLODES if (result.products > 2).any() else STABLE
         path.set_data(*np.clip(result.path, -50, 50).T)
@@ -111,7 +115,9 @@ def momentum_matrix(method: str, product, beta):
 
 def momentum_rate(method: str, product, beta):
     """The factor by which a step shrinks (below 1) or grows the distance: the larger root of z**2 - trace*z + det."""
-    trace, determinant = momentum_matrix(method, np.asarray(product, dtype=complex), np.asarray(beta, dtype=complex))
+    trace, determinant = momentum_matrix(
+        method, np.asarray(product, dtype=complex), np.asarray(beta, dtype=complex)
+    )
     root = np.sqrt(trace**2 - 4 * determinant)
     return np.maximum(np.abs(trace + root), np.abs(trace - root)) / 2
 
@@ -176,14 +182,29 @@ def explore_momentum() -> Explorer:
     figure = Figure()
     plane, curve = figure.subplots(1, 2)
     extent = (products[0], products[-1], betas[0], betas[-1])
-    picture = plane.imshow(maps[METHODS[0]], origin="lower", aspect="auto", extent=extent, vmin=0.6, vmax=1.2, cmap="viridis")
+    picture = plane.imshow(
+        maps[METHODS[0]], origin="lower", aspect="auto", extent=extent, vmin=0.6, vmax=1.2, cmap="viridis"
+    )
     figure.colorbar(picture, ax=plane, label="measured factor a step")
     (edge,) = plane.plot([], [], **(THEORY | {"color": "white"}))
     (point,) = plane.plot([], [], "o", color=EXPLODES, markersize=9, markeredgecolor="white")
-    plane.set(xlabel="lr * curvature", ylabel="beta", title="Dotted: the edge, by theory", xlim=extent[:2], ylim=extent[2:])
+    plane.set(
+        xlabel="lr * curvature",
+        ylabel="beta",
+        title="Dotted: the edge, by theory",
+        xlim=extent[:2],
+        ylim=extent[2:],
+    )
     (run,) = curve.plot([], [])
     (predicted,) = curve.plot([], [], **THEORY)
-    curve.set(yscale="log", xlim=(0, 60), ylim=(1e-9, 1e6), xlabel="step", ylabel="distance", title="Dotted: rate, by theory")
+    curve.set(
+        yscale="log",
+        xlim=(0, 60),
+        ylim=(1e-9, 1e6),
+        xlabel="step",
+        ylabel="distance",
+        title="Dotted: rate, by theory",
+    )
 
     def update(result: MomentumRun) -> None:
         picture.set_data(maps[result.method])
@@ -196,10 +217,10 @@ def explore_momentum() -> Explorer:
 
     live = LiveFigure(figure, [picture, edge, point, run, predicted])
     sliders = {
-        "method": widgets.ToggleButtons(options=METHODS, description="method", style={"description_width": "11em"}),
+        "method": widgets.ToggleButtons(
+            options=METHODS, description="method", style={"description_width": "11em"}
+        ),
         "product": slider("lr * curvature", 1.5, 0, 4.2, 0.02),
         "beta": slider("beta", 0.9, 0, 0.98, 0.01),
     }
     return Explorer(Scene(run_momentum_point, update, live), sliders)
-
-

@@ -1,5 +1,6 @@
 """One figure, redrawn fast: a background drawn once, artists updated and blitted over it, a small PNG each time."""
 
+import base64
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,9 +40,9 @@ class LiveFigure:
         width, height = self._canvas.get_width_height()
         image = Image.frombuffer("RGBA", (width, height), self._canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
         stream = io.BytesIO()
-        image.convert("RGB").quantize(PALETTE_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
-            stream, "PNG", compress_level=4
-        )
+        image.convert("RGB").quantize(
+            PALETTE_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+        ).save(stream, "PNG", compress_level=4)
         return stream.getvalue()
 
 
@@ -88,10 +89,13 @@ class Explorer(widgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs):
         text, picture = self._first
-        return super()._repr_mimebundle_(**kwargs) | {"text/plain": text, "image/png": picture}
+        static = {"text/plain": text, "image/png": base64.b64encode(picture).decode()}
+        return super()._repr_mimebundle_(**kwargs) | static
 
 
-def slider(label: str, value: float, low: float, high: float, step: float, fmt: str = ".2f") -> widgets.FloatSlider:
+def slider(
+    label: str, value: float, low: float, high: float, step: float, fmt: str = ".2f"
+) -> widgets.FloatSlider:
     """A slider with room for its label, redrawing while it moves."""
     return widgets.FloatSlider(
         value=value, min=low, max=high, step=step, description=label, readout_format=fmt,

@@ -5,7 +5,6 @@ dotted black line drawn over the measurement, never fitted to it. Every function
 says what the figure shows; it is the figure's plain text in a notebook, and so it is compared with the stored one.
 """
 
-import math
 from importlib.resources import files
 
 import matplotlib as mpl
@@ -36,7 +35,10 @@ def use_style() -> None:
     plt.style.use(STYLE)
     shell = get_ipython()
     if shell is not None:
-        shell.display_formatter.formatters["text/plain"].for_type(Figure, lambda figure, p, _: p.text(sentence(figure)))
+        plt.switch_backend(plt.get_backend())  # a backend that loads later would drop the formatter
+        shell.display_formatter.formatters["text/plain"].for_type(
+            Figure, lambda figure, p, _: p.text(sentence(figure))
+        )
 
 
 def describe(ax: Axes, text: str) -> Axes:
@@ -70,7 +72,13 @@ def label_lines(ax: Axes, labels: dict) -> Axes:
         floor = max(min(y, high), floor)
         position = ax.transData.inverted().transform((x, floor))
         ax.annotate(
-            text, position, xytext=(5, 0), textcoords="offset points", color=line.get_color(), va="center", fontsize=9
+            text,
+            position,
+            xytext=(5, 0),
+            textcoords="offset points",
+            color=line.get_color(),
+            va="center",
+            fontsize=9,
         )
         floor += height
     return ax
@@ -83,24 +91,38 @@ def finite_part(values) -> np.ndarray:
     return values[: broken[0]] if len(broken) else values
 
 
-def plot_history(ax: Axes, curves: dict, *, colours=None, ylabel="loss", xlabel="step", log=True, limit=1e12) -> Axes:
+def colours_of(runs: dict) -> dict:
+    """A colour for each run (a sequence of sizes): red for those that grew, the quiet colours in turn for the others."""
+    if len(runs) > 4:
+        raise ValueError(f"at most four lines an axes; got {len(runs)}")
+    quiet = iter((STABLE, SECOND, THIRD, VANISHES))
+    return {name: next(quiet) if sizes[-1] <= sizes[0] else EXPLODES for name, sizes in runs.items()}
+
+
+def plot_history(
+    ax: Axes, curves: dict, *, colours=None, ylabel="loss", xlabel="step", log=True, limit=1e12
+) -> Axes:
     """One line a curve over the steps; a curve that leaves the finite numbers (or passes ``limit``) ends in a cross.
 
-    ``curves`` maps a label to a sequence of values. At most four.
+    ``curves`` maps a label to a sequence of values. At most four. Without ``colours`` (label to colour) those that end above
+    their start are red.
     """
-    if len(curves) > 4:
-        raise ValueError(f"at most four curves an axes; got {len(curves)}")
-    colours = colours or dict(zip(curves, (STABLE, SECOND, THIRD, VANISHES), strict=False))
+    curves = {name: np.asarray(values, dtype=float) for name, values in curves.items()}
+    colours = colours or colours_of(curves)
     labels, words = {}, []
     for name, values in curves.items():
-        values = np.asarray(values, dtype=float)
         kept = finite_part(np.where(values > limit, np.inf, values))
         (line,) = ax.plot(kept, color=colours[name])
         labels[line] = name
         diverges = len(kept) < len(values)
         if diverges:
-            ax.plot(len(kept) - 1, kept[-1], marker="x", markersize=9, markeredgewidth=2.5, color=colours[name])
-        words.append(f"{name}: {kept[0]:.2g} at first, " + (f"diverges at step {len(kept)}" if diverges else f"{kept[-1]:.2g} at last"))
+            ax.plot(
+                len(kept) - 1, kept[-1], marker="x", markersize=9, markeredgewidth=2.5, color=colours[name]
+            )
+        words.append(
+            f"{name}: {kept[0]:.2g} at first, "
+            + (f"diverges at step {len(kept)}" if diverges else f"{kept[-1]:.2g} at last")
+        )
     if log:
         ax.set_yscale("log")
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -112,49 +134,66 @@ def plot_path_1d(ax: Axes, loss, path, *, colour=STABLE, low=None, high=None, na
     """The loss over one parameter, and the points of ``path`` on it, joined in order."""
     path = finite_part(path)
     reach = np.abs(path).max() * 1.1 if len(path) else 1.0
-    grid = torch.linspace(-reach if low is None else low, reach if high is None else high, 400, dtype=torch.float64)
+    grid = torch.linspace(
+        -reach if low is None else low, reach if high is None else high, 400, dtype=torch.float64
+    )
     ax.plot(grid, loss(grid), color=REFERENCE)
     points = torch.as_tensor(path, dtype=torch.float64)
-    ax.plot(points, loss(points), color=colour, marker="o", markersize=4, linewidth=1)
+    ax.plot(points, loss(points), color=colour, marker="o", markersize=4, linewidth=0.8)
     ax.set(xlabel=name, ylabel="loss")
     return describe(ax, f"{len(path) - 1} steps from {name} = {path[0]:.2g} to {path[-1]:.2g}.")
 
 
-def plot_path_2d(ax: Axes, H, paths: dict, *, colours=None, reach=None) -> Axes:
-    """Contours of x.H.x / 2 and the paths of one or more runs, each of shape (steps, 2)."""
-    H = np.asarray(H, dtype=float)
-    paths = {name: np.asarray(path, dtype=float) for name, path in paths.items()}
-    reach = reach or 1.15 * max(np.abs(path[np.isfinite(path).all(1)]).max() for path in paths.values())
+def plot_path_2d(ax: Axes, H, path, *, reach=None) -> Axes:
+    """Contours of x.H.x / 2 and a path of shape (steps + 1, 2); red if it ends further out than it began."""
+    H, path = np.asarray(H, dtype=float), np.asarray(path, dtype=float)
+    sizes = np.linalg.norm(path, axis=1)
+    reach = reach or 1.15 * np.abs(path[np.isfinite(sizes)]).max()
     axis = np.linspace(-reach, reach, 121)
     x, y = np.meshgrid(axis, axis)
     z = 0.5 * (H[0, 0] * x**2 + 2 * H[0, 1] * x * y + H[1, 1] * y**2)
     ax.contour(x, y, z, levels=z.max() * np.geomspace(1e-4, 1, 9), colors=REFERENCE, linewidths=0.7)
-    colours = colours or dict(zip(paths, (STABLE, SECOND, THIRD, VANISHES), strict=False))
-    labels = {}
-    for name, path in paths.items():
-        (line,) = ax.plot(path[:, 0], path[:, 1], color=colours[name], marker="o", markersize=3, linewidth=1)
-        labels[line] = name
+    colour = STABLE if sizes[-1] <= sizes[0] else EXPLODES
+    ax.plot(path[:, 0], path[:, 1], color=colour, marker="o", markersize=3, linewidth=1)
     ax.set(xlabel="$x_1$", ylabel="$x_2$", xlim=(-reach, reach), ylim=(-reach, reach))
-    label_lines(ax, labels)
-    words = "; ".join(f"{name}: {len(path) - 1} steps to distance {np.linalg.norm(path[-1]):.1g}" for name, path in paths.items())
-    return describe(ax, f"Contours of a quadratic loss with paths. {words}.")
+    return describe(ax, f"A path of {len(path) - 1} steps from distance {sizes[0]:.2g} to {sizes[-1]:.1g}.")
 
 
-def plot_against_theory(ax: Axes, x, measured, theory=None, *, band=None, colour=STABLE, name="measured") -> Axes:
-    """A measurement with its band, and the prediction as a dotted black line over it.
+def plot_outcomes(ax: Axes, x, y, good) -> Axes:
+    """One dot a run, blue where ``good``, red elsewhere, on a logarithmic y axis."""
+    x, y, good = np.asarray(x, dtype=float), np.asarray(y, dtype=float), np.asarray(good, dtype=bool)
+    ax.semilogy(x, y, color=REFERENCE, linewidth=1)
+    for mask, colour in ((good, STABLE), (~good, EXPLODES)):
+        ax.plot(x[mask], y[mask], "o", color=colour, markersize=7)
+    return describe(ax, f"{good.sum()} of {len(x)} runs end well (blue), the others do not (red).")
 
-    ``band`` is a pair (low, high) of sequences, the 10 and 90 % quantiles over seeds.
+
+def plot_against_theory(ax: Axes, x, measured: dict, theory: dict, *, bands=None, log="") -> Axes:
+    """Measurements over x, each with its prediction as a dotted black line on top.
+
+    ``measured`` and ``theory`` map a name to a sequence; ``bands`` a name to a pair of sequences, the 10 and 90 %
+    quantiles over seeds; ``log`` names the logarithmic axes: "", "x", "y" or "xy".
     """
-    (line,) = ax.plot(x, measured, color=colour, marker="o")
-    if band is not None:
-        ax.fill_between(x, *band, color=colour, alpha=0.25, linewidth=0)
-    labels = {line: name}
-    if theory is not None:
-        (dotted,) = ax.plot(x, theory, **THEORY)
-        labels[dotted] = "theory"
+    ax.set(xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear")
+    labels, words = {}, []
+    for (name, values), colour in zip(measured.items(), (STABLE, SECOND, THIRD, VANISHES), strict=False):
+        (line,) = ax.plot(x, values, color=colour, marker="o")
+        labels[line] = name
+        if bands and name in bands:
+            ax.fill_between(x, *bands[name], color=colour, alpha=0.25, linewidth=0)
+        if name in theory:
+            ax.plot(x, theory[name], **THEORY)
+        first, last = np.asarray(values, dtype=float)[[0, -1]]
+        words.append(f"{name} from {first:.2g} to {last:.2g}")
     label_lines(ax, labels)
-    first, last = np.asarray(measured, dtype=float)[[0, -1]]
-    return describe(ax, f"{name} from {first:.2g} to {last:.2g} over {len(x)} points.")
+    return describe(ax, f"Measured over {len(x)} points, theory dotted: {'; '.join(words)}.")
+
+
+def finish(ax: Axes, title: str, **settings) -> None:
+    """The last line of a figure's cell: the finding as title, and axis settings such as ``xlabel``."""
+    ax.set(title=title, **settings)
+    ax.label_outer()  # side by side, the outer axes carry the labels
+    describe(ax, f"{title}.")
 
 
 def plot_map(ax: Axes, x, y, values, *, label, contours=None, log=False, limits=None) -> Axes:
@@ -163,17 +202,21 @@ def plot_map(ax: Axes, x, y, values, *, label, contours=None, log=False, limits=
     low, high = limits or (np.nanmin(values), np.nanmax(values))
     norm = LogNorm(low, high) if log else mpl.colors.Normalize(low, high)
     image = ax.pcolormesh(x, y, values, norm=norm, shading="nearest", rasterized=True)
-    ax.figure.colorbar(image, ax=ax, label=label)
+    ax.figure.colorbar(image, ax=ax, label=label, extend="both" if limits else "neither")
     if contours is not None:
         predicted, levels = contours
-        ax.contour(x, y, np.asarray(predicted), levels=levels, colors="black", linestyles="dotted", linewidths=1.4)
+        ax.contour(
+            x, y, np.asarray(predicted), levels=levels, colors="black", linestyles="dotted", linewidths=1.4
+        )
     return describe(ax, f"A map of {label}, from {np.nanmin(values):.2g} to {np.nanmax(values):.2g}.")
 
 
 def plot_images(ax: Axes, images, labels) -> Axes:
     """A row of 8x8 images, each with its label above it."""
     count = len(images)
-    strip = np.concatenate([np.pad(np.asarray(image).reshape(8, 8), 1, constant_values=np.nan) for image in images], 1)
+    strip = np.concatenate(
+        [np.pad(np.asarray(image).reshape(8, 8), 1, constant_values=np.nan) for image in images], 1
+    )
     ax.imshow(strip, cmap="gray_r")
     for k, label in enumerate(labels):
         ax.text(10 * k + 4.5, -1.2, str(int(label)), ha="center", fontsize=10)
@@ -189,10 +232,3 @@ def mark_vertical(ax: Axes, x: float, text: str, *, colour="black", style=":", t
         color=colour, va="top", fontsize=9,
     )  # fmt: skip
     return ax
-
-
-def orders_of_magnitude(value: float) -> str:
-    """A size that survives another processor: "about 10^4"."""
-    if value == 0 or not math.isfinite(value):
-        return str(value)
-    return f"about 10^{round(math.log10(abs(value)))}"

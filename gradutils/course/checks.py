@@ -107,7 +107,11 @@ def check(exercise_id: str, answer) -> Verdict:
         try:
             verdict = judge(exercise, answer)
         except KeyboardInterrupt:
-            verdict = Verdict("not yet", "The check was interrupted while your function ran. Does every loop in it end?", None)
+            verdict = Verdict(
+                "not yet",
+                "The check was interrupted while your function ran. Does every loop in it end?",
+                None,
+            )
         except BaseException as error:  # an answer can be stranger than any list of cases
             verdict = Verdict("not yet", f"The answer could not be judged: {type(error).__name__}.", None)
         verdict.exercise_id, verdict.hints = exercise_id, exercise.hints
@@ -174,7 +178,11 @@ def _compare(exercise, answer, cases, runs, again) -> Verdict:
     failing = [k for k, found in enumerate(differences) if found]
     if not failing:
         if again is None or difference(wanted[0], again, exercise.rtol):
-            return Verdict("not yet", "Called a second time with the same arguments, it gave another answer. " + _MEMORY, None)
+            return Verdict(
+                "not yet",
+                "Called a second time with the same arguments, it gave another answer. " + _MEMORY,
+                None,
+            )
         return Verdict("correct", "", answer)
     sentence = named_mistake(exercise, cases, runs)
     if sentence:
@@ -236,7 +244,9 @@ def _run(exercise: Exercise, function: Callable, case: tuple) -> Run:
     except BaseException as error:  # SystemExit too: an answer must not stop the kernel
         return Run(error=error)
     names = list(inspect.signature(exercise.reference).parameters)
-    changed = [name for name, before, after in zip(names, case, arguments, strict=False) if not _same(before, after)]
+    changed = [
+        name for name, before, after in zip(names, case, arguments, strict=False) if not _same(before, after)
+    ]
     return Run(value, changed=changed[0] if changed else "")
 
 
@@ -263,7 +273,11 @@ def difference(want: Run, run: Run, rtol: float | None) -> str:
     if want.error is not None or run.error is not None:
         if type(want.error) is type(run.error) and str(want.error) == str(run.error):
             return ""
-        return _describe_error(run.error) if run.error is not None else "An error was expected, and there was none."
+        return (
+            _describe_error(run.error)
+            if run.error is not None
+            else "An error was expected, and there was none."
+        )
     found = _different(want.value, run.value, rtol)
     if not found and run.changed and not want.changed:
         return f"The value is right, but your function changed its argument `{run.changed}` in place. Leave the arguments as they are."
@@ -310,7 +324,9 @@ def _different_number(want, got, rtol) -> str:
     tolerance = rtol or (_tolerance(want.dtype) if isinstance(want, torch.Tensor) else 1e-6)
     if want_value == got_value or want_value != want_value != got_value:
         return ""
-    return "" if abs(want_value - got_value) <= tolerance * max(abs(want_value), 1e-3) else "The values differ."
+    return (
+        "" if abs(want_value - got_value) <= tolerance * max(abs(want_value), 1e-3) else "The values differ."
+    )
 
 
 def _different_tensor(want, got, rtol) -> str:
@@ -340,11 +356,17 @@ def _is_number(value) -> bool:
         return value.ndim == 0 and value.dtype != torch.bool and not value.is_complex()
     if isinstance(value, bool):
         return False
-    return isinstance(value, (int, float)) or (type(value).__module__ == "numpy" and hasattr(value, "item") and _is_scalar(value))
+    return isinstance(value, (int, float)) or (
+        type(value).__module__ == "numpy" and hasattr(value, "item") and _is_scalar(value)
+    )
 
 
 def _is_scalar(value) -> bool:
-    return getattr(value, "ndim", 0) == 0 and isinstance(value.item(), (int, float)) and not isinstance(value.item(), bool)
+    return (
+        getattr(value, "ndim", 0) == 0
+        and isinstance(value.item(), (int, float))
+        and not isinstance(value.item(), bool)
+    )
 
 
 # Words -----------------------------------------------------------------------------------------------------------------
@@ -403,7 +425,11 @@ def _describe_error(error: BaseException) -> str:
 
 def _where(error: BaseException) -> str:
     """The learner's own line that raised, where its source is known."""
-    own = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.endswith(("checks.py", "exercise.py"))]
+    own = [
+        f
+        for f in traceback.extract_tb(error.__traceback__)
+        if not f.filename.endswith(("checks.py", "exercise.py"))
+    ]
     own = [f for f in own if "site-packages" not in f.filename]
     return f" (line {own[-1].lineno}: {_cut(own[-1].line, 80)})" if own and own[-1].line else ""
 
@@ -412,7 +438,9 @@ def _describe_case(exercise: Exercise, case: tuple, want: Run, run: Run) -> str:
     names = list(inspect.signature(exercise.reference).parameters)
     given = [f"{name} = {_short(value)}" for name, value in zip(names, case, strict=False)]
     got = f"{type(run.error).__name__}" if run.error is not None else _short(run.value)
-    return "\n".join(["with      " + "\n          ".join(given), f"expected  {_short(want.value)}", f"got       {got}"])
+    return "\n".join(
+        ["with      " + "\n          ".join(given), f"expected  {_short(want.value)}", f"got       {got}"]
+    )
 
 
 def _excerpt(printed: str) -> str:
@@ -421,8 +449,20 @@ def _excerpt(printed: str) -> str:
 
 
 def _kind(value) -> str:
-    names = {"NoneType": "None", "float": "a number", "int": "a number", "bool": "True or False", "str": "a text", "list": "a list"}
-    names |= {"tuple": "a tuple", "Tensor": "a tensor", "ndarray": "a numpy array", "generator": "a generator"}
+    names = {
+        "NoneType": "None",
+        "float": "a number",
+        "int": "a number",
+        "bool": "True or False",
+        "str": "a text",
+        "list": "a list",
+    }
+    names |= {
+        "tuple": "a tuple",
+        "Tensor": "a tensor",
+        "ndarray": "a numpy array",
+        "generator": "a generator",
+    }
     return names.get(type(value).__name__, f"an object of type {type(value).__name__}")
 
 

@@ -68,7 +68,9 @@ def split_answer(text: str, where: str) -> tuple[str, str, int]:
             inside, answers = False, answers + 1
             stripped.append(f"{indent}...")
         elif re.match(r"\s*#+\s*(BEGIN|END)\s+SOLUTION", line, re.IGNORECASE):
-            raise BuildError(f"{place}: a marker is written exactly {BEGIN!r} or {END!r}; found {line.strip()!r}")
+            raise BuildError(
+                f"{place}: a marker is written exactly {BEGIN!r} or {END!r}; found {line.strip()!r}"
+            )
         else:
             full.append(line)
             (body if inside else stripped).append(line)
@@ -83,7 +85,12 @@ def make_pair(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNod
     for k, cell in enumerate(solution.cells):
         where = f"{source}, cell {k + 1} ({cell.source.strip().splitlines()[0][:60] if cell.source.strip() else 'empty'})"
         full, stripped, answers = split_answer(cell.source, where)
-        if cell.cell_type == "code" and not answers and "check(" in full and re.search(r"^\s+\.\.\.$", full, re.MULTILINE):
+        if (
+            cell.cell_type == "code"
+            and not answers
+            and "check(" in full
+            and re.search(r"^\s+\.\.\.$", full, re.MULTILINE)
+        ):
             raise BuildError(f"{where}: an exercise's answer is missing between {BEGIN} and {END}")
         cell.source, lesson.cells[k].source = full, stripped
     return solution, lesson
@@ -94,15 +101,15 @@ def execute(notebook: nbformat.NotebookNode, source: Path) -> None:
     with tempfile.TemporaryDirectory() as home:
         environment = os.environ | {"GRADUTILS_HOME": home}
         client = NotebookClient(
-            notebook, timeout=120, kernel_name="python3", record_timing=False, store_widget_state=False,
+            notebook, timeout=120, kernel_name="python3", record_timing=False, store_widget_state=False, coalesce_streams=True,
             resources={"metadata": {"path": str(source.parent)}},
         )  # fmt: skip
         try:
             client.execute(env=environment)
         except CellExecutionError as error:
             raise BuildError(f"{source}, {_failing_cell(notebook)}: {error.ename}: {error.evalue}") from error
-        except (CellTimeoutError, DeadKernelError) as error:
-            raise BuildError(f"{source}, {_failing_cell(notebook)}: {error}") from error
+        except (CellTimeoutError, DeadKernelError, nbformat.ValidationError) as error:
+            raise BuildError(f"{source}, {_failing_cell(notebook)}: {str(error)[:500]}") from error
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             output.pop("transient", None)
@@ -127,9 +134,13 @@ def sources(root: Path, names: list[str]) -> list[Path]:
         return found
     chosen = []
     for name in names:
-        matching = [path for path in found if path.stem == Path(name).stem or path.name.startswith(f"{name}_")]
+        matching = [
+            path for path in found if path.stem == Path(name).stem or path.name.startswith(f"{name}_")
+        ]
         if not matching:
-            raise BuildError(f"no lesson {name!r} in {root / 'solutions'}; there are {', '.join(p.stem for p in found)}")
+            raise BuildError(
+                f"no lesson {name!r} in {root / 'solutions'}; there are {', '.join(p.stem for p in found)}"
+            )
         chosen += matching
     return chosen
 
@@ -186,16 +197,22 @@ def _drift(wanted, target: Path) -> list[str]:
     for k, (a, b) in enumerate(zip(wanted.cells, stored.cells, strict=True), start=1):
         if (a.cell_type, a.source, a.id, a.metadata) != (b.cell_type, b.source, b.id, b.metadata):
             return [f"{target}: cell {k} differs from its source"]
-    if target.parent.name == "lessons" and any(cell.get("outputs") or cell.get("execution_count") for cell in stored.cells):
+    if target.parent.name == "lessons" and any(
+        cell.get("outputs") or cell.get("execution_count") for cell in stored.cells
+    ):
         return [f"{target}: has been run; lessons are kept without outputs"]
     return []
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m gradutils.course.notebooks", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m gradutils.course.notebooks", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("lessons", nargs="*", help="numbers or names, such as 01; none: all")
     parser.add_argument("--check", action="store_true", help="name what drifted and change nothing")
-    parser.add_argument("--root", type=Path, default=Path.cwd(), help="the folder that holds solutions/ and lessons/")
+    parser.add_argument(
+        "--root", type=Path, default=Path.cwd(), help="the folder that holds solutions/ and lessons/"
+    )
     options = parser.parse_args(arguments)
     try:
         paths = sources(options.root, options.lessons)

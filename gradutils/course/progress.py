@@ -20,7 +20,10 @@ _sitting: dict | None = None
 
 def progress_file() -> Path:
     """The file; the environment variable GRADUTILS_HOME names another folder."""
-    return Path(os.environ.get("GRADUTILS_HOME") or user_data_dir("gradutils", appauthor=False)) / "progress.json"
+    return (
+        Path(os.environ.get("GRADUTILS_HOME") or user_data_dir("gradutils", appauthor=False))
+        / "progress.json"
+    )
 
 
 def read() -> dict:
@@ -134,7 +137,9 @@ def progress(lesson: str | None = None) -> Card:
     head = ("lesson", "exercises", "passed", "predictions")
     text = "\n".join(f"{a:<8} {b:<34} {c:<8} {d}".rstrip() for a, b, c, d in (head, *rows))
     cells = "".join(
-        "<tr>" + "".join(f'<td style="text-align:left;padding:.1em 1em .1em 0">{cell}</td>' for cell in row) + "</tr>"
+        "<tr>"
+        + "".join(f'<td style="text-align:left;padding:.1em 1em .1em 0">{cell}</td>' for cell in row)
+        + "</tr>"
         for row in (head, *rows)
     )
     return Card(text, f"<table style='background:transparent'>{cells}</table>")
@@ -144,7 +149,11 @@ def _row(state: dict, lesson: str) -> tuple[str, str, str, str]:
     ids = [exercise_id for exercise_id in all_exercises() if exercise_id.startswith(f"{lesson}.")]
     passed = [exercise_id in state["exercises"] for exercise_id in ids]
     marks = "  ".join(f"{'✓' if done else '○'} {i}" for i, done in zip(ids, passed, strict=True))
-    made = [entry for key, entry in state["predictions"].items() if key.startswith(f"{lesson}.") and entry.get("choice")]
+    made = [
+        entry
+        for key, entry in state["predictions"].items()
+        if key.startswith(f"{lesson}.") and entry.get("choice")
+    ]
     settled = [entry["right"] for entry in made if isinstance(entry.get("right"), bool)]
     predictions = f"{len(made)} made"
     if settled:

@@ -81,7 +81,8 @@ class Question(widgets.VBox):
         self.buttons = widgets.RadioButtons(options=options, value=chosen, layout=wide)
         self.said = widgets.HTML(_said(entry) if chosen else "<i>Choose one, then go on.</i>")
         self.buttons.observe(
-            lambda change: setattr(self.said, "value", f"<i>{_choose(question_id, change.new)}</i>"), names="value"
+            lambda change: setattr(self.said, "value", f"<i>{_choose(question_id, change.new)}</i>"),
+            names="value",
         )
         title = widgets.HTML(paragraphs(question).replace("<p ", "<p class='gradutils-question' "))
         super().__init__([title, self.buttons, self.said])

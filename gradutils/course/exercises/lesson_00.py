@@ -32,9 +32,18 @@ EXERCISES = {
                 lambda x: x.square().sum().sqrt(),
                 "This is the root of the sum of the squares, the norm. It grows with the number of entries; take the mean.",
             ),
-            (lambda x: x.mean().square().sqrt(), "The mean was taken before the squares: opposite signs cancel."),
-            (lambda x: x.abs().mean(), "This is the mean of the absolute values. Square first, take the root last."),
-            (lambda x: x.std(), "This is the standard deviation, which subtracts the mean first. Leave the mean in."),
+            (
+                lambda x: x.mean().square().sqrt(),
+                "The mean was taken before the squares: opposite signs cancel.",
+            ),
+            (
+                lambda x: x.abs().mean(),
+                "This is the mean of the absolute values. Square first, take the root last.",
+            ),
+            (
+                lambda x: x.std(),
+                "This is the standard deviation, which subtracts the mean first. Leave the mean in.",
+            ),
             (lambda x: x.std(correction=0), "This subtracts the mean first, as a standard deviation does."),
         ),
         hints=(

@@ -30,7 +30,10 @@ STEP = Exercise(
     reference=_step,
     cases=_step_cases,
     mistakes=(
-        (lambda x, g, lr: x + lr * g, "This walks uphill: the gradient points to larger loss, and a step goes against it."),
+        (
+            lambda x, g, lr: x + lr * g,
+            "This walks uphill: the gradient points to larger loss, and a step goes against it.",
+        ),
         (lambda x, g, lr: x - g, "The learning rate was left out: the step is lr times the gradient."),
         (lambda x, g, lr: -lr * g, "This is the change of x. The task asks for where x stands after it."),
         (lambda x, g, lr: lr * g, "This is the length to go. The task asks for where x stands after it."),
@@ -40,7 +43,10 @@ STEP = Exercise(
             lambda x, g, lr: x - lr * g / g.norm(),
             "The gradient was scaled to length 1. In plain gradient descent a steep place makes a long step.",
         ),
-        (lambda x, g, lr: x - g / lr, "The gradient was divided by the learning rate; it is multiplied by it."),
+        (
+            lambda x, g, lr: x - g / lr,
+            "The gradient was divided by the learning rate; it is multiplied by it.",
+        ),
         (lambda x, g, lr: lr * (x - g), "The learning rate multiplies x too. It scales the gradient alone."),
     ),
     hints=(
@@ -81,7 +87,9 @@ def _regime_cases(generator):
     ]
 
 
-def _regime_by(product_of, edges=(1, 2), names=("monotone", "oscillating", "diverging"), negative="diverging"):
+def _regime_by(
+    product_of, edges=(1, 2), names=("monotone", "oscillating", "diverging"), negative="diverging"
+):
     def regime(lr, curvature):
         product = product_of(lr, curvature)
         if product < 0:
@@ -139,7 +147,9 @@ REGIME = Exercise(
         "A negative curvature gives a factor above 1.",
     ),
     alternatives=(
-        lambda lr, c: "diverging" if abs(1 - lr * c) > 1 else ("monotone" if 1 - lr * c >= 0 else "oscillating"),
+        lambda lr, c: (
+            "diverging" if abs(1 - lr * c) > 1 else ("monotone" if 1 - lr * c >= 0 else "oscillating")
+        ),
     ),
 )
 
@@ -195,8 +205,14 @@ CRITICAL_LR = Exercise(
             lambda H: 2 / float(H.diagonal().max()),
             "The diagonal holds the curvatures along the axes. A turned valley is steeper along its own direction: take eigenvalues.",
         ),
-        (lambda H: float(_eigenvalues(H)[-1]) / 2, "Upside down: a steeper valley needs a smaller learning rate."),
-        (lambda H: float(_eigenvalues(H)[-1]), "This is the curvature. The limit is on lr times the curvature."),
+        (
+            lambda H: float(_eigenvalues(H)[-1]) / 2,
+            "Upside down: a steeper valley needs a smaller learning rate.",
+        ),
+        (
+            lambda H: float(_eigenvalues(H)[-1]),
+            "This is the curvature. The limit is on lr times the curvature.",
+        ),
     ),
     hints=(
         "Turn the axes to the eigenvectors of H: then each coordinate is a valley of its own, as in the last exercise.",
@@ -224,7 +240,13 @@ def _heavy_ball_cases(generator):
     return [
         (torch.tensor(1.0), torch.tensor(4.0), torch.tensor(2.0), 0.1, 0.5),
         (torch.tensor([1.0, 2.0]), torch.tensor([0.0, 10.0]), torch.tensor([1.0, -1.0]), 0.2, 0.9),
-        (randn(3, dtype=torch.float64), randn(3, dtype=torch.float64), randn(3, dtype=torch.float64), 0.3, 0.8),
+        (
+            randn(3, dtype=torch.float64),
+            randn(3, dtype=torch.float64),
+            randn(3, dtype=torch.float64),
+            0.3,
+            0.8,
+        ),
         (randn(2, 3), randn(2, 3), randn(2, 3), 1.3, 0.0),
     ]
 
@@ -260,8 +282,14 @@ HEAVY_BALL = Exercise(
             lambda x, v, g, lr, b: (x - lr * (g + b * (b * v + g)), b * v + g),
             "This is Nesterov's step, which looks ahead. Heavy ball moves by the velocity itself.",
         ),
-        (lambda x, v, g, lr, b: x - lr * (b * v + g), "Only x came back. The velocity is needed in the next step: return both."),
-        (lambda x, v, g, lr, b: (x - lr * g, b * v + g), "x moved with the gradient alone. It moves with the velocity."),
+        (
+            lambda x, v, g, lr, b: x - lr * (b * v + g),
+            "Only x came back. The velocity is needed in the next step: return both.",
+        ),
+        (
+            lambda x, v, g, lr, b: (x - lr * g, b * v + g),
+            "x moved with the gradient alone. It moves with the velocity.",
+        ),
     ),
     hints=(
         "Two lines: first the velocity, then the position, which uses the new velocity.",
@@ -288,7 +316,14 @@ def _overflow_cases(generator):
         exact = math.log(largest[k % 3] / lr) / math.log(lr - 1)
         if abs(exact - round(exact)) > 1e-6:
             drawn.append((lr, largest[k % 3]))
-    return [(11.0, 65504.0), (2.5, 65504.0), (2.1, 65504.0), (2.1, largest[1]), (2.5, largest[2]), *drawn[:12]]
+    return [
+        (11.0, 65504.0),
+        (2.5, 65504.0),
+        (2.1, 65504.0),
+        (2.1, largest[1]),
+        (2.5, largest[2]),
+        *drawn[:12],
+    ]
 
 
 STEPS_TO_OVERFLOW = Exercise(
@@ -399,7 +434,10 @@ POWER_ITERATION = Exercise(
             _power_variant(_unit, lambda multiply, v: multiply(v).norm()),
             "The length of H @ v has no sign. v @ multiply(v) has: an eigenvalue can be negative.",
         ),
-        (_power_variant(_unit, lambda multiply, v: v), "This is the eigenvector. The task asks for the eigenvalue, v @ multiply(v)."),
+        (
+            _power_variant(_unit, lambda multiply, v: v),
+            "This is the eigenvector. The task asks for the eigenvalue, v @ multiply(v).",
+        ),
         (
             _power_variant(_unit, lambda multiply, v: v @ v),
             "v @ v is always 1 here. Multiply once more: v @ multiply(v).",

@@ -1,0 +1,597 @@
+# %% [markdown]
+# # 01 · Gradient descent
+#
+# **When does a step that follows the slope make things worse?**
+#
+# After this lesson you can
+# - say from one number whether gradient descent will converge, oscillate or diverge,
+# - measure the steepest curvature of a model on real data, and get its largest stable learning rate from it,
+# - tell at which step a diverging run stops being a number.
+#
+# About 60 minutes to work through, under 20 seconds to run. Needs: [lesson 00](00_start_here.ipynb). Next: lesson 02, backpropagation.
+
+# %%
+import math
+
+import matplotlib.pyplot as plt
+import torch
+from tqdm.auto import tqdm
+
+from gradutils import check, explorers, plots, predict, reveal, verdict
+from gradutils.data import digits, quadratic
+
+plots.use_style()
+
+# %% [markdown]
+# ## Predict
+#
+# A valley: the loss is $2x^2$. We start at $x = 1$ and walk downhill with a fixed learning rate.
+# At a rate of `0.45` the loss falls. We take a slightly larger rate, `0.55`.
+
+# %%
+options = ["it falls a little faster", "it falls while x jumps from side to side", "it grows without bound"]
+predict("01.a", "What does the loss do at the learning rate 0.55?", options)
+
+# %% [markdown]
+# ## What happens
+
+# %%
+losses = {}
+for lr in (0.1, 0.45, 0.55):
+    x, curve = 1.0, []
+    for _ in range(40):
+        curve.append(2 * x**2)
+        x = x - lr * 4 * x  # the slope of 2 x**2 is 4 x
+    losses[f"lr = {lr}"] = curve
+fig, ax = plt.subplots()
+plots.plot_history(ax, losses)
+plots.finish(ax, "A slightly larger step, and downhill becomes uphill")
+
+# %%
+growth = losses["lr = 0.55"][-1] / losses["lr = 0.55"][0]
+measured = "it grows without bound" if growth > 1 else "it falls a little faster"
+reveal("01.a", measured, f"At the last step the loss is {growth:.1e} times what it was at the first.")
+
+# %% [markdown]
+# The step always pointed downhill. It was too long: it landed on the other side of the valley, higher than it began.
+# Then the slope there was steeper, and the next step was longer still.
+# Where exactly is the edge?
+
+# %% [markdown]
+# ## 1 · The step
+#
+# Gradient descent knows one thing about the loss: its slope where it stands.
+# It goes against the slope, by an amount in proportion to it:
+#
+# $$x \leftarrow x - \mathrm{lr} \cdot \nabla L(x)$$
+#
+# `lr` is the **learning rate**.
+#
+# ### Exercise 01.1 · ●○○ · 3 minutes
+#
+# Write `step(x, gradient, lr)`. `x` and `gradient` are tensors of the same shape, `lr` is a number.
+# Return the new `x`; leave the old one as it is. Replace the three dots and run the cell.
+
+
+# %%
+def step(x, gradient, lr):
+    ### BEGIN SOLUTION
+    return x - lr * gradient
+    ### END SOLUTION
+
+
+step = check("01.1", step).function
+
+# %% [markdown]
+# From here on `step` is your own function, once it is right. Until then a reference stands in, so you can go on reading.
+#
+# The whole algorithm is that step, repeated:
+
+
+# %%
+def descend(gradient_of, x, lr, steps):
+    path = [x]
+    for _ in range(steps):
+        path.append(step(path[-1], gradient_of(path[-1]), lr))
+    return torch.stack(path)
+
+
+start = torch.tensor(1.0).double()
+fig, axes = plt.subplots(1, 3, sharey=True)
+for ax, product in zip(axes, (0.5, 1.5, 2.1)):
+    path = descend(lambda x: 4 * x, start, product / 4, steps=8)
+    plots.plot_path_1d(ax, lambda x: 2 * x**2, path, colour=plots.EXPLODES if product > 2 else plots.STABLE)
+    plots.finish(ax, f"lr * curvature = {product}")
+
+# %% [markdown]
+# Left: every step lands short of the minimum. Middle: every step crosses it and still lands nearer.
+# Right: every step crosses it and lands further away.
+
+# %% [markdown]
+# ## 2 · One number decides
+#
+# Call the **curvature** of the valley $\lambda$ (lambda): for the loss $\lambda x^2/2$ the slope is $\lambda x$. Put it into the step:
+#
+# $$x \leftarrow x - \mathrm{lr}\,\lambda x = (1 - \mathrm{lr}\,\lambda)\,x$$
+#
+# Every step multiplies $x$ by the same factor. Neither the rate nor the curvature matters alone; their product does.
+#
+# ### Exercise 01.2 · ●●○ · 6 minutes
+#
+# Write `regime(lr, curvature)`: both are numbers. Return `"monotone"`, `"oscillating"` or `"diverging"`.
+# The curvature may be negative: then the point is the top of a hill.
+
+
+# %%
+def regime(lr, curvature):
+    ### BEGIN SOLUTION
+    factor = 1 - lr * curvature
+    return "diverging" if abs(factor) > 1 else "monotone" if factor >= 0 else "oscillating"
+    ### END SOLUTION
+
+
+regime = check("01.2", regime).function
+
+# %% [markdown]
+# ## Claim on trial: S1
+#
+# *In steep regions a step overshoots: first the loss oscillates, then it diverges.* Often taught, rarely with a number.
+#
+# **Prediction.** It oscillates when lr times the curvature passes 1, and diverges when it passes 2, where the curvature is that of the
+# steepest direction. We take ten random valleys in 20 dimensions and set lr on either side of both edges.
+
+# %%
+H = torch.stack(
+    [quadratic(torch.rand(20, generator=torch.Generator().manual_seed(s)) + 0.02, s) for s in range(10)]
+)
+steepest = torch.linalg.eigvalsh(H)[:, -1].view(10, 1, 1)  # one valley a row
+begin = torch.randn(10, 20, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+# %%
+def farther(end):  # in how many of the ten valleys does x end further out? (a NaN counts)
+    return int((~(end.norm(dim=1) < begin.norm(dim=1))).sum())
+
+
+diverged = {
+    p: farther(descend(lambda x: H @ x, begin, p / steepest, 1000)[-1]) for p in (0.5, 1.5, 1.99, 2.01, 3.0)
+}
+top = torch.linalg.eigh(H).eigenvectors[..., -1:].mT  # (10, 1, 20): the steepest directions
+crossed = {
+    p: int((top @ step(begin, H @ begin, p / steepest) * (top @ begin) < 0).sum())
+    for p in (0.5, 0.99, 1.01, 1.5)
+}
+print("a step crosses the minimum, in valleys of 10, by lr * curvature:", crossed)
+print("the run diverges,           in valleys of 10, by lr * curvature:", diverged)
+
+# %%
+exact = (diverged[1.99], diverged[2.01], crossed[0.99], crossed[1.01]) == (0, 10, 0, 10)
+evidence = f"Crossing begins between 0.99 ({crossed[0.99]} of 10 valleys) and 1.01 ({crossed[1.01]} of 10), "
+evidence += f"divergence between 1.99 ({diverged[1.99]} of 10) and 2.01 ({diverged[2.01]} of 10)."
+verdict("S1", "holds" if exact else "refuted", evidence)
+
+# %% [markdown]
+# ## 3 · Many directions, one learning rate
+#
+# A loss of many parameters has a curvature in every direction. They are collected in the **Hessian** $H$, the matrix of second
+# derivatives. Along its eigenvectors the directions do not mix: each is a valley of its own, and its curvature is the eigenvalue.
+#
+# ### Exercise 01.3 · ●●○ · 6 minutes
+#
+# Write `critical_lr(H)`: `H` is a symmetric (n, n) tensor. Return the learning rate above which some direction that curves upwards
+# diverges. Directions of negative curvature run away at every rate, so leave them out.
+
+
+# %%
+def critical_lr(H):
+    ### BEGIN SOLUTION
+    return 2 / torch.linalg.eigvalsh(H)[-1].item()
+    ### END SOLUTION
+
+
+critical_lr = check("01.3", critical_lr).function
+
+# %% [markdown]
+# One learning rate has to serve all directions. The steepest limits it. The flattest has to wait.
+
+# %%
+valley, corner = quadratic([10.0, 0.5], seed=1), torch.tensor([1.0, 1.0]).double()
+fig, axes = plt.subplots(1, 3, sharey=True)
+for ax, fraction in zip(axes, (0.25, 0.95, 1.01)):
+    path = descend(lambda x: valley @ x, corner, fraction * critical_lr(valley), 15)
+    plots.plot_path_2d(ax, valley, path, reach=1.6)
+    plots.finish(ax, f"{fraction} of the limit")
+
+# %% [markdown]
+# The ratio of the largest to the smallest curvature is the **condition number** $\kappa$ (kappa). Near the limit the steep
+# direction shakes, while the flat one still creeps. Move the sliders: can you make one direction diverge and the other converge?
+
+# %%
+explorers.explore_learning_rate()
+
+# %% [markdown]
+# ## 4 · Momentum
+#
+# Momentum keeps a velocity. **Heavy ball** (Polyak 1964) adds up the gradients, while the old ones fade by a factor $\beta$:
+#
+# $$v \leftarrow \beta v + \nabla L(x), \qquad x \leftarrow x - \mathrm{lr}\, v$$
+#
+# ### Exercise 01.4 · ●○○ · 5 minutes
+#
+# Write `heavy_ball(x, v, gradient, lr, beta)`. The tensors have one shape; `lr` and `beta` are numbers. Return the pair `x, v`, both new.
+
+
+# %%
+def heavy_ball(x, v, gradient, lr, beta):
+    ### BEGIN SOLUTION
+    v = beta * v + gradient
+    return x - lr * v, v
+    ### END SOLUTION
+
+
+heavy_ball = check("01.4", heavy_ball).function
+
+# %% [markdown]
+# **Nesterov's** variant (1983) differs in one thing: it takes the gradient not where it stands, but where the velocity is about to carry it. It
+# looks ahead. That sounds safer.
+
+# %%
+options = ["higher than 2", "exactly 2", "lower than 2"]
+predict("01.b", "Plain descent diverges at lr * curvature = 2. Nesterov's edge, at beta = 0.9, is…", options)
+
+# %% [markdown]
+# At its edge a method just changes sides for ever: $x_k = (-1)^k$. That alone gives all three edges. With $p$ for lr times curvature:
+#
+# - plain: $-x = x - p\,x$, so $p = 2$
+# - heavy ball: the velocity adds $\beta$ times the last move, $2x$. So $-x = x + 2\beta x - p\,x$, and $p = 2 + 2\beta$
+# - Nesterov: as before, but the gradient is seen from $x + 2\beta x$. So $-x = x + 2\beta x - p\,(1 + 2\beta)\,x$, and $p = (2 + 2\beta)/(1 + 2\beta)$
+
+
+# %%
+def end_of_run(p, beta, look_ahead, steps=1000):
+    x, v, lr = begin, torch.zeros_like(begin), p / steepest
+    for _ in range(steps):
+        seen_from = x - lr * beta * v if look_ahead else x
+        x, v = heavy_ball(x, v, H @ seen_from, lr, beta)
+    return x
+
+
+edges = {
+    "plain": (0.0, False, 2.0),
+    "heavy ball": (0.9, False, 2 + 1.8),
+    "Nesterov": (0.9, True, (2 + 1.8) / (1 + 1.8)),
+}
+for name, (beta, look_ahead, p) in edges.items():
+    below, above = (farther(end_of_run(p * side, beta, look_ahead)) for side in (0.99, 1.01))
+    print(
+        f"{name:11} predicted edge {p:.2f}: {below} of 10 diverge 1 % below it, {above} of 10 diverge 1 % above"
+    )
+
+# %%
+lower = edges["Nesterov"][2] < 2 and (below, above) == (0, 10)
+because = "While x changes sides the velocity points outwards: ahead is further out, and corrects too much."
+reveal("01.b", options[2] if lower else options[0], because)
+
+# %% [markdown]
+# ### A paper in small: the rate map of momentum
+#
+# G. Goh, *Why momentum really works* (Distill, 2017), writes two steps of heavy ball as a 2 x 2 matrix and reads everything from its
+# eigenvalues. Where they are complex, the distance shrinks by $\sqrt{\beta}$ a step, whatever the learning rate. The edge is
+# lr times curvature = $2 + 2\beta$. We run your `heavy_ball` on a grid. Reduced against the paper: one direction, a fixed start.
+
+# %%
+product, beta = torch.meshgrid(
+    torch.linspace(0.05, 4.2, 84).double(), torch.linspace(0, 0.95, 39).double(), indexing="xy"
+)
+x, v, sizes = torch.ones_like(product), torch.zeros_like(product), []
+for _ in range(200):
+    old = x
+    x, v = heavy_ball(x, v, x, product, beta)
+    sizes.append(torch.hypot(x, old))
+measured = (sizes[-1] / sizes[99].clamp(min=1e-300)) ** (1 / 100)
+
+# %%
+trace = (1 + beta - product).to(torch.complex128)  # of the 2 x 2 matrix; its determinant is beta
+root = (trace**2 - 4 * beta).sqrt()
+predicted = torch.maximum((trace + root).abs(), (trace - root).abs()) / 2
+print(
+    f"measured factor minus predicted, median size over the grid: {(measured - predicted).abs().median():.0e}"
+)
+fig, ax = plt.subplots()
+theory = (predicted, [0.7, 0.8, 0.9, 1.0])
+plots.plot_map(
+    ax, product[0], beta[:, 0], measured, limits=(0.5, 1.2), label="measured factor a step", contours=theory
+)
+plots.finish(
+    ax, "Dotted: predicted factors 0.7, 0.8, 0.9 and 1, no fit", xlabel="lr * curvature", ylabel="beta"
+)
+
+# %%
+explorers.explore_momentum()
+
+# %% [markdown]
+# Try Nesterov in the explorer, and watch the edge fold inwards as beta grows.
+#
+# What is momentum for, then? It shortens the wait of the flat directions. With the best fixed rate plain descent needs about
+# $\kappa/2$ steps for every factor of $e$; heavy ball with the best rate and beta needs about $\sqrt\kappa/2$.
+
+# %%
+kappa = torch.tensor([10.0, 30.0, 100.0, 300.0, 1000.0]).double()[:, None]
+valleys, root = (
+    torch.cat([kappa, torch.ones(5, 1)], 1),
+    kappa.sqrt(),
+)  # (5, 2): a steep and a flat curvature each
+
+
+def steps_needed(lr, beta):
+    x, v, count = torch.ones(5, 2).double(), torch.zeros(5, 2).double(), 0
+    for _ in range(8000):
+        x, v = heavy_ball(x, v, valleys * x, lr, beta)
+        count = count + (x.norm(dim=1) > 1e-6 * math.sqrt(2))
+    return count
+
+
+counts = {"plain": steps_needed(2 / (kappa + 1), 0.0)}
+counts["heavy ball"] = steps_needed(4 / (root + 1) ** 2, ((root - 1) / (root + 1)) ** 2)
+
+# %%
+theory = {"plain": kappa / 2 * math.log(1e6), "heavy ball": root / 2 * math.log(1e6)}
+fig, ax = plt.subplots()
+plots.plot_against_theory(ax, kappa.flatten(), counts, theory, log="xy")
+plots.finish(
+    ax, "Momentum takes the root of the wait", xlabel="condition number", ylabel="steps to a millionth"
+)
+
+# %% [markdown]
+# Heavy ball needs somewhat more than its theory: right at the best setting its two eigenvalues coincide, and the distance first grows before it shrinks.
+
+# %% [markdown]
+# ## 5 · How long until it is no number
+#
+# A diverging run grows by the same factor at every step, so the step at which it leaves the finite numbers can be computed.
+# Half precision (`float16`) ends at 65504, `float32` near $10^{38}$.
+#
+# ### Exercise 01.5 · ●●● · 10 minutes
+#
+# The loss is $x^2/2$, so a step is `x = x - lr * x`, from $x = 1$, with `lr` above 2. Write `steps_to_overflow(lr, largest)`, the number
+# of steps after which `x` is no longer finite. `largest` is the largest number of the format. Mind the order in which a
+# computer evaluates `x - lr * x`.
+
+
+# %%
+def steps_to_overflow(lr, largest):
+    ### BEGIN SOLUTION
+    fits = math.floor(math.log(largest / lr) / math.log(abs(1 - lr)))  # the last k at which lr * x still fits
+    return fits + 2
+    ### END SOLUTION
+
+
+steps_to_overflow = check("01.5", steps_to_overflow).function
+
+# %%
+for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+    x, count = torch.tensor(1.0, dtype=dtype), 0
+    while torch.isfinite(x):
+        x, count = step(x, x, lr=2.1), count + 1
+    print(f"{dtype}: predicted {steps_to_overflow(2.1, torch.finfo(dtype).max)}, measured {count}")
+
+# %% [markdown]
+# Double precision only delays the end. One format misses its prediction by a few steps: `bfloat16` keeps about three digits, so every
+# product is rounded by up to half a percent, and the roundings add up over hundreds of steps.
+
+# %% [markdown]
+# ## 6 · Real data
+#
+# So far every loss was a perfect valley. Now 300 of the handwritten digits from lesson 00, and softmax regression: ten scores, each a weighted sum of
+# the pixels, and the cross-entropy of the right one. A small penalty on the weights (`decay`) gives it a single minimum.
+# With ten scores and 65 inputs there are 650 weights, in one vector `w`.
+
+
+# %%
+def problem(rows, decay=0.01):
+    data = digits()
+    X = torch.cat(
+        [data.x_train[rows], torch.ones(len(rows), 1)], 1
+    )  # (n, 65): the last column is for the bias
+    Y = torch.nn.functional.one_hot(data.y_train[rows], 10)  # (n, 10)
+
+    def gradient_of(w):  # (..., 650) -> (..., 650)
+        W = w.unflatten(-1, (65, 10))
+        return (X.T @ (torch.softmax(X @ W, -1) - Y) / len(X) + decay * W).flatten(-2)
+
+    return gradient_of
+
+
+gradient_of, zero = problem(torch.arange(300)), torch.zeros(650)
+
+# %% [markdown]
+# Its Hessian has 650 x 650 entries. For a large network nobody could store it. But a product $Hv$ is cheap: it is the
+# slope of the number $\nabla L \cdot v$, one backward pass more. That is enough to find the largest eigenvalue.
+#
+# ### Exercise 01.6 · ●●○ · 8 minutes
+#
+# Write `power_iteration(multiply, v, steps)`. `multiply(v)` returns $Hv$; `v` is an (n,) tensor, the start. Multiply `steps` times, bringing `v` back
+# to length 1 each time. Return the curvature along the last `v`, which is $v \cdot Hv$.
+
+
+# %%
+def power_iteration(multiply, v, steps):
+    ### BEGIN SOLUTION
+    for _ in range(steps):
+        v = multiply(v)
+        v = v / v.norm()
+    return v @ multiply(v)
+    ### END SOLUTION
+
+
+power_iteration = check("01.6", power_iteration).function
+
+
+# %%
+def largest_curvature(gradient_of, w):
+    w, v = w.clone().requires_grad_(), torch.randn(650, generator=torch.Generator().manual_seed(0))
+    gradient = gradient_of(w)
+    return power_iteration(
+        lambda u: torch.autograd.grad(gradient @ u, w, retain_graph=True)[0], v, 100
+    ).item()
+
+
+minimum = descend(gradient_of, zero, 0.5, 1000)[-1]
+limit = {
+    "start": 2 / largest_curvature(gradient_of, zero),
+    "minimum": 2 / largest_curvature(gradient_of, minimum),
+}
+print({place: f"stable below lr = {lr:.2f}" for place, lr in limit.items()})
+
+# %% [markdown]
+# Here is something that no quadratic has: the two limits differ, because the curvature changes as the weights move.
+# A rate of `1.0` lies between them: too large at the start, small enough at the minimum.
+
+# %%
+options = [
+    "it diverges, as on the quadratic",
+    "it bounces for ever",
+    "it bounces at most for a while, then settles",
+]
+predict("01.c", "Training starts from zero weights with the rate 1.0. What does it do?", options)
+
+# %%
+rates = torch.tensor([0.3, 0.5, 0.7, 0.97, 1.03, 1.3, 1.6]) * limit["minimum"]
+ends = descend(gradient_of, zero.expand(7, -1), rates[:, None], 800)[-1]
+slope = gradient_of(ends).norm(dim=-1)
+fig, ax = plt.subplots()
+plots.plot_outcomes(ax, rates, slope, good=slope < 1e-3)
+plots.mark_vertical(ax, limit["start"], "limit at the start", colour=plots.REFERENCE)
+plots.mark_vertical(ax, limit["minimum"], "limit at the minimum")
+plots.finish(
+    ax,
+    "The curvature at the minimum draws the line",
+    xlabel="learning rate",
+    ylabel="gradient norm at the end",
+)
+
+# %%
+settles = bool(((slope < 1e-3) == (rates < limit["minimum"])).all())
+because = "What counts is the curvature where it wants to stay. Above that limit it does not run off either: "
+because += "the slope of cross-entropy is bounded, so it bounces about. An explosion need not end in a NaN."
+reveal("01.c", options[2] if settles else options[1], because)
+
+# %% [markdown]
+# ## 7 · A cliff
+#
+# Valleys have one curvature. Networks that apply the same weights again and again have cliffs: plains with a wall between them. The smallest one comes
+# from R. Pascanu, T. Mikolov and Y. Bengio (2013, fig. 6): one recurrent unit, 50 steps of $h \leftarrow w\,\sigma(h) + b$, and the loss
+# $(\sigma(h) - 0.7)^2$. We keep $w = 5$ and look along $b$.
+
+
+# %%
+def cliff(b):
+    h = torch.full_like(b, 0.5)
+    for _ in range(50):
+        h = 5 * torch.sigmoid(h) + b
+    return (torch.sigmoid(h) - 0.7) ** 2
+
+
+def cliff_slope(b):
+    b = b.detach().requires_grad_()
+    return torch.autograd.grad(cliff(b).sum(), b)[0]
+
+
+# %% [markdown]
+# Fifty starts on the plain to the right of the wall, three learning rates.
+
+# %%
+b = torch.linspace(-3.2, -1.4, 20001).double()
+foot = b[cliff(b).argmin()]
+print(
+    f"slope over the plain, median: {cliff_slope(b).abs().median():.2f}; on the wall: {cliff_slope(b).abs().max():.0e}"
+)
+starts, rates = torch.linspace(-2.4, -1.6, 50).double(), torch.tensor([[0.5], [0.05], [0.005]]).double()
+path = descend(cliff_slope, starts.expand(3, -1), rates, 1000)  # (1001, 3, 50)
+jump = path.diff(dim=0).abs()
+first = (jump[:, 0] > 1).int().argmax(0)  # (50,): each start's first long jump at lr = 0.5
+length = jump[first, 0, range(50)]
+distance = (path[first, 0, range(50)] - foot).abs()
+print(f"the first long jump, in distances to the minimum: median {(length / distance).median():.0e}")
+
+# %%
+worst = (
+    length * (first < 100)
+).argmax()  # of those thrown within 100 steps: a picture of more would be a blur
+fig, ax = plt.subplots()
+plots.plot_path_1d(ax, cliff, path[: first[worst] + 1, 0, worst], low=-3.2, high=-1.4, name="b")
+plots.finish(
+    ax, f"After {first[worst]} steps at the foot of the wall, one step of length {length[worst]:.0f}"
+)
+
+# %% [markdown]
+# The run walks down the plain and finds the minimum at the foot of the wall. There it bounces: a step lands a little way up the wall, and the wall sends it
+# across. Sooner or later one lands where the wall is steepest, sees a slope like no other, and is gone.
+
+# %% [markdown]
+# ## Claim on trial: S9
+#
+# *A smaller learning rate stabilises training.* Often taught as the first remedy.
+#
+# **Prediction.** On the digits: below the limit at the minimum every run settles, above it none; a tenth of the rate needs ten times the steps. Ten samples of
+# 100 digits, two budgets of steps. The control that could embarrass the claim is the cliff.
+
+# %%
+fractions, settled = torch.tensor([0.1, 0.98, 1.02, 2.0]), {100: 0, 1000: 0}
+for seed in tqdm(range(10), leave=False):
+    sample = problem(torch.randperm(1400, generator=torch.Generator().manual_seed(seed))[:100])
+    lowest = descend(sample, zero, 0.5, 1000)[-1]
+    ends = descend(
+        sample, zero.expand(4, -1), fractions[:, None] * 2 / largest_curvature(sample, lowest), 1000
+    )
+    for budget in settled:
+        settled[budget] = settled[budget] + (sample(ends[budget]).norm(dim=-1) < 5e-3).int()
+
+# %%
+for budget in settled:
+    thrown = (jump[:budget] > 1).any(0).double().mean(1)
+    print(
+        f"{budget:4} steps, digits settled of 10:",
+        dict(zip(["0.1 of the limit", "0.98", "1.02", "2"], settled[budget].tolist())),
+    )
+    print(
+        f"{budget:4} steps, starts thrown at the cliff:",
+        {f"lr = {lr:g}": f"{x:.0%}" for lr, x in zip(rates.flatten().tolist(), thrown)},
+    )
+
+# %%
+outcome = (
+    ("depends" if thrown[1] > 0.5 else "holds") if settled[1000].tolist() == [10, 10, 0, 0] else "refuted"
+)
+n, early = settled[1000], settled[100]
+evidence = f"On the digits yes, at a price: {n[1]} of 10 runs settle below the limit, {n[2]} of 10 above it; in 100 steps "
+evidence += f"{early[0]} of 10 at a tenth of it. At the cliff a rate ten times smaller still threw {thrown[1]:.0%} of the starts."
+verdict("S9", outcome, evidence)
+
+# %% [markdown]
+# Two things to take from the table. After 100 steps some runs above the limit still look settled: a short budget flatters an unstable setting. And at the cliff
+# a smaller rate only walks more slowly to the same wall. What helps there is to limit the step itself. That is clipping, lesson 06.
+
+# %% [markdown]
+# ## On a real run
+#
+# - Diverges at once? The rate times the steepest curvature is above 2. Divide the rate by 3 until the loss falls.
+# - Want the number? Power iteration costs about one more backward pass a step. Lesson 07 does it on networks.
+# - `torch.optim.SGD(momentum=0.9)` is your `heavy_ball`: its limit is 1.9 times that of plain descent. `nesterov=True` lowers it to below plain.
+# - Judge a learning rate by its late steps, not by its first hundred.
+
+# %% [markdown]
+# ## Summary
+#
+# Gradient descent is stable where the learning rate times the steepest curvature stays below 2, and how long it takes is the flattest direction's affair.
+# On real data the curvature that counts is the one at the place where training wants to stay.
+# Where the slope itself jumps, no fixed learning rate is both safe and quick.
+
+# %% [markdown]
+# ## Further reading
+#
+# - G. Goh, [Why momentum really works](https://distill.pub/2017/momentum/) (2017): the rate map, to play with.
+# - R. Pascanu, T. Mikolov, Y. Bengio, [On the difficulty of training recurrent neural networks](https://arxiv.org/abs/1211.5063) (2013): where cliffs come from.
+# - J. Cohen et al., [Gradient descent on neural networks typically occurs at the edge of stability](https://arxiv.org/abs/2103.00065) (2021): what the limit does in a network.
+#
+# [The solution of this lesson](../solutions/01_gradient_descent.ipynb) · [Back to the start](00_start_here.ipynb)
