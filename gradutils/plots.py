@@ -5,15 +5,16 @@ dotted black line drawn over the measurement, never fitted to it. Every function
 says what the figure shows; it is the figure's plain text in a notebook, and so it is compared with the stored one.
 """
 
+from html import escape
 from importlib.resources import files
 
-import matplotlib as mpl
 import numpy as np
 import torch
 from IPython import get_ipython
+from IPython.display import display
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
 STABLE, SECOND, EXPLODES, THIRD, REFERENCE, VANISHES = (
@@ -168,12 +169,17 @@ def plot_outcomes(ax: Axes, x, y, good) -> Axes:
     return describe(ax, f"{good.sum()} of {len(x)} runs end well (blue), the others do not (red).")
 
 
-def plot_against_theory(ax: Axes, x, measured: dict, theory: dict, *, bands=None, log="") -> Axes:
+def plot_against_theory(ax: Axes, x, measured: dict, theory=(), *, bands=None, log="") -> Axes:
     """Measurements over x, each with its prediction as a dotted black line on top.
 
-    ``measured`` and ``theory`` map a name to a sequence; ``bands`` a name to a pair of sequences, the 10 and 90 %
-    quantiles over seeds; ``log`` names the logarithmic axes: "", "x", "y" or "xy".
+    ``measured`` maps a name to a sequence; ``theory`` holds as many predictions, in the same order, or none;
+    ``bands`` maps a name to a pair of sequences, the 10 and 90 % quantiles over seeds; ``log`` names the
+    logarithmic axes: "", "x", "y" or "xy".
     """
+    if theory and len(theory) != len(measured):
+        raise ValueError(
+            f"theory must hold one sequence a measurement: {len(measured)} expected, got {len(theory)}"
+        )
     ax.set(xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear")
     labels, words = {}, []
     for (name, values), colour in zip(measured.items(), (STABLE, SECOND, THIRD, VANISHES), strict=False):
@@ -181,34 +187,35 @@ def plot_against_theory(ax: Axes, x, measured: dict, theory: dict, *, bands=None
         labels[line] = name
         if bands and name in bands:
             ax.fill_between(x, *bands[name], color=colour, alpha=0.25, linewidth=0)
-        if name in theory:
-            ax.plot(x, theory[name], **THEORY)
         first, last = np.asarray(values, dtype=float)[[0, -1]]
         words.append(f"{name} from {first:.2g} to {last:.2g}")
+    for values in theory:
+        ax.plot(x, values, **THEORY)
     label_lines(ax, labels)
     return describe(ax, f"Measured over {len(x)} points, theory dotted: {'; '.join(words)}.")
 
 
-def finish(ax: Axes, title: str, **settings) -> None:
-    """The last line of a figure's cell: the finding as title, and axis settings such as ``xlabel``."""
-    ax.set(title=title, **settings)
-    ax.label_outer()  # side by side, the outer axes carry the labels
+def finish(ax: Axes, title: str, xlabel: str | None = None, ylabel: str | None = None) -> None:
+    """The last line of a figure's cell: the finding as its title, and the axes' names."""
+    ax.set_title(title)
+    for name, setter in ((xlabel, ax.set_xlabel), (ylabel, ax.set_ylabel)):
+        if name is not None:
+            setter(name)
+    ax.label_outer()  # side by side, the outer axes carry the names
     describe(ax, f"{title}.")
 
 
-def plot_map(ax: Axes, x, y, values, *, label, contours=None, log=False, limits=None) -> Axes:
-    """A map of ``values`` (rows follow y), with theory as dotted black contours: ``contours = (values, levels)``."""
-    values = np.asarray(values, dtype=float)
+def plot_map(ax: Axes, x, y, values, predicted=None, *, levels=(), limits=None, log=False) -> Axes:
+    """A map of ``values`` (rows follow y) with, dotted in black, the contours at ``levels`` of what was predicted."""
+    x, y, values = (np.asarray(array, dtype=float) for array in (x, y, values))
     low, high = limits or (np.nanmin(values), np.nanmax(values))
-    norm = LogNorm(low, high) if log else mpl.colors.Normalize(low, high)
-    image = ax.pcolormesh(x, y, values, norm=norm, shading="nearest", rasterized=True)
-    ax.figure.colorbar(image, ax=ax, label=label, extend="both" if limits else "neither")
-    if contours is not None:
-        predicted, levels = contours
-        ax.contour(
-            x, y, np.asarray(predicted), levels=levels, colors="black", linestyles="dotted", linewidths=1.4
-        )
-    return describe(ax, f"A map of {label}, from {np.nanmin(values):.2g} to {np.nanmax(values):.2g}.")
+    norm = LogNorm(low, high) if log else Normalize(low, high)
+    image = ax.pcolormesh(x.ravel(), y.ravel(), values, norm=norm, shading="nearest", rasterized=True)
+    ax.figure.colorbar(image, ax=ax, extend="both" if limits else "neither")
+    if predicted is not None:
+        dotted = {"colors": "black", "linestyles": "dotted", "linewidths": 1.4}
+        ax.contour(x.ravel(), y.ravel(), np.asarray(predicted), levels=list(levels), **dotted)
+    return describe(ax, f"A map of values from {np.nanmin(values):.2g} to {np.nanmax(values):.2g}.")
 
 
 def plot_images(ax: Axes, images, labels) -> Axes:
@@ -232,3 +239,27 @@ def mark_vertical(ax: Axes, x: float, text: str, *, colour="black", style=":", t
         color=colour, va="top", fontsize=9,
     )  # fmt: skip
     return ax
+
+
+def table(columns: dict) -> None:
+    """Show columns side by side: HTML in a notebook, aligned text elsewhere. Numbers keep three digits.
+
+    Raises ValueError where the columns differ in length.
+    """
+    columns = {name: [_cell(value) for value in values] for name, values in columns.items()}
+    if len({len(values) for values in columns.values()}) > 1:
+        raise ValueError(
+            f"columns differ in length: { {name: len(values) for name, values in columns.items()} }"
+        )
+    rows = [tuple(columns), *zip(*columns.values(), strict=True)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(columns))]
+    text = "\n".join("  ".join(f"{cell:>{w}}" for cell, w in zip(row, widths, strict=True)) for row in rows)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    html = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    display({"text/plain": text, "text/html": html}, raw=True) if get_ipython() else print(text)
+
+
+def _cell(value) -> str:
+    value = value.item() if hasattr(value, "item") else value
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

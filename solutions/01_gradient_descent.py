@@ -141,11 +141,10 @@ regime = check("01.2", regime).function
 # steepest direction. We take ten random valleys in 20 dimensions and set lr on either side of both edges.
 
 # %%
-H = torch.stack(
-    [quadratic(torch.rand(20, generator=torch.Generator().manual_seed(s)) + 0.02, s) for s in range(10)]
-)
-steepest = torch.linalg.eigvalsh(H)[:, -1].view(10, 1, 1)  # one valley a row
-begin = torch.randn(10, 20, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+torch.manual_seed(0)
+H = torch.stack([quadratic(0.02 + torch.rand(20), seed) for seed in range(10)])  # (10, 20, 20)
+steepest = torch.linalg.eigvalsh(H)[:, -1].view(10, 1, 1)
+begin = torch.randn(10, 20, 1).double()
 
 
 # %%
@@ -153,21 +152,16 @@ def farther(end):  # in how many of the ten valleys does x end further out? (a N
     return int((~(end.norm(dim=1) < begin.norm(dim=1))).sum())
 
 
-diverged = {
-    p: farther(descend(lambda x: H @ x, begin, p / steepest, 1000)[-1]) for p in (0.5, 1.5, 1.99, 2.01, 3.0)
-}
+products = [0.5, 0.99, 1.01, 1.5, 1.99, 2.01]
 top = torch.linalg.eigh(H).eigenvectors[..., -1:].mT  # (10, 1, 20): the steepest directions
-crossed = {
-    p: int((top @ step(begin, H @ begin, p / steepest) * (top @ begin) < 0).sum())
-    for p in (0.5, 0.99, 1.01, 1.5)
-}
-print("a step crosses the minimum, in valleys of 10, by lr * curvature:", crossed)
-print("the run diverges,           in valleys of 10, by lr * curvature:", diverged)
+crossed = [int((top @ step(begin, H @ begin, p / steepest) * (top @ begin) < 0).sum()) for p in products]
+diverged = [farther(descend(lambda x: H @ x, begin, p / steepest, 1000)[-1]) for p in products]
+plots.table({"lr * curvature": products, "valleys where it crosses": crossed, "where it diverges": diverged})
 
 # %%
-exact = (diverged[1.99], diverged[2.01], crossed[0.99], crossed[1.01]) == (0, 10, 0, 10)
-evidence = f"Crossing begins between 0.99 ({crossed[0.99]} of 10 valleys) and 1.01 ({crossed[1.01]} of 10), "
-evidence += f"divergence between 1.99 ({diverged[1.99]} of 10) and 2.01 ({diverged[2.01]} of 10)."
+exact = crossed == [0, 0, 10, 10, 10, 10] and diverged == [0, 0, 0, 0, 0, 10]
+evidence = f"Crossing begins between 0.99 ({crossed[1]} of 10 valleys) and 1.01 ({crossed[2]} of 10), "
+evidence += f"divergence between 1.99 ({diverged[4]} of 10) and 2.01 ({diverged[5]} of 10)."
 verdict("S1", "holds" if exact else "refuted", evidence)
 
 # %% [markdown]
@@ -248,27 +242,21 @@ predict("01.b", "Plain descent diverges at lr * curvature = 2. Nesterov's edge, 
 
 
 # %%
-def end_of_run(p, beta, look_ahead, steps=1000):
+def end_of_run(p, look_ahead, beta=0.9):
     x, v, lr = begin, torch.zeros_like(begin), p / steepest
-    for _ in range(steps):
+    for _ in range(1000):
         seen_from = x - lr * beta * v if look_ahead else x
         x, v = heavy_ball(x, v, H @ seen_from, lr, beta)
     return x
 
 
-edges = {
-    "plain": (0.0, False, 2.0),
-    "heavy ball": (0.9, False, 2 + 1.8),
-    "Nesterov": (0.9, True, (2 + 1.8) / (1 + 1.8)),
-}
-for name, (beta, look_ahead, p) in edges.items():
-    below, above = (farther(end_of_run(p * side, beta, look_ahead)) for side in (0.99, 1.01))
-    print(
-        f"{name:11} predicted edge {p:.2f}: {below} of 10 diverge 1 % below it, {above} of 10 diverge 1 % above"
-    )
+edges = {"heavy ball": 2 + 2 * 0.9, "Nesterov": (2 + 2 * 0.9) / (1 + 2 * 0.9)}
+below = [farther(end_of_run(0.99 * p, name == "Nesterov")) for name, p in edges.items()]
+above = [farther(end_of_run(1.01 * p, name == "Nesterov")) for name, p in edges.items()]
+plots.table({"method": edges, "edge": edges.values(), "diverge 1 % below": below, "1 % above": above})
 
 # %%
-lower = edges["Nesterov"][2] < 2 and (below, above) == (0, 10)
+lower = edges["Nesterov"] < 2 and (below[1], above[1]) == (0, 10)
 because = "While x changes sides the velocity points outwards: ahead is further out, and corrects too much."
 reveal("01.b", options[2] if lower else options[0], because)
 
@@ -280,13 +268,10 @@ reveal("01.b", options[2] if lower else options[0], because)
 # lr times curvature = $2 + 2\beta$. We run your `heavy_ball` on a grid. Reduced against the paper: one direction, a fixed start.
 
 # %%
-product, beta = torch.meshgrid(
-    torch.linspace(0.05, 4.2, 84).double(), torch.linspace(0, 0.95, 39).double(), indexing="xy"
-)
-x, v, sizes = torch.ones_like(product), torch.zeros_like(product), []
+product, beta = torch.arange(0.05, 4.2, 0.05).double(), torch.arange(0, 0.96, 0.025).double()[:, None]
+x, v, sizes = torch.ones(39, 83).double(), 0.0, []
 for _ in range(200):
-    old = x
-    x, v = heavy_ball(x, v, x, product, beta)
+    old, (x, v) = x, heavy_ball(x, v, x, product, beta)
     sizes.append(torch.hypot(x, old))
 measured = (sizes[-1] / sizes[99].clamp(min=1e-300)) ** (1 / 100)
 
@@ -294,17 +279,10 @@ measured = (sizes[-1] / sizes[99].clamp(min=1e-300)) ** (1 / 100)
 trace = (1 + beta - product).to(torch.complex128)  # of the 2 x 2 matrix; its determinant is beta
 root = (trace**2 - 4 * beta).sqrt()
 predicted = torch.maximum((trace + root).abs(), (trace - root).abs()) / 2
-print(
-    f"measured factor minus predicted, median size over the grid: {(measured - predicted).abs().median():.0e}"
-)
+print(f"measured minus predicted, median size: {(measured - predicted).abs().median():.0e}")
 fig, ax = plt.subplots()
-theory = (predicted, [0.7, 0.8, 0.9, 1.0])
-plots.plot_map(
-    ax, product[0], beta[:, 0], measured, limits=(0.5, 1.2), label="measured factor a step", contours=theory
-)
-plots.finish(
-    ax, "Dotted: predicted factors 0.7, 0.8, 0.9 and 1, no fit", xlabel="lr * curvature", ylabel="beta"
-)
+plots.plot_map(ax, product, beta, measured, predicted, levels=[0.7, 0.8, 0.9, 1], limits=(0.5, 1.2))
+plots.finish(ax, "Factor a step; dotted: predicted 0.7 to 1, no fit", "lr * curvature", "beta")
 
 # %%
 explorers.explore_momentum()
@@ -315,32 +293,24 @@ explorers.explore_momentum()
 # What is momentum for, then? It shortens the wait of the flat directions. With the best fixed rate plain descent needs about
 # $\kappa/2$ steps for every factor of $e$; heavy ball with the best rate and beta needs about $\sqrt\kappa/2$.
 
+
 # %%
-kappa = torch.tensor([10.0, 30.0, 100.0, 300.0, 1000.0]).double()[:, None]
-valleys, root = (
-    torch.cat([kappa, torch.ones(5, 1)], 1),
-    kappa.sqrt(),
-)  # (5, 2): a steep and a flat curvature each
-
-
-def steps_needed(lr, beta):
-    x, v, count = torch.ones(5, 2).double(), torch.zeros(5, 2).double(), 0
-    for _ in range(8000):
-        x, v = heavy_ball(x, v, valleys * x, lr, beta)
-        count = count + (x.norm(dim=1) > 1e-6 * math.sqrt(2))
+def steps_needed(kappa, lr, beta):
+    curvature, count = torch.tensor([kappa, 1.0]).double(), 0
+    x, v = torch.ones(2).double(), torch.zeros(2).double()
+    while x.norm() > 1e-6 * math.sqrt(2):
+        (x, v), count = heavy_ball(x, v, curvature * x, lr, beta), count + 1
     return count
 
 
-counts = {"plain": steps_needed(2 / (kappa + 1), 0.0)}
-counts["heavy ball"] = steps_needed(4 / (root + 1) ** 2, ((root - 1) / (root + 1)) ** 2)
-
 # %%
-theory = {"plain": kappa / 2 * math.log(1e6), "heavy ball": root / 2 * math.log(1e6)}
+kappas = [10, 30, 100, 300, 1000]
+plain = [steps_needed(k, 2 / (k + 1), 0.0) for k in kappas]
+ball = [steps_needed(k, 4 / (k**0.5 + 1) ** 2, ((k**0.5 - 1) / (k**0.5 + 1)) ** 2) for k in kappas]
+waits = [k / 2 * math.log(1e6) for k in kappas], [k**0.5 / 2 * math.log(1e6) for k in kappas]
 fig, ax = plt.subplots()
-plots.plot_against_theory(ax, kappa.flatten(), counts, theory, log="xy")
-plots.finish(
-    ax, "Momentum takes the root of the wait", xlabel="condition number", ylabel="steps to a millionth"
-)
+plots.plot_against_theory(ax, kappas, {"plain": plain, "heavy ball": ball}, waits, log="xy")
+plots.finish(ax, "Momentum takes the root of the wait", "condition number", "steps to a millionth")
 
 # %% [markdown]
 # Heavy ball needs somewhat more than its theory: right at the best setting its two eigenvalues coincide, and the distance first grows before it shrinks.
@@ -370,10 +340,9 @@ steps_to_overflow = check("01.5", steps_to_overflow).function
 
 # %%
 for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
-    x, count = torch.tensor(1.0, dtype=dtype), 0
-    while torch.isfinite(x):
-        x, count = step(x, x, lr=2.1), count + 1
-    print(f"{dtype}: predicted {steps_to_overflow(2.1, torch.finfo(dtype).max)}, measured {count}")
+    path = descend(lambda x: x, torch.tensor(1.0, dtype=dtype), lr=2.1, steps=8000)
+    predicted = steps_to_overflow(2.1, torch.finfo(dtype).max)
+    print(f"{dtype}: predicted {predicted}, measured {int(path.isfinite().sum())}")
 
 # %% [markdown]
 # Double precision only delays the end. One format misses its prediction by a few steps: `bfloat16` keeps about three digits, so every
@@ -382,18 +351,15 @@ for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
 # %% [markdown]
 # ## 6 · Real data
 #
-# So far every loss was a perfect valley. Now 300 of the handwritten digits from lesson 00, and softmax regression: ten scores, each a weighted sum of
+# So far every loss was a perfect valley. Now 200 of the handwritten digits from lesson 00, and softmax regression: ten scores, each a weighted sum of
 # the pixels, and the cross-entropy of the right one. A small penalty on the weights (`decay`) gives it a single minimum.
 # With ten scores and 65 inputs there are 650 weights, in one vector `w`.
 
 
 # %%
 def problem(rows, decay=0.01):
-    data = digits()
-    X = torch.cat(
-        [data.x_train[rows], torch.ones(len(rows), 1)], 1
-    )  # (n, 65): the last column is for the bias
-    Y = torch.nn.functional.one_hot(data.y_train[rows], 10)  # (n, 10)
+    pixels, Y = data.x_train[rows], torch.nn.functional.one_hot(data.y_train[rows], 10)  # (n, 64), (n, 10)
+    X = torch.cat([pixels, torch.ones(len(rows), 1)], 1)  # (n, 65): a last column for the bias
 
     def gradient_of(w):  # (..., 650) -> (..., 650)
         W = w.unflatten(-1, (65, 10))
@@ -402,7 +368,8 @@ def problem(rows, decay=0.01):
     return gradient_of
 
 
-gradient_of, zero = problem(torch.arange(300)), torch.zeros(650)
+data, zero = digits(), torch.zeros(650)
+gradient_of = problem(torch.arange(200))
 
 # %% [markdown]
 # Its Hessian has 650 x 650 entries. For a large network nobody could store it. But a product $Hv$ is cheap: it is the
@@ -429,49 +396,35 @@ power_iteration = check("01.6", power_iteration).function
 
 # %%
 def largest_curvature(gradient_of, w):
-    w, v = w.clone().requires_grad_(), torch.randn(650, generator=torch.Generator().manual_seed(0))
+    w = w.clone().requires_grad_()
     gradient = gradient_of(w)
-    return power_iteration(
-        lambda u: torch.autograd.grad(gradient @ u, w, retain_graph=True)[0], v, 100
-    ).item()
+    multiply = lambda v: torch.autograd.grad(gradient @ v, w, retain_graph=True)[0]
+    return power_iteration(multiply, torch.randn(650), steps=100).item()
 
 
 minimum = descend(gradient_of, zero, 0.5, 1000)[-1]
-limit = {
-    "start": 2 / largest_curvature(gradient_of, zero),
-    "minimum": 2 / largest_curvature(gradient_of, minimum),
-}
-print({place: f"stable below lr = {lr:.2f}" for place, lr in limit.items()})
+limits = [2 / largest_curvature(gradient_of, place) for place in (zero, minimum)]
+plots.table({"curvature taken at": ["the start", "the minimum"], "stable below lr": limits})
 
 # %% [markdown]
 # Here is something that no quadratic has: the two limits differ, because the curvature changes as the weights move.
 # A rate of `1.0` lies between them: too large at the start, small enough at the minimum.
 
 # %%
-options = [
-    "it diverges, as on the quadratic",
-    "it bounces for ever",
-    "it bounces at most for a while, then settles",
-]
-predict("01.c", "Training starts from zero weights with the rate 1.0. What does it do?", options)
+options = ["diverge, as on the quadratic", "bounce for ever", "bounce at most for a while, then settle"]
+predict("01.c", "Training starts from zero weights with the rate 1.0. It will…", options)
 
 # %%
-rates = torch.tensor([0.3, 0.5, 0.7, 0.97, 1.03, 1.3, 1.6]) * limit["minimum"]
-ends = descend(gradient_of, zero.expand(7, -1), rates[:, None], 800)[-1]
-slope = gradient_of(ends).norm(dim=-1)
+rates = torch.tensor([0.3, 0.5, 0.7, 0.97, 1.03, 1.3, 1.6]) * limits[1]
+slope = gradient_of(descend(gradient_of, zero.expand(7, -1), rates[:, None], 800)[-1]).norm(dim=-1)
 fig, ax = plt.subplots()
 plots.plot_outcomes(ax, rates, slope, good=slope < 1e-3)
-plots.mark_vertical(ax, limit["start"], "limit at the start", colour=plots.REFERENCE)
-plots.mark_vertical(ax, limit["minimum"], "limit at the minimum")
-plots.finish(
-    ax,
-    "The curvature at the minimum draws the line",
-    xlabel="learning rate",
-    ylabel="gradient norm at the end",
-)
+plots.mark_vertical(ax, limits[0], "limit at the start", colour=plots.REFERENCE)
+plots.mark_vertical(ax, limits[1], "limit at the minimum")
+plots.finish(ax, "The curvature at the minimum draws the line", "learning rate", "gradient norm at the end")
 
 # %%
-settles = bool(((slope < 1e-3) == (rates < limit["minimum"])).all())
+settles = bool(((slope < 1e-3) == (rates < limits[1])).all())
 because = "What counts is the curvature where it wants to stay. Above that limit it does not run off either: "
 because += "the slope of cross-entropy is bounded, so it bounces about. An explosion need not end in a NaN."
 reveal("01.c", options[2] if settles else options[1], because)
@@ -501,28 +454,21 @@ def cliff_slope(b):
 # Fifty starts on the plain to the right of the wall, three learning rates.
 
 # %%
-b = torch.linspace(-3.2, -1.4, 20001).double()
-foot = b[cliff(b).argmin()]
-print(
-    f"slope over the plain, median: {cliff_slope(b).abs().median():.2f}; on the wall: {cliff_slope(b).abs().max():.0e}"
-)
-starts, rates = torch.linspace(-2.4, -1.6, 50).double(), torch.tensor([[0.5], [0.05], [0.005]]).double()
-path = descend(cliff_slope, starts.expand(3, -1), rates, 1000)  # (1001, 3, 50)
+b = torch.linspace(-3.2, -1.4, 50001).double()
+foot, slope = b[cliff(b).argmin()], cliff_slope(b).abs()
+print(f"slope: median {slope.median():.2f}, on the wall {slope.max():.0e}")
+starts, rates = torch.linspace(-2.4, -1.6, 50).double(), torch.tensor([0.5, 0.05, 0.005]).double()
+path = descend(cliff_slope, starts.expand(3, -1), rates[:, None], 1000)  # (1001, 3, 50)
 jump = path.diff(dim=0).abs()
 first = (jump[:, 0] > 1).int().argmax(0)  # (50,): each start's first long jump at lr = 0.5
-length = jump[first, 0, range(50)]
-distance = (path[first, 0, range(50)] - foot).abs()
-print(f"the first long jump, in distances to the minimum: median {(length / distance).median():.0e}")
+length, before = jump[first, 0, range(50)], (path[first, 0, range(50)] - foot).abs()
+print(f"the first long jump, in distances to the minimum: median {(length / before).median():.0e}")
 
 # %%
-worst = (
-    length * (first < 100)
-).argmax()  # of those thrown within 100 steps: a picture of more would be a blur
+worst = (length * (first < 100)).argmax()  # among the early ones: later ones have bounced for longer
 fig, ax = plt.subplots()
 plots.plot_path_1d(ax, cliff, path[: first[worst] + 1, 0, worst], low=-3.2, high=-1.4, name="b")
-plots.finish(
-    ax, f"After {first[worst]} steps at the foot of the wall, one step of length {length[worst]:.0f}"
-)
+plots.finish(ax, f"After {first[worst]} steps at the foot of the wall, one of length {length[worst]:.0f}")
 
 # %% [markdown]
 # The run walks down the plain and finds the minimum at the foot of the wall. There it bounces: a step lands a little way up the wall, and the wall sends it
@@ -534,39 +480,29 @@ plots.finish(
 # *A smaller learning rate stabilises training.* Often taught as the first remedy.
 #
 # **Prediction.** On the digits: below the limit at the minimum every run settles, above it none; a tenth of the rate needs ten times the steps. Ten samples of
-# 100 digits, two budgets of steps. The control that could embarrass the claim is the cliff.
+# 60 digits, two budgets of steps. The control that could embarrass the claim is the cliff.
 
 # %%
 fractions, settled = torch.tensor([0.1, 0.98, 1.02, 2.0]), {100: 0, 1000: 0}
 for seed in tqdm(range(10), leave=False):
-    sample = problem(torch.randperm(1400, generator=torch.Generator().manual_seed(seed))[:100])
+    sample = problem(torch.randperm(1400, generator=torch.Generator().manual_seed(seed))[:60])
     lowest = descend(sample, zero, 0.5, 1000)[-1]
-    ends = descend(
-        sample, zero.expand(4, -1), fractions[:, None] * 2 / largest_curvature(sample, lowest), 1000
-    )
+    lrs = fractions[:, None] * 2 / largest_curvature(sample, lowest)
+    path = descend(sample, zero.expand(4, -1), lrs, 1000)
     for budget in settled:
-        settled[budget] = settled[budget] + (sample(ends[budget]).norm(dim=-1) < 5e-3).int()
+        settled[budget] += (sample(path[budget]).norm(dim=-1) < 5e-3).int()
 
 # %%
-for budget in settled:
-    thrown = (jump[:budget] > 1).any(0).double().mean(1)
-    print(
-        f"{budget:4} steps, digits settled of 10:",
-        dict(zip(["0.1 of the limit", "0.98", "1.02", "2"], settled[budget].tolist())),
-    )
-    print(
-        f"{budget:4} steps, starts thrown at the cliff:",
-        {f"lr = {lr:g}": f"{x:.0%}" for lr, x in zip(rates.flatten().tolist(), thrown)},
-    )
+early, late = settled.values()
+thrown = [(jump[:n] > 1).any(0).double().mean(1) for n in settled]
+plots.table({"digits: rate / limit": fractions, "settled in 100 steps, of 10": early, "in 1000": late})
+plots.table({"cliff: rate": rates, "share thrown in 100 steps": thrown[0], "in 1000": thrown[1]})
 
 # %%
-outcome = (
-    ("depends" if thrown[1] > 0.5 else "holds") if settled[1000].tolist() == [10, 10, 0, 0] else "refuted"
-)
-n, early = settled[1000], settled[100]
-evidence = f"On the digits yes, at a price: {n[1]} of 10 runs settle below the limit, {n[2]} of 10 above it; in 100 steps "
-evidence += f"{early[0]} of 10 at a tenth of it. At the cliff a rate ten times smaller still threw {thrown[1]:.0%} of the starts."
-verdict("S9", outcome, evidence)
+smooth, share = late.tolist() == [10, 10, 0, 0], thrown[1][1]
+evidence = f"Digits: {late[1]} of 10 settle below the limit, {late[2]} above; at a tenth of it {early[0]} in 100 steps. "
+evidence += f"Cliff: a rate ten times smaller still threw {share:.0%} of the starts."
+verdict("S9", "refuted" if not smooth else "depends" if share > 0.5 else "holds", evidence)
 
 # %% [markdown]
 # Two things to take from the table. After 100 steps some runs above the limit still look settled: a short budget flatters an unstable setting. And at the cliff
