@@ -142,7 +142,7 @@ def plot_path_1d(ax: Axes, loss, path, *, colour=STABLE, low=None, high=None, na
     points = torch.as_tensor(path, dtype=torch.float64)
     ax.plot(points, loss(points), color=colour, marker="o", markersize=4, linewidth=0.8)
     ax.set(xlabel=name, ylabel="loss")
-    return describe(ax, f"{len(path) - 1} steps from {name} = {path[0]:.2g} to {path[-1]:.2g}.")
+    return describe(ax, f"A path on the loss over {name}, ending at {path[-1]:.2g}.")
 
 
 def plot_path_2d(ax: Axes, H, path, *, reach=None) -> Axes:
@@ -262,4 +262,6 @@ def table(columns: dict) -> None:
 
 def _cell(value) -> str:
     value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
