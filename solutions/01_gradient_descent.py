@@ -455,7 +455,7 @@ b = torch.linspace(-3.2, -1.4, 50001).double()
 slope, foot = cliff_slope(b).abs(), b[cliff(b).argmin()]
 far = 0.5 * slope.max() / (b[slope.argmax()] - foot).abs()  # a step at lr = 0.5, in distances to the foot
 print(
-    f"slope: median {slope.median():.2f}, wall {slope.max():.0e}; a step from there is {far:.0e} times too long"
+    f"slope: median {slope.median():.2f}, wall {slope.max():.0e}; a step from there: {far:.0e} times too long"
 )
 
 # %% [markdown]
