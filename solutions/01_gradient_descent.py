@@ -454,9 +454,7 @@ def cliff_slope(b):
 b = torch.linspace(-3.2, -1.4, 50001).double()
 slope, foot = cliff_slope(b).abs(), b[cliff(b).argmin()]
 far = 0.5 * slope.max() / (b[slope.argmax()] - foot).abs()  # a step at lr = 0.5, in distances to the foot
-print(
-    f"slope: median {slope.median():.2f}, wall {slope.max():.0e}; a step from there: {far:.0e} times too long"
-)
+print(f"slope: median {slope.median():.2f}, wall {slope.max():.0e}; a step there: {far:.0e} times too long")
 
 # %% [markdown]
 # Does a run ever step there? Fifty starts on the plain to the right of the wall, three learning rates.
