@@ -48,7 +48,7 @@ class LiveFigure:
 
 def course_style():
     """A context, or a decorator, in which figures are built in the course's style whatever the notebook's own is."""
-    return style.context(plots.STYLE)
+    return style.context(["default", plots.STYLE])
 
 
 @dataclass(frozen=True)

@@ -115,15 +115,13 @@ def plot_history(
         kept = finite_part(np.where(values > limit, np.inf, values))
         (line,) = ax.plot(kept, color=colours[name])
         labels[line] = name
-        diverges = len(kept) < len(values)
-        if diverges:
-            ax.plot(
-                len(kept) - 1, kept[-1], marker="x", markersize=9, markeredgewidth=2.5, color=colours[name]
-            )
-        words.append(
-            f"{name}: {kept[0]:.2g} at first, "
-            + (f"diverges at step {len(kept)}" if diverges else f"{kept[-1]:.2g} at last")
-        )
+        if len(kept) == 0:
+            words.append(f"{name}: never finite")
+        elif len(kept) < len(values):
+            ax.plot(len(kept) - 1, kept[-1], "x", color=colours[name], markersize=9, markeredgewidth=2.5)
+            words.append(f"{name}: {kept[0]:.2g} at first, diverges at step {len(kept)}")
+        else:
+            words.append(f"{name}: {kept[0]:.2g} at first, {kept[-1]:.2g} at last")
     if log:
         ax.set_yscale("log")
     ax.set(xlabel=xlabel, ylabel=ylabel)

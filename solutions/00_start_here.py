@@ -20,7 +20,8 @@
 import matplotlib.pyplot as plt
 import torch
 
-from gradutils import check, explorers, hint, machine, plots, predict, progress, reveal
+import gradutils
+from gradutils import check, explorers, hint, plots, predict, progress, reveal
 from gradutils.data import digits
 
 plots.use_style()
@@ -138,7 +139,7 @@ progress("00")
 # Everything is small enough for a laptop without a graphics card. The course uses one processor thread: for networks of this size more would be slower.
 
 # %% tags=["nbval-ignore-output"]
-print(machine())
+print(gradutils.machine())
 
 # %% [markdown]
 # ## When something goes wrong

@@ -499,7 +499,9 @@ plots.table({"rate / limit": fractions, "settled in 100 steps, of 10": early, "i
 
 # %%
 smooth, all_the_same = late.tolist() == [10, 10, 0, 0], bool(thrown[1][1])
-evidence = f"Digits: {late[1]} of 10 settle below the limit, {late[2]} above; at a tenth of it {early[0]} in 100 steps. "
+evidence = (
+    f"Digits: {late[1]} of 10 settle below the limit, {late[2]} above; at a tenth {early[0]} in 100 steps. "
+)
 evidence += f"Cliff: {'most' if all_the_same else 'few'} are thrown at a tenth of the rate, too."
 verdict("S9", "refuted" if not smooth else "depends" if all_the_same else "holds", evidence)
 
@@ -512,7 +514,7 @@ verdict("S9", "refuted" if not smooth else "depends" if all_the_same else "holds
 #
 # - Diverges at once? The rate times the steepest curvature is above 2. Divide the rate by 3 until the loss falls.
 # - Want the number? Power iteration costs about one more backward pass a step. Lesson 07 does it on networks.
-# - `torch.optim.SGD(momentum=0.9)` is your `heavy_ball`: its limit is 1.9 times that of plain descent. `nesterov=True` lowers it to below plain.
+# - `torch.optim.SGD(momentum=0.9)` is your `heavy_ball`: its limit is $1 + \beta$ times that of plain descent. `nesterov=True` lowers it to below plain.
 # - Judge a learning rate by its late steps, not by its first hundred.
 
 # %% [markdown]

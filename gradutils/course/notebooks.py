@@ -205,6 +205,7 @@ def _drift(wanted, target: Path) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m gradutils.course.notebooks", description=__doc__.split("\n")[0]
     )

@@ -21,7 +21,7 @@ def predict(question_id: str, question: str, options, choice: str | None = None)
     if len(options) < 2 or len(set(options)) < len(options):
         raise ValueError(f"options must be two or more different answers; got {list(options)!r}")
     _options[question_id] = options
-    letters = "abcdefghij"[: len(options)]
+    letters = list("abcdefghij"[: len(options)])
     if choice is not None:
         if choice not in letters and choice not in options:
             raise ValueError(f"choice must be one of {', '.join(letters)}; got {choice!r}")

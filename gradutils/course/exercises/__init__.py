@@ -9,6 +9,7 @@ from gradutils.course.exercise import Exercise
 
 @cache
 def all_exercises() -> dict[str, Exercise]:
+    """Every exercise by its id, lesson by lesson."""
     names = sorted(module.name for module in iter_modules(__path__) if module.name.startswith("lesson_"))
     found = {}
     for name in names:

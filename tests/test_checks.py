@@ -1,0 +1,282 @@
+"""`check` never raises and never passes a wrong answer, whatever it is given."""
+
+import functools
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from gradutils.course import checks
+from gradutils.course.checks import Verdict, check, exercises, hint, judge
+from gradutils.course.exercises import all_exercises
+from gradutils.course.progress import read
+
+EXERCISES = all_exercises()
+
+
+def _loud(*_):
+    print("x" * 50 + "\n", end="" * 1)
+    for _ in range(20_000):
+        print("noise")
+    return 0.0
+
+
+def _endless(*arguments):
+    return _endless(*arguments)
+
+
+def _exits(*_):
+    sys.exit(3)
+
+
+def _raises(*_):
+    raise ValueError("on purpose")
+
+
+class Grumpy:
+    """An object that objects to everything."""
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+    def __eq__(self, other):
+        raise RuntimeError("no ==")
+
+    __hash__ = None
+
+
+def _counting():
+    calls = []
+
+    def answer(*arguments):
+        calls.append(arguments)
+        return float(len(calls))
+
+    return answer
+
+
+HOSTILE = {
+    "None": None,
+    "ellipsis": ...,
+    "a number": 3,
+    "a text": "x - lr * gradient",
+    "a tensor": torch.zeros(3),
+    "a class": dict,
+    "an object": Grumpy(),
+    "no arguments": lambda: 0.0,
+    "too many arguments": lambda a, b, c, d, e, f, g: a,
+    "raises": _raises,
+    "exits": _exits,
+    "keyboard": lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
+    "returns None": lambda *_: None,
+    "returns ellipsis": lambda *_: ...,
+    "NaN": lambda *_: float("nan"),
+    "NaN tensor": lambda *_: torch.full((3,), torch.nan),
+    "infinity": lambda *_: float("inf"),
+    "wrong shape": lambda *_: torch.zeros(7, 7, 7),
+    "wrong dtype": lambda *_: torch.zeros(2, dtype=torch.int32),
+    "complex": lambda *_: 1j,
+    "numpy": lambda *_: np.zeros(3),
+    "a list": lambda *_: [1.0, 2.0],
+    "a dict": lambda *_: {"x": 1},
+    "a string": lambda *_: "right",
+    "a generator": lambda *_: (x for x in range(3)),
+    "returns a function": lambda *_: _raises,
+    "returns an object": lambda *_: Grumpy(),
+    "True": lambda *_: True,
+    "its first argument": lambda first, *_: first,
+    "prints a lot": _loud,
+    "recurses": _endless,
+    "changes each time": _counting(),
+    "partial": functools.partial(_raises, 1),
+    "empty tuple": lambda *_: (),
+    "nested": lambda *_: ((torch.zeros(1), None), [..., 3]),
+}
+
+
+@pytest.mark.parametrize("exercise_id", EXERCISES)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_answers_neither_raise_nor_pass(home, exercise_id, name, capsys):
+    before = torch.get_rng_state()
+    verdict = check(exercise_id, HOSTILE[name])
+    assert isinstance(verdict, Verdict)
+    assert verdict.outcome in ("not yet", "not attempted")
+    assert verdict.function is EXERCISES[exercise_id].reference
+    assert exercise_id not in read()["exercises"]
+    assert torch.equal(before, torch.get_rng_state())
+    assert sys.stdout is not None
+    assert len(capsys.readouterr().out) < 6000
+
+
+@pytest.mark.parametrize("exercise_id", EXERCISES)
+def test_an_answer_that_remembers_its_first_result_does_not_pass(exercise_id):
+    exercise, memory = EXERCISES[exercise_id], []
+
+    def cached(*arguments):
+        if not memory:
+            memory.append(exercise.reference(*arguments))
+        return memory[0]
+
+    assert judge(exercise, cached).outcome == "not yet"
+
+
+@pytest.mark.parametrize("exercise_id", EXERCISES)
+def test_an_answer_right_only_in_the_first_case_does_not_pass(exercise_id):
+    exercise, calls = EXERCISES[exercise_id], []
+
+    def once(*arguments):
+        calls.append(1)
+        return exercise.reference(*arguments) if len(calls) == 1 else 0.0
+
+    assert judge(exercise, once).outcome == "not yet"
+
+
+@pytest.mark.parametrize("exercise_id", EXERCISES)
+def test_an_answer_that_drifts_after_all_cases_does_not_pass(exercise_id):
+    exercise, calls = EXERCISES[exercise_id], []
+    count = len(checks.fresh_cases(exercise, 0))
+
+    def drifts(*arguments):
+        calls.append(1)
+        return exercise.reference(*arguments) if len(calls) <= count else 0.0
+
+    verdict = judge(exercise, drifts, seed=0)
+    assert verdict.outcome == "not yet"
+    assert "between calls" in verdict.message
+
+
+def _in_place(x, gradient, lr):
+    x -= lr * gradient
+    return x
+
+
+def test_changing_an_argument_is_named():
+    verdict = judge(EXERCISES["01.1"], _in_place)
+    assert verdict.message.startswith(
+        "The value is right, but your function changed its argument `x` in place"
+    )
+
+
+def test_the_inputs_of_an_answer_are_copies():
+    exercise = EXERCISES["01.1"]
+    cases = checks.fresh_cases(exercise, 0)
+    before = [[torch.as_tensor(value).clone() for value in case] for case in cases]
+    checks.run_all(exercise, _in_place, cases)
+    for case, kept in zip(cases, before, strict=True):
+        assert all(torch.equal(torch.as_tensor(a), b) for a, b in zip(case, kept, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda x, gradient, lr: x if x.ndim else x - lr * gradient, "of 4 cases are right"),
+        (lambda x, gradient, lr: (x - lr * gradient).numpy(), "a numpy array; a torch.Tensor is expected"),
+        (lambda x, gradient, lr: (x - lr * gradient).double(), "The dtype differs: expected torch.float32"),
+        (lambda x, gradient, lr: (x - lr * gradient).unsqueeze(-1), "of shape (1,); one number is expected"),
+        (lambda x, gradient: x, "It is called with 3 arguments (x, gradient, lr); yours takes x, gradient."),
+        (lambda x, gradient, lr: undefined_name, "It raises NameError: name 'undefined_name' is not defined"),  # noqa: F821
+        (lambda x, gradient, lr: print("seen"), "It returns None. Is there a return?"),
+        (lambda x, gradient, lr: torch.full_like(x, torch.nan), "NaN"),
+    ],
+)  # fmt: skip
+def test_what_differs_is_said(answer, words):
+    assert words in judge(EXERCISES["01.1"], answer).message
+
+
+def test_the_smallest_failing_case_is_shown(capsys):
+    verdict = check("01.1", lambda x, gradient, lr: x - lr * gradient + 1)
+    assert "x = tensor(3.)" in verdict.details
+    assert "expected  tensor(2.)" in verdict.details
+    assert "got       tensor(3.)" in verdict.details
+    assert "expected  tensor(2.)" in capsys.readouterr().out
+
+
+def test_what_was_printed_is_shown_and_bounded():
+    verdict = judge(EXERCISES["01.1"], lambda x, gradient, lr: print(f"lr is {lr}"))
+    assert "It printed" in verdict.details
+    assert "lr is 0.5" in verdict.details
+    assert len(judge(EXERCISES["01.1"], _loud).details) < 2000
+
+
+def test_an_interrupt_is_a_verdict():
+    verdict = check("01.1", HOSTILE["keyboard"])
+    assert "interrupted" in verdict.message
+
+
+def _stub(x, gradient, lr): ...
+
+
+def _stub_with_docstring(x, gradient, lr):
+    """To be done."""
+
+
+def _half_done(x, gradient, lr):
+    x = ...
+    return x
+
+
+@pytest.mark.parametrize("stub", [_stub, _stub_with_docstring, _half_done, lambda x, gradient, lr: ..., ...])
+def test_a_stub_is_not_attempted(stub):
+    verdict = check("01.1", stub)
+    assert verdict.outcome == "not attempted"
+    assert "Replace the three dots" in verdict.message
+
+
+def test_a_half_stub_is_not_attempted():
+    assert judge(EXERCISES["01.4"], lambda x, v, gradient, lr, beta: (x, ...)).outcome == "not attempted"
+
+
+def test_a_right_answer_is_recorded_and_handed_back(home):
+    def step(x, gradient, lr):
+        return x - gradient * lr
+
+    verdict = check("01.1", step)
+    assert verdict.outcome == "correct"
+    assert verdict.function is step
+    assert list(read()["exercises"]) == ["01.1"]
+
+
+def test_the_reference_that_stood_in_does_not_count(home):
+    stand_in = check("01.1", lambda x, gradient, lr: x).function
+    verdict = check("01.1", stand_in)
+    assert verdict.outcome == "not attempted"
+    assert "stood in" in verdict.message
+    assert read()["exercises"] == {}
+
+
+@pytest.mark.parametrize("unknown", ["01.99", "", None, 3, [], ("01.1",)])
+def test_an_unknown_exercise_is_a_sentence(unknown, capsys):
+    assert check(unknown, lambda x: x).outcome == "not attempted"
+    assert "There is no exercise" in capsys.readouterr().out
+
+
+def test_hints_come_in_order(capsys):
+    for number, text in enumerate(EXERCISES["01.1"].hints, start=1):
+        hint("01.1", number)
+        assert text in capsys.readouterr().out
+    for wrong in (0, 99, "two", None):
+        hint("01.1", wrong)
+        assert "has hints 1 to" in capsys.readouterr().out
+    hint("77.1")
+    assert "There is no exercise" in capsys.readouterr().out
+
+
+def test_html_is_escaped_and_hints_nest():
+    def answer(x, gradient, lr):
+        raise ValueError("<script>alert(1)</script>")
+
+    verdict = judge(EXERCISES["01.1"], answer)
+    verdict.hints = ("one", "two")
+    html = verdict.card._repr_mimebundle_()["text/html"]
+    assert "<script>" not in html
+    assert html.index("one") < html.index("two")
+    assert html.count("<details") == html.count("</details>") == 2
+    assert "color:" not in html.replace("color:inherit", "").replace("border-left:4px solid", "").replace(
+        "background", ""
+    )
+
+
+def test_exercises_returns_a_copy():
+    exercises().clear()
+    assert exercises()

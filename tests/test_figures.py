@@ -1,0 +1,154 @@
+"""Figure functions take an axes and return it, leave a sentence, and survive what a diverging run gives them."""
+
+import io
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from gradutils import plots
+from gradutils.data import digits, quadratic
+
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture
+def ax():
+    with plt.style.context(plots.STYLE):
+        figure, axes = plt.subplots()
+        yield axes
+        figure.canvas.draw()  # whatever was drawn can be drawn
+        plt.close(figure)
+
+
+def test_the_style_is_that_of_the_house():
+    with plt.style.context(plots.STYLE):
+        rc = matplotlib.rcParams
+        assert list(rc["figure.figsize"]) == [6.4, 3.6]
+        assert rc["figure.dpi"] == 110
+        assert rc["axes.titlelocation"] == "left"
+        cycle = [f"#{colour.lstrip('#')}" for colour in rc["axes.prop_cycle"].by_key()["color"]]
+        palette = (plots.STABLE, plots.SECOND, plots.EXPLODES, plots.THIRD, plots.REFERENCE, plots.VANISHES)
+        assert cycle == list(palette)
+
+
+def test_a_history_marks_divergence_at_the_last_finite_point(ax):
+    assert (
+        plots.plot_history(ax, {"a": [1.0, 10.0, 1e3, np.inf, np.nan], "b": [1.0, 0.5, 0.25, 0.1, 0.05]})
+        is ax
+    )
+    (cross,) = [line for line in ax.lines if line.get_marker() == "x"]
+    assert cross.get_xdata() == 2
+    assert cross.get_ydata() == 1e3
+    assert cross.get_color() == plots.EXPLODES
+    assert ax.lines[0].get_color() == plots.EXPLODES
+    assert ax.lines[-1].get_color() == plots.STABLE
+    words = plots.sentence(ax.figure)
+    assert "a: 1 at first, diverges at step 3" in words
+    assert "b: 1 at first, 0.05 at last" in words
+
+
+@pytest.mark.parametrize("values", [[1.0], [1.0, np.nan], [1e30, 1e300], torch.ones(3)])
+def test_odd_histories_can_be_drawn(ax, values):
+    plots.plot_history(ax, {"run": values})
+
+
+def test_a_run_that_is_never_finite_is_said_so(ax):
+    plots.plot_history(ax, {"run": [np.nan, np.nan]})
+    assert "never finite" in plots.sentence(ax.figure)
+
+
+def test_five_lines_are_too_many(ax):
+    with pytest.raises(ValueError, match="at most four"):
+        plots.plot_history(ax, {str(k): [1.0, 2.0] for k in range(5)})
+
+
+def test_labels_stand_at_the_line_ends_and_do_not_overlap(ax):
+    plots.plot_history(ax, {"one": [1, 0.5], "two": [1, 0.49], "three": [1, 0.48]}, log=False)
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert [text.get_color() for text in ax.texts] == [plots.THIRD, plots.SECOND, plots.STABLE]
+    for k, a in enumerate(boxes):
+        assert not any(a.overlaps(b) for b in boxes[k + 1 :])
+        assert a.x1 <= ax.figure.bbox.x1 + 1
+
+
+def test_paths(ax):
+    assert plots.plot_path_1d(ax, lambda x: x**2, [1.0, -0.5, np.inf]) is ax
+    assert "ending at -0.5" in plots.sentence(ax.figure)
+    path = torch.tensor([[1.0, 1.0], [-2.0, 0.5]])
+    assert plots.plot_path_2d(ax, quadratic([4.0, 1.0], 0), path) is ax
+    assert ax.lines[-1].get_color() == plots.EXPLODES
+
+
+def test_theory_is_dotted_black_over_the_measurement(ax):
+    bands = {"seen": ([0.5, 1.5], [1.5, 2.5])}
+    plots.plot_against_theory(ax, [1, 10], {"seen": [1.0, 2.0]}, [[1.1, 2.1]], bands=bands, log="xy")
+    dotted = ax.lines[-1]
+    assert dotted.get_color() == "black"
+    assert dotted.get_linestyle() == ":"
+    assert dotted.get_zorder() > ax.lines[0].get_zorder()
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+    with pytest.raises(ValueError, match="1 expected, got 2"):
+        plots.plot_against_theory(ax, [1, 10], {"seen": [1.0, 2.0]}, [[1, 2], [3, 4]])
+
+
+def test_maps_outcomes_images_and_marks(ax):
+    x, y = np.arange(4.0), np.arange(3.0)
+    values = np.outer(y + 1, x + 1)
+    assert plots.plot_map(ax, x, y, values, values, levels=[3, 6], limits=(1, 10)) is ax
+    assert plots.plot_images(ax, digits().x_train[:3], [1, 2, 3]) is ax
+    assert plots.plot_outcomes(ax, [1, 2], [0.1, 10.0], good=[True, False]) is ax
+    assert plots.mark_vertical(ax, 1.0, "here") is ax
+    assert "1 of 2 runs end well" in plots.sentence(ax.figure)
+    assert plots.finish(ax, "The finding", "x", "y") is None
+    assert ax.get_title(loc="left") == "The finding"
+
+
+def test_a_figure_without_a_description_says_so():
+    assert plots.sentence(plt.figure()) == "A figure without a description."
+
+
+def test_tables(capsys):
+    columns = {
+        "rate": torch.tensor([0.5, 0.25]),
+        "runs": [1, 10],
+        "good": np.array([True, False]),
+        "name": ["a", "b"],
+    }
+    plots.table(columns)
+    assert capsys.readouterr().out.splitlines() == [
+        "rate  runs  good  name",
+        " 0.5     1   yes     a",
+        "0.25    10    no     b",
+    ]
+    with pytest.raises(ValueError, match="columns differ in length"):
+        plots.table({"a": [1], "b": [1, 2]})
+
+
+def test_colours_are_told_apart_without_red_or_green():
+    """The palette keeps a distance for the three kinds of colour blindness (Machado et al. 2009, severity 1)."""
+    # Rows: protanopia, deuteranopia, tritanopia, as matrices on linear rgb.
+    simulations = [
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    ]
+    meanings = [plots.EXPLODES, plots.STABLE, plots.VANISHES, plots.REFERENCE]
+    rgb = np.array([matplotlib.colors.to_rgb(colour) for colour in meanings]) ** 2.2
+    for matrix in [np.eye(3), *map(np.array, simulations)]:
+        seen = np.clip(rgb @ matrix.T, 0, 1) ** (1 / 2.2)
+        distances = [np.linalg.norm(a - b) for k, a in enumerate(seen) for b in seen[k + 1 :]]
+        assert min(distances) > 0.15
+
+
+def test_png_is_small():
+    from gradutils.explorers import explore_learning_rate
+
+    png = explore_learning_rate().image.value
+    assert len(png) < 25_000
+    assert Image.open(io.BytesIO(png)).size == (704, 396)

@@ -1,0 +1,185 @@
+"""What every lesson keeps to: its limits, what it may import, no number typed in prose, links that lead somewhere."""
+
+import ast
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from gradutils.course.exercises import all_exercises
+from gradutils.course.verdicts import CLAIMS
+
+ROOT = Path(__file__).parent.parent
+NAMES = [path.stem for path in sorted((ROOT / "solutions").glob("*.py"))]
+FURNITURE = {
+    "check",
+    "hint",
+    "predict",
+    "reveal",
+    "verdict",
+    "progress",
+    "machine",
+    "plots",
+    "explorers",
+    "digits",
+    "quadratic",
+}
+# The lesson in which a name is built by hand; it may be imported in later lessons only.
+FIRST_BUILT_IN = {}
+
+
+def notebook(folder, name):
+    return nbformat.read(ROOT / folder / f"{name}.ipynb", as_version=4)
+
+
+def code(name):
+    return [cell.source for cell in notebook("solutions", name).cells if cell.cell_type == "code"]
+
+
+def prose(name):
+    return [cell.source for cell in notebook("solutions", name).cells if cell.cell_type == "markdown"]
+
+
+def lines(source):
+    return [line for line in source.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_code_keeps_to_its_limits(name):
+    counts = sorted(len(lines(source)) for source in code(name))
+    assert len(counts) <= 36
+    assert sum(counts) <= 220
+    assert statistics.median(counts) <= 4
+    assert counts[int(0.9 * len(counts))] <= 12
+    assert counts[-1] <= 20
+    for source in code(name):
+        assert max(map(len, lines(source))) <= 120, source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prose_keeps_to_its_limits(name):
+    cells = prose(name)
+    assert cells[0].startswith("# ")
+    assert len(cells[0].split()) <= 90
+    assert "minutes" in cells[0]
+    for text in cells:
+        assert len(text.split()) <= 120, text
+        assert "!" not in re.sub(r"`[^`]*`|\$[^$]*\$|!\[", "", text), text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_cell_imports_little_and_only_what_is_built(name):
+    first = code(name)[0]
+    assert len(lines(first)) <= 8
+    imported = [
+        alias.name
+        for node in ast.walk(ast.parse(first))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gradutils")
+        for alias in node.names
+    ]
+    assert len(imported) <= 8
+    for thing in imported:
+        assert thing in FURNITURE or FIRST_BUILT_IN[thing] < name[:2], f"{thing} is not built yet"
+    for source in code(name)[1:]:
+        assert "import gradutils" not in source
+        assert "from gradutils" not in source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_settings_no_paths_no_downloads_in_code(name):
+    for source in code(name):
+        assert not re.search(
+            r"rcParams|style\.use|filterwarnings|https?://|urlopen|download|plt\.rc", source
+        ), source
+        assert not re.search(r"[\"'](/|~|[A-Z]:\\)", source), source
+        assert "### " not in source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_measured_number_is_typed_in_prose(name):
+    """A decimal number in the text is in code, a formula or a link, where it is a setting or theory."""
+    for text in prose(name):
+        bare = re.sub(r"`[^`]*`|\$\$?[^$]*\$\$?|\[[^\]]*\]\([^)]*\)|\d\d\.\d\b", "", text)
+        assert not re.search(r"\d\.\d|\d ?%\s+(of|in)|\d+e[-+]?\d", bare), text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_lead_somewhere(name):
+    for folder in ("lessons", "solutions"):
+        for text in prose(name):
+            for target in re.findall(r"\]\(([^)#]+)", text):
+                if not target.startswith("http"):
+                    assert (ROOT / folder / target).resolve().exists(), f"{folder}/{name}: {target}"
+
+
+def test_readme_links_lead_somewhere():
+    for page in ("README.md", "CONTRIBUTING.md"):
+        for target in re.findall(r"\]\(([^)#]+)", (ROOT / page).read_text()):
+            assert target.startswith("http") or (ROOT / target).exists(), f"{page}: {target}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_exercise_is_asked_once_with_minutes_and_difficulty(name):
+    asked = re.findall(r"### Exercise (\d\d\.\d+) · [●○]{3} · \d+ minutes", "\n".join(prose(name)))
+    assert asked == sorted(key for key in all_exercises() if key.startswith(name[:2]))
+    stubs = [
+        cell.source
+        for cell in notebook("lessons", name).cells
+        if cell.cell_type == "code" and "    ..." in cell.source
+    ]
+    assert len(stubs) == len(asked)
+    for key, stub in zip(asked, stubs, strict=True):
+        function = re.search(r"def (\w+)\(", stub)[1]
+        assert stub.rstrip().endswith(f'{function} = check("{key}", {function}).function')
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_error_and_no_warning_is_stored(name):
+    for cell in notebook("solutions", name).cells:
+        for output in cell.get("outputs", []):
+            assert output.output_type != "error", cell.source
+            assert output.get("name") != "stderr", cell.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_picture_has_words(name):
+    for cell in notebook("solutions", name).cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                words = output["data"]["text/plain"]
+                assert len(words.split()) >= 5, cell.source
+                assert not words.startswith("<"), cell.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_only_the_machine_may_differ_between_machines(name):
+    for cell in notebook("solutions", name).cells:
+        if "nbval-ignore-output" in cell.metadata.get("tags", []):
+            assert cell.source == "print(gradutils.machine())"
+
+
+def test_every_trial_is_recorded_and_no_claim_is_tried_twice():
+    found = []
+    for name in NAMES:
+        for cell in notebook("solutions", name).cells:
+            records = [
+                o["metadata"]["gradutils_verdict"] for o in cell.get("outputs", []) if o.get("metadata")
+            ]
+            found += records
+            called = re.findall(r"^verdict\(\"(\w+)\"", cell.source, re.MULTILINE)
+            assert called == [record["claim"] for record in records]
+    claims = [record["claim"] for record in found]
+    assert len(claims) == len(set(claims))
+    assert set(claims) <= set(CLAIMS)
+    assert {record["claim"]: record["outcome"] for record in found}.items() >= {
+        "S1": "holds",
+        "S9": "depends",
+    }.items()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_predictions_are_settled(name):
+    text = "\n".join(code(name))
+    assert re.findall(r"predict\(\s*\"([^\"]+)\"", text) == re.findall(r"reveal\(\s*\"([^\"]+)\"", text)

@@ -1,0 +1,180 @@
+"""The builder: one source, two notebooks; whatever goes wrong, the old files stay whole."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from gradutils.course.notebooks import (
+    BuildError,
+    build,
+    drifted,
+    main,
+    make_pair,
+    sources,
+    split_answer,
+    targets,
+)
+
+GOOD = """# %% [markdown]
+# # A lesson
+
+# %%
+def double(x):
+    ### BEGIN SOLUTION
+    y = 2 * x
+    return y
+    ### END SOLUTION
+
+
+# %% tags=["nbval-ignore-output"]
+print(double(4))
+"""
+
+
+@pytest.fixture
+def course(tmp_path):
+    (tmp_path / "solutions").mkdir()
+    (tmp_path / "lessons").mkdir()
+    (tmp_path / "solutions" / "42_things.py").write_text(GOOD)
+    return tmp_path
+
+
+def write(course, text):
+    (course / "solutions" / "42_things.py").write_text(text)
+    return sources(course, [])
+
+
+def test_a_solution_is_run_and_a_lesson_is_stripped(course):
+    build(sources(course, []))
+    solution, lesson = (nbformat.read(path, as_version=4) for path in targets(sources(course, [])[0]))
+    assert solution.cells[1].source == "def double(x):\n    y = 2 * x\n    return y"
+    assert lesson.cells[1].source == "def double(x):\n    ..."
+    assert solution.cells[2].outputs[0].text == "8\n"
+    assert lesson.cells[2].outputs == []
+    assert lesson.cells[2].execution_count is None
+    assert [cell.id for cell in lesson.cells] == ["42-001", "42-002", "42-003"]
+    assert lesson.cells[2].metadata == {"tags": ["nbval-ignore-output"]}
+    for notebook in (solution, lesson):
+        nbformat.validate(notebook)
+        assert "widgets" not in notebook.metadata
+        assert "version" not in notebook.metadata.language_info
+        assert all("execution" not in cell.metadata for cell in notebook.cells)
+    assert drifted(sources(course, [])) == []
+
+
+def test_building_twice_changes_nothing(course):
+    build(sources(course, []))
+    before = [path.read_bytes() for path in targets(sources(course, [])[0])]
+    build(sources(course, []))
+    assert [path.read_bytes() for path in targets(sources(course, [])[0])] == before
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD.replace("    ### END SOLUTION\n", ""), "without ### END SOLUTION"),
+        (GOOD.replace("    ### BEGIN SOLUTION\n", ""), "### END SOLUTION without"),
+        (GOOD.replace("    y = 2 * x", "    ### BEGIN SOLUTION"), "inside an answer"),
+        (GOOD.replace("    y = 2 * x\n    return y\n", ""), "a solution is missing"),
+        (GOOD.replace("### BEGIN SOLUTION", "### Begin solution"), "a marker is written exactly"),
+        (GOOD.replace("    ### BEGIN SOLUTION\n    y = 2 * x\n    return y\n    ### END SOLUTION", "    ...")
+            .replace("\n\n# %% tags", '\n\ncheck("42.1", double)\n\n# %% tags'), "an exercise's answer is missing"),
+    ],
+)  # fmt: skip
+def test_a_bad_source_names_file_and_cell(course, text, words):
+    paths = write(course, text)
+    with pytest.raises(BuildError, match=r"42_things\.py, cell 2") as caught:
+        make_pair(paths[0])
+    assert words in str(caught.value)
+    assert main(["--root", str(course)]) == 1
+    assert not list(course.glob("*/*.ipynb"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("print(", "SyntaxError"),
+        ("import os\nos._exit(3)", "cell"),
+    ],
+)
+def test_a_failing_build_leaves_the_old_files_whole(course, capsys, cell, words):
+    build(sources(course, []))
+    before = [path.read_bytes() for path in targets(sources(course, [])[0])]
+    (course / "solutions" / "41_fine.py").write_text(GOOD)
+    write(course, GOOD + f"\n# %%\n{cell}\n")
+    assert main(["--root", str(course)]) == 1
+    error = capsys.readouterr().err
+    assert "42_things.py" in error
+    assert words in error
+    assert [path.read_bytes() for path in targets(sources(course, ["42"])[0])] == before
+    assert not list(course.glob("*/41_fine.ipynb"))
+    assert not list(course.glob("*/.*"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals work otherwise there")
+def test_an_interrupted_build_leaves_the_old_files_whole(course):
+    build(sources(course, []))
+    before = [path.read_bytes() for path in targets(sources(course, [])[0])]
+    marker = course / "started"
+    write(
+        course,
+        GOOD + f"\n# %%\nimport time, pathlib\npathlib.Path({str(marker)!r}).touch()\ntime.sleep(60)\n",
+    )
+    command = [sys.executable, "-m", "gradutils.course.notebooks", "--root", str(course)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    for _ in range(300):
+        if marker.exists():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) != 0
+    assert [path.read_bytes() for path in targets(sources(course, [])[0])] == before
+
+
+def test_drift_is_named(course):
+    build(sources(course, []))
+    solution, lesson = targets(sources(course, [])[0])
+    for path, change in ((solution, "double(4)"), (lesson, "double(4)")):
+        text = path.read_text()
+        path.write_text(text.replace(change, "double(5)"))
+        (sentence,) = drifted(sources(course, []))
+        assert sentence == f"{path}: cell 3 differs from its source"
+        path.write_text(text)
+    notebook = nbformat.read(lesson, as_version=4)
+    notebook.cells[2].execution_count = 1
+    nbformat.write(notebook, lesson)
+    assert "has been run" in drifted(sources(course, []))[0]
+    lesson.write_text("no notebook")
+    assert "cannot be read" in drifted(sources(course, []))[0]
+    lesson.unlink()
+    assert drifted(sources(course, [])) == [f"{lesson}: is missing"]
+    assert main(["--check", "--root", str(course)]) == 1
+    (course / "lessons" / "43_orphan.ipynb").write_text("{}")
+    assert "has no source" in drifted(sources(course, []))[-1]
+
+
+def test_unknown_lessons_and_an_empty_course_are_sentences(course, tmp_path, capsys):
+    assert main(["99", "--root", str(course)]) == 1
+    assert "no lesson '99'" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert main(["--root", str(tmp_path / "empty")]) == 1
+    assert "no lesson sources" in capsys.readouterr().err
+
+
+def test_an_answer_may_stand_in_the_middle_of_a_function():
+    text = "def f(x):\n    y = 1\n    ### BEGIN SOLUTION\n    y += x\n    ### END SOLUTION\n    return y"
+    full, stripped, answers = split_answer(text, "here")
+    assert full == "def f(x):\n    y = 1\n    y += x\n    return y"
+    assert stripped == "def f(x):\n    y = 1\n    ...\n    return y"
+    assert answers == 1
+
+
+def test_the_stored_notebooks_agree_with_their_sources():
+    assert drifted(sources(Path(__file__).parent.parent, [])) == []

@@ -1,0 +1,147 @@
+"""Progress is one small file; nothing that happens to it is a traceback, and nothing is lost."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from gradutils.course import progress as module
+from gradutils.course.progress import changing, progress, progress_file, read, record_pass
+from gradutils.course.quiz import predict, reveal
+
+
+def test_the_first_day(home):
+    assert read() == {"exercises": {}, "predictions": {}}
+    record_pass("01.1")
+    assert progress_file() == home / "progress.json"
+    assert list(json.loads(progress_file().read_text())["exercises"]) == ["01.1"]
+    assert [path.name for path in home.iterdir() if path.suffix != ".lock"] == ["progress.json"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["", "{", "null", "[]", "3", '{"exercises": []}', '{"exercises": {}, "predictions": {"00.a": 3}}', "[" * 100_000,
+     "\x00\x01", '{"exercises": {"01.1": "2026-01-01"}'],
+)  # fmt: skip
+def test_a_damaged_file_is_set_aside_with_a_sentence(home, capsys, damage):
+    home.mkdir()
+    progress_file().write_text(damage)
+    assert read() == {"exercises": {}, "predictions": {}}
+    assert "set aside" in capsys.readouterr().out
+    (aside,) = home.glob("progress.damaged-*.json")
+    assert aside.read_text() == damage
+    record_pass("00.1")
+    assert list(read()["exercises"]) == ["00.1"]
+
+
+def test_bytes_that_are_no_text_are_set_aside(home, capsys):
+    home.mkdir()
+    progress_file().write_bytes(b"\xff\xfe\x00{")
+    assert read()["exercises"] == {}
+    assert "set aside" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folder permissions work otherwise there")
+def test_where_nothing_can_be_written_the_sitting_counts(home, capsys, monkeypatch):
+    home.parent.mkdir(exist_ok=True)
+    home.write_text("a file where the folder should be")
+    record_pass("01.1")
+    assert "until this kernel stops" in capsys.readouterr().out
+    record_pass("01.2")
+    assert capsys.readouterr().out == ""  # said once
+    assert list(read()["exercises"]) == ["01.1", "01.2"]
+    assert "✓ 01.1" in str(progress("01"))
+
+
+def test_an_interrupted_write_leaves_the_old_file(home, monkeypatch):
+    record_pass("01.1")
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module.os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        record_pass("01.2")
+    monkeypatch.undo()
+    os.environ["GRADUTILS_HOME"] = str(home)
+    assert list(json.loads((home / "progress.json").read_text())["exercises"]) == ["01.1"]
+    assert not list(home.glob("*.tmp"))
+
+
+def test_two_kernels_lose_nothing(home):
+    code = "import sys\nfrom gradutils.course.progress import record_pass\nfor k in range(30): record_pass(f'{sys.argv[1]}.{k}')"
+    environment = os.environ | {"GRADUTILS_HOME": str(home)}
+    kernels = [subprocess.Popen([sys.executable, "-c", code, name], env=environment) for name in ("a", "b")]
+    assert [kernel.wait(120) for kernel in kernels] == [0, 0]
+    assert len(read()["exercises"]) == 60
+
+
+def test_threads_lose_nothing(home):
+    threads = [threading.Thread(target=record_pass, args=(f"t.{k}",)) for k in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(read()["exercises"]) == 12
+
+
+def test_unknown_keys_survive(home):
+    home.mkdir()
+    progress_file().write_text(json.dumps({"exercises": {}, "predictions": {}, "healed": ["patient 3"]}))
+    record_pass("01.1")
+    assert json.loads(progress_file().read_text())["healed"] == ["patient 3"]
+
+
+def test_the_table(home):
+    record_pass("01.1")
+    with changing() as state:
+        state["predictions"]["01.a"] = {"choice": "it grows", "right": True}
+        state["predictions"]["01.b"] = {"choice": "higher"}
+    text = str(progress())
+    assert "✓ 01.1" in text
+    assert "○ 01.2" in text
+    assert "1 of 6" in text
+    assert "2 made, 1 of 1 right" in text
+    assert "<table" in progress("01")._repr_mimebundle_()["text/html"]
+    with pytest.raises(ValueError, match="lesson must be one of"):
+        progress("99")
+
+
+# Predictions -----------------------------------------------------------------------------------------------------------
+OPTIONS = ["up", "down", "neither"]
+
+
+def test_a_prediction_is_kept_changed_and_settled(home, capsys):
+    predict("77.a", "Which way?", OPTIONS, choice="a")
+    predict("77.a", "Which way?", OPTIONS, choice="down")
+    assert read()["predictions"]["77.a"] == {"choice": "down"}
+    reveal("77.a", "up", "It was measured.")
+    assert "Predicted: down" in capsys.readouterr().out
+    assert read()["predictions"]["77.a"] == {"choice": "down", "right": False}
+    predict("77.a", "Which way?", OPTIONS, choice="up")  # too late
+    assert read()["predictions"]["77.a"] == {"choice": "down", "right": False}
+
+
+def test_without_a_prediction_the_answer_is_shown(home, capsys):
+    predict("77.b", "Which way?", OPTIONS)
+    assert "b) down" in capsys.readouterr().out
+    reveal("77.b", "up")
+    assert "No prediction was made" in capsys.readouterr().out
+    assert "77.b" not in read()["predictions"]
+
+
+@pytest.mark.parametrize(
+    ("options", "choice"), [(["up"], None), (["up", "up"], None), ([], None), (OPTIONS, "d"), (OPTIONS, "sideways"), (OPTIONS, "")]
+)  # fmt: skip
+def test_bad_questions_are_clear_errors(home, options, choice):
+    with pytest.raises(ValueError, match="must be"):
+        predict("77.c", "Which way?", options, choice=choice)
+
+
+def test_an_answer_that_was_no_option_is_an_error(home):
+    predict("77.d", "Which way?", OPTIONS)
+    with pytest.raises(ValueError, match="must be one of"):
+        reveal("77.d", "sideways")
