@@ -217,14 +217,14 @@ def plot_map(ax: Axes, x, y, values, predicted=None, *, levels=(), limits=None, 
 
 
 def plot_images(ax: Axes, images, labels) -> Axes:
-    """A row of 8x8 images, each with its label above it."""
+    """A row of 8x8 images, each with its label below it."""
     count = len(images)
     strip = np.concatenate(
         [np.pad(np.asarray(image).reshape(8, 8), 1, constant_values=np.nan) for image in images], 1
     )
     ax.imshow(strip, cmap="gray_r")
     for k, label in enumerate(labels):
-        ax.text(10 * k + 4.5, -1.2, str(int(label)), ha="center", fontsize=10)
+        ax.text(10 * k + 4.5, 10, str(int(label)), ha="center", va="top", fontsize=10)
     ax.set_axis_off()
     return describe(ax, f"{count} handwritten digits: {', '.join(str(int(label)) for label in labels)}.")
 

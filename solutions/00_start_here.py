@@ -112,9 +112,8 @@ plots.plot_images(ax, data.x_train[:10], data.y_train[:10])
 plots.finish(ax, "Ten of them, with their labels")
 
 # %%
-print(
-    f"{len(data.x_train)} images to train on, {len(data.x_test)} to test on; rms of a pixel: {rms(data.x_train):.2f}"
-)
+print(len(data.x_train), "images to train on,", len(data.x_test), "to test on")
+print(f"rms of a pixel: {rms(data.x_train):.2f}")
 
 # %% [markdown]
 # ## An explorer

@@ -12,7 +12,6 @@ from PIL import Image
 from gradutils import plots
 from gradutils.data import digits, quadratic
 
-
 pytestmark = pytest.mark.filterwarnings("error")
 
 

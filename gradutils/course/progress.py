@@ -137,7 +137,7 @@ def progress(lesson: str | None = None) -> Card:
     head = ("lesson", "exercises", "passed", "predictions")
     text = "\n".join(f"{a:<8} {b:<34} {c:<8} {d}".rstrip() for a, b, c, d in (head, *rows))
     cells = "".join(
-        "<tr>"
+        "<tr style='background:transparent'>"
         + "".join(f'<td style="text-align:left;padding:.1em 1em .1em 0">{cell}</td>' for cell in row)
         + "</tr>"
         for row in (head, *rows)

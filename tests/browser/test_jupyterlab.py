@@ -1,0 +1,173 @@
+"""The course as a learner meets it: JupyterLab in a real browser, untouched lessons, run, answered, moved."""
+
+import json
+import shutil
+import time
+
+import pytest
+
+from tests.browser.conftest import ROOT, SCREENSHOTS
+
+LESSONS = [path.stem for path in sorted((ROOT / "lessons").glob("*.ipynb"))]
+pytestmark = pytest.mark.timeout(600)
+
+READY = "async () => (await jupyterapp.restored, true)"
+IDLE = """() => {
+    const panel = jupyterapp.shell.currentWidget;
+    return panel?.sessionContext?.session?.kernel?.status === 'idle' && panel.content.widgets.length > 3;
+}"""
+OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code').map(cell => ({
+    source: cell.model.sharedModel.source, count: cell.model.executionCount, outputs: cell.model.outputs.toJSON()}))"""
+HEIGHT = "() => document.querySelector('.jp-WindowedPanel-outer').scrollHeight"
+
+
+class Page:
+    """A notebook in the browser."""
+
+    def __init__(self, page, lab, name, folder="lessons"):
+        self.page, self.lab, self.name = page, lab, name
+        page.goto(f"{lab['address']}/doc/tree/{folder}/{name}.ipynb?token={lab['token']}&reset")
+        page.wait_for_function("() => window.jupyterapp !== undefined", timeout=90_000)
+        page.evaluate(READY)
+        page.wait_for_function(IDLE, timeout=90_000)
+
+    def run_all(self):
+        self.page.evaluate("() => jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.page.wait_for_function(IDLE, timeout=60_000)
+
+    def cells(self):
+        return self.page.evaluate(OUTPUTS)
+
+    def cell(self, text):
+        """The cell with this source text, brought into view."""
+        index = self.page.evaluate(
+            "text => jupyterapp.shell.currentWidget.content.widgets.findIndex(c => c.model.sharedModel.source.includes(text))", text
+        )  # fmt: skip
+        assert index >= 0, text
+        self.page.evaluate(
+            "async index => { const n = jupyterapp.shell.currentWidget.content; n.activeCellIndex = index; await n.scrollToItem(index, 'smart'); }", index
+        )  # fmt: skip
+        cell = self.page.locator(f".jp-Cell[data-windowed-list-index='{index}']")
+        cell.scroll_into_view_if_needed()
+        return cell
+
+    def answer(self, text, source):
+        """Replace a cell's source as a person would, run it, and return the text of its output."""
+        cell = self.cell(text)
+        cell.locator(".cm-content").click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.insert_text(source)
+        self.page.keyboard.press("Control+Enter")
+        self.page.wait_for_function(IDLE, timeout=30_000)
+        return cell.locator(".jp-OutputArea").inner_text()
+
+    def picture(self, suffix):
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{self.name}-{self.lab['theme'].lower()}-{suffix}.png")
+
+    def pictures_of_everything(self):
+        """The whole notebook, in pages."""
+        self.page.evaluate("() => { jupyterapp.shell.currentWidget.content.activeCellIndex = 0; }")
+        for page, top in enumerate(range(0, self.page.evaluate(HEIGHT), 1100)):
+            self.page.evaluate(
+                "top => { document.querySelector('.jp-WindowedPanel-outer').scrollTop = top; }", top
+            )
+            time.sleep(0.3)  # pictures above may still be decoding
+            self.picture(f"{page:02d}")
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 1200})
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(autouse=True)
+def untouched(course):
+    for path in (ROOT / "lessons").glob("*.ipynb"):
+        shutil.copy(path, course / "lessons" / path.name)
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_an_untouched_lesson_runs_to_its_end(lab, page, name):
+    notebook = Page(page, lab, name)
+    notebook.run_all()
+    for cell in notebook.cells():
+        assert cell["count"], cell["source"]
+        for output in cell["outputs"]:
+            assert output["output_type"] != "error", (cell["source"], output)
+            assert output.get("name") != "stderr", (cell["source"], output)
+    notebook.pictures_of_everything()
+    text = page.evaluate("() => document.body.innerText")
+    assert "Error displaying widget" not in text
+    assert "Loading widget" not in text
+
+
+def test_a_slider_moves_the_picture(lab, page):
+    notebook = Page(page, lab, "00_start_here")
+    notebook.run_all()
+    cell = notebook.cell("explorers.explore_learning_rate()")
+    image, handle = cell.locator("img.widget-image"), cell.locator(".noUi-handle").first
+    before = image.get_attribute("src"), cell.locator(".jp-OutputArea").inner_text()
+    assert "shrinks" in before[1]
+    handle.focus()
+    for _ in range(25):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("([image, src]) => image.src !== src", arg=[image.element_handle(), before[0]])
+    page.wait_for_function(IDLE)
+    time.sleep(0.5)
+    assert "grows" in cell.locator(".jp-OutputArea").inner_text()
+    width = page.evaluate("image => [image.naturalWidth, image.clientWidth]", image.element_handle())
+    assert width[0] == 704
+    assert width[1] <= width[0]
+    notebook.picture("slider")
+
+
+WRONG = 'def step(x, gradient, lr):\n    return x + lr * gradient\n\n\nstep = check("01.1", step).function'
+RIGHT = WRONG.replace("x + lr", "x - lr")
+BROKEN = WRONG.replace("gradient\n\n", "gradeint\n\n")
+
+
+def test_a_wrong_then_a_right_answer(lab, page):
+    notebook = Page(page, lab, "01_gradient_descent")
+    notebook.run_all()
+    assert "01.1 not attempted" in notebook.cell("def step(").inner_text()
+    said = notebook.answer("def step(", BROKEN)
+    assert "NameError" in said
+    said = notebook.answer("def step(", WRONG)
+    assert "01.1 not yet" in said
+    assert "This walks uphill" in said
+    cell = notebook.cell("def step(")
+    cell.locator("summary").first.click()
+    assert "Which sign makes the loss fall?" in cell.locator(".jp-OutputArea").inner_text()
+    notebook.picture("wrong")
+    said = notebook.answer("def step(", RIGHT)
+    assert "01.1 correct" in said
+    assert said.count("01.1") == 1  # shown once
+    notebook.picture("right")
+    kept = json.loads((lab["home"] / "progress.json").read_text())
+    assert "01.1" in kept["exercises"]
+
+
+def test_a_prediction_is_kept_and_settled(lab, page):
+    notebook = Page(page, lab, "00_start_here")
+    notebook.run_all()
+    cell = notebook.cell("predict(")
+    cell.locator("input[type=radio]").nth(0).click()
+    page.wait_for_function("cell => cell.innerText.includes('Your prediction')", arg=cell.element_handle())
+    notebook.picture("predicted")
+    path = lab["home"] / "progress.json"
+    assert json.loads(path.read_text())["predictions"]["00.a"]["choice"] == "about 20 times as large"
+    notebook.run_all()
+    assert "Predicted: about 20 times as large" in notebook.cell("reveal(").inner_text()
+    assert json.loads(path.read_text())["predictions"]["00.a"]["right"] is False
+    notebook.run_all()
+    assert "Settled earlier." in notebook.cell("predict(").inner_text()
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_solution_can_be_read_without_running_it(lab, page, name):
+    notebook = Page(page, lab, name, "solutions")
+    notebook.cell("explore_learning_rate()")
+    notebook.picture("solution")
