@@ -72,7 +72,10 @@ def explore_learning_rate() -> Explorer:
     for low, high, colour in ((0, 1, STABLE), (1, 2, SECOND), (2, 4, EXPLODES)):
         ruler.axvspan(low, high, color=colour, alpha=0.3, linewidth=0)
     (marks,) = ruler.plot([], [], "v", color="black", markersize=8)
-    names = [ruler.text(0, 0.72, text, fontsize=8, ha="center") for text in ("steep", "flat")]
+    names = [
+        ruler.text(0, y, text, fontsize=8, ha="center", va="center")
+        for text, y in (("steep", 0.78), ("flat", 0.18))
+    ]
     ruler.set(xlim=(0, 4), ylim=(0, 1), yticks=[], xlabel="lr * curvature")
 
     def update(result: QuadraticRun) -> None:
@@ -83,12 +86,13 @@ def explore_learning_rate() -> Explorer:
             ellipse.set_data(radius[0] * np.cos(angle), radius[1] * np.sin(angle))
         colour = EXPLODES if (result.products > 2).any() else STABLE
         path.set_data(*np.clip(result.path, -50, 50).T)
-        shown = result.loss[: np.argmax(result.loss > 1e5)] if (result.loss > 1e5).any() else result.loss
+        high = result.loss > 3e4
+        shown = result.loss[: np.argmax(high)] if high.any() else result.loss
         loss.set_data(np.arange(len(shown)), np.maximum(shown, 1e-12))
         cross.set_data(([len(shown) - 1], [shown[-1]]) if len(shown) < len(result.loss) else ([], []))
         path.set_color(colour)
         loss.set_color(colour)
-        marks.set_data(np.minimum(result.products, 3.95), [0.4, 0.4])
+        marks.set_data(np.minimum(result.products, 3.95), [0.48, 0.48])
         for name, product in zip(names, result.products, strict=True):
             name.set_x(min(product, 3.75))
 
@@ -165,7 +169,7 @@ def run_momentum_point(method: str, product: float, beta: float) -> MomentumRun:
     distance = np.abs(run_momentum(method, product, beta, steps=60))
     rate, edge = float(momentum_rate(method, product, beta)), momentum_edge(method, beta)
     growth = f"multiplied by {rate:.2f} a step in the long run" if product else "unchanged"
-    place = "beyond" if product > edge else "at" if product == edge else "inside"
+    place = "at" if abs(product - edge) < 0.005 else "beyond" if product > edge else "inside"
     sentence = (
         f"{method[0].upper()}{method[1:]}, beta = {beta:.2f}, lr * curvature = {product:.2f}: {place} the edge {edge:.2f}. "
         f"The distance is {growth}; after 60 steps it is {distance[-1]:.1g}."

@@ -129,18 +129,25 @@ def plot_history(
     return describe(ax, f"{ylabel} by {xlabel}. " + "; ".join(words) + ".")
 
 
-def plot_path_1d(ax: Axes, loss, path, *, colour=STABLE, low=None, high=None, name="x") -> Axes:
-    """The loss over one parameter, and the points of ``path`` on it, joined in order."""
-    path = finite_part(path)
-    reach = np.abs(path).max() * 1.1 if len(path) else 1.0
-    grid = torch.linspace(
-        -reach if low is None else low, reach if high is None else high, 400, dtype=torch.float64
-    )
+def plot_path_1d(ax: Axes, loss, path, *, low: float, high: float, name="x") -> Axes:
+    """The loss over one parameter from ``low`` to ``high``, and the points of ``path`` on it, joined in order.
+
+    Red if it ends higher than it began. If only its last step leaves the page, that step is red.
+    """
+    grid = torch.linspace(low, high, 400, dtype=torch.float64)
+    points = torch.as_tensor(finite_part(path), dtype=torch.float64)
+    grows = loss(points[-1]) > loss(points[0])
+    leaves = bool((points[-1] < low) | (points[-1] > high))
+    kept = points[:-1] if leaves else points
     ax.plot(grid, loss(grid), color=REFERENCE)
-    points = torch.as_tensor(path, dtype=torch.float64)
-    ax.plot(points, loss(points), color=colour, marker="o", markersize=4, linewidth=0.8)
-    ax.set(xlabel=name, ylabel="loss")
-    return describe(ax, f"A path on the loss over {name}, ending at {path[-1]:.2g}.")
+    colour = EXPLODES if grows and not leaves else STABLE
+    ax.plot(kept, loss(kept), color=colour, marker="o", markersize=4, linewidth=0.8)
+    if leaves:
+        ax.plot(points[-2:], loss(points[-2:]), color=EXPLODES, linewidth=2)
+    ax.set(xlabel=name, ylabel="loss", xlim=(low, high))
+    return describe(
+        ax, f"A path on the loss over {name}, " + ("leaving it." if leaves else f"ending at {kept[-1]:.2g}.")
+    )
 
 
 def plot_path_2d(ax: Axes, H, path, *, reach=None) -> Axes:
@@ -199,7 +206,8 @@ def finish(ax: Axes, title: str, xlabel: str | None = None, ylabel: str | None =
     for name, setter in ((xlabel, ax.set_xlabel), (ylabel, ax.set_ylabel)):
         if name is not None:
             setter(name)
-    ax.label_outer()  # side by side, the outer axes carry the names
+    if len(ax.get_shared_y_axes().get_siblings(ax)) > 1:
+        ax.label_outer()  # side by side on one scale, the outer axes carry the names
     describe(ax, f"{title}.")
 
 
@@ -229,13 +237,11 @@ def plot_images(ax: Axes, images, labels) -> Axes:
     return describe(ax, f"{count} handwritten digits: {', '.join(str(int(label)) for label in labels)}.")
 
 
-def mark_vertical(ax: Axes, x: float, text: str, *, colour="black", style=":", top=0.97) -> Axes:
-    """A vertical line with its name beside it at the top."""
+def mark_vertical(ax: Axes, x: float, text: str, *, colour="black", style=":") -> Axes:
+    """A vertical line with its name written up along it."""
     ax.axvline(x, color=colour, linestyle=style, linewidth=1.4)
-    ax.annotate(
-        text, (x, top), xycoords=("data", "axes fraction"), xytext=(4, 0), textcoords="offset points",
-        color=colour, va="top", fontsize=9,
-    )  # fmt: skip
+    place = {"xycoords": ("data", "axes fraction"), "xytext": (-3, 0), "textcoords": "offset points"}
+    ax.annotate(text, (x, 0.98), **place, rotation=90, ha="right", va="top", color=colour, fontsize=9)
     return ax
 
 

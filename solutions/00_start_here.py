@@ -33,10 +33,11 @@ plots.use_style()
 # explanation that was only read.
 #
 # A signal passes through 100 layers. In one network every layer makes it 10 % larger, in another 10 % smaller. Run the cell, choose, then go on.
+# (No buttons? Add `choice="a"` to the call.)
 
 # %%
-options = ["about 20 times as large", "about 10,000 times as large", "more than 100 million times as large"]
-predict("00.a", "After 100 layers the first signal, compared with the second, is…", options)
+answers = ["about 20 times as large", "about 10,000 times as large", "more than 100 million times as large"]
+predict("00.a", "After 100 layers the first signal, compared with the second, is…", answers)
 
 # %% [markdown]
 # ## A measurement
@@ -53,7 +54,7 @@ plots.finish(ax, "A small factor, repeated, is a large one")
 
 # %%
 ratio = grown[-1] / shrunk[-1]
-reveal("00.a", options[2] if ratio > 1e8 else options[1], f"The ratio is {ratio:.1e}.")
+reveal("00.a", "c" if ratio > 1e8 else "b", f"The ratio is {ratio:.1e}.")
 
 # %% [markdown]
 # The axis at the left is logarithmic: every line up is another factor. Colours keep their meaning through the whole course: **red** explodes,
@@ -86,7 +87,7 @@ hint("00.1")
 # %% [markdown]
 # ### Exercise 00.1 · ●○○ · 2 minutes
 #
-# Now yours. Write `rms(x)` for a tensor `x` of any shape; return a tensor with one number. Replace the three dots, run the cell.
+# Now yours. Write `rms(x)` for a tensor `x` of any shape; return one number, as a tensor. Replace the three dots, run the cell.
 
 
 # %%

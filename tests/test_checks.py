@@ -170,7 +170,7 @@ def test_the_inputs_of_an_answer_are_copies():
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (lambda x, gradient, lr: x if x.ndim else x - lr * gradient, "of 4 cases are right"),
+        (lambda x, gradient, lr: x if x.ndim else x - lr * gradient, "of 5 cases are right"),
         (lambda x, gradient, lr: (x - lr * gradient).numpy(), "a numpy array; a torch.Tensor is expected"),
         (lambda x, gradient, lr: (x - lr * gradient).double(), "The dtype differs: expected torch.float32"),
         (lambda x, gradient, lr: (x - lr * gradient).unsqueeze(-1), "of shape (1,); one number is expected"),
@@ -182,6 +182,11 @@ def test_the_inputs_of_an_answer_are_copies():
 )  # fmt: skip
 def test_what_differs_is_said(answer, words):
     assert words in judge(EXERCISES["01.1"], answer).message
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), "text", (1.0, None), [torch.ones(2)], Grumpy()])
+def test_a_steady_wrong_answer_is_not_said_to_remember(value):
+    assert "between calls" not in judge(EXERCISES["01.1"], lambda x, gradient, lr: value).message
 
 
 def test_the_smallest_failing_case_is_shown(capsys):

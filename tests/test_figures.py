@@ -77,8 +77,12 @@ def test_labels_stand_at_the_line_ends_and_do_not_overlap(ax):
 
 
 def test_paths(ax):
-    assert plots.plot_path_1d(ax, lambda x: x**2, [1.0, -0.5, np.inf]) is ax
+    assert plots.plot_path_1d(ax, lambda x: x**2, [1.0, -0.5, np.inf], low=-2, high=2) is ax
     assert "ending at -0.5" in plots.sentence(ax.figure)
+    assert ax.lines[-1].get_color() == plots.STABLE
+    plots.plot_path_1d(ax, lambda x: x**2, [1.0, -0.5, 900.0], low=-2, high=2)
+    assert "leaving it" in plots.sentence(ax.figure)
+    assert ax.lines[-1].get_color() == plots.EXPLODES
     path = torch.tensor([[1.0, 1.0], [-2.0, 0.5]])
     assert plots.plot_path_2d(ax, quadratic([4.0, 1.0], 0), path) is ax
     assert ax.lines[-1].get_color() == plots.EXPLODES

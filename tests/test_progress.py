@@ -134,7 +134,7 @@ def test_without_a_prediction_the_answer_is_shown(home, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "choice"), [(["up"], None), (["up", "up"], None), ([], None), (OPTIONS, "d"), (OPTIONS, "sideways"), (OPTIONS, "")]
+    ("options", "choice"), [(["up"], None), (["up", "up"], None), ([], None), (OPTIONS, "d"), (OPTIONS, "sideways"), (OPTIONS, ""), (OPTIONS, 2)]
 )  # fmt: skip
 def test_bad_questions_are_clear_errors(home, options, choice):
     with pytest.raises(ValueError, match="must be"):
@@ -142,6 +142,15 @@ def test_bad_questions_are_clear_errors(home, options, choice):
 
 
 def test_an_answer_that_was_no_option_is_an_error(home):
+    with pytest.raises(ValueError, match="run its predict cell first"):
+        reveal("77.d", "a")
     predict("77.d", "Which way?", OPTIONS)
-    with pytest.raises(ValueError, match="must be one of"):
-        reveal("77.d", "sideways")
+    for wrong in ("sideways", "d", "", 2, None):
+        with pytest.raises(ValueError, match="must be a, b, c or one of"):
+            reveal("77.d", wrong)
+
+
+def test_an_answer_may_be_a_letter(home, capsys):
+    predict("77.e", "Which way?", OPTIONS, choice="b")
+    reveal("77.e", "b")
+    assert "✓ Measured: down. As predicted." in capsys.readouterr().out

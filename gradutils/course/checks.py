@@ -285,7 +285,7 @@ def difference(want: Run, run: Run, rtol: float | None) -> str:
 
 
 def _different(want, got, rtol) -> str:
-    if isinstance(want, tuple):
+    if isinstance(want, (tuple, list)):
         if not isinstance(got, (tuple, list)):
             return f"It returns {_kind(got)}; {len(want)} values are expected."
         if len(got) != len(want):
@@ -295,15 +295,22 @@ def _different(want, got, rtol) -> str:
             if found:
                 return f"Value {k + 1} of {len(want)}: {found[0].lower()}{found[1:]}"
         return ""
-    if got is None:
-        return "It returns None. Is there a return?"
+    if got is None or want is None:
+        return "" if got is want else "It returns None. Is there a return?"
     if isinstance(want, (str, bool)):
         return _different_plain(want, got)
     if _is_number(want):
         return _different_number(want, got, rtol)
     if isinstance(want, torch.Tensor):
         return _different_tensor(want, got, rtol)
-    return "" if type(got) is type(want) and got == want else "The values differ."
+    return "" if type(got) is type(want) and _equal(got, want) else "The values differ."
+
+
+def _equal(a, b) -> bool:
+    try:
+        return a is b or bool(a == b)
+    except Exception:  # an answer's own objects may refuse
+        return False
 
 
 def _different_plain(want, got) -> str:
@@ -311,7 +318,11 @@ def _different_plain(want, got) -> str:
         got = bool(got)
     if type(got) is not type(want):
         return f"It returns {_kind(got)}; {_kind(want)} is expected."
-    return "" if got == want else "The answer differs."
+    if got == want:
+        return ""
+    if isinstance(want, str) and got.strip().lower() == want:
+        return f"It returns {got!r}; write it {want!r}."
+    return "The answer differs."
 
 
 def _different_number(want, got, rtol) -> str:

@@ -21,11 +21,9 @@ def predict(question_id: str, question: str, options, choice: str | None = None)
     if len(options) < 2 or len(set(options)) < len(options):
         raise ValueError(f"options must be two or more different answers; got {list(options)!r}")
     _options[question_id] = options
-    letters = list("abcdefghij"[: len(options)])
+    letters = "abcdefghij"[: len(options)]
     if choice is not None:
-        if choice not in letters and choice not in options:
-            raise ValueError(f"choice must be one of {', '.join(letters)}; got {choice!r}")
-        _choose(question_id, choice if choice in options else options[letters.index(choice)])
+        _choose(question_id, _option(question_id, choice))
     lines = [f"Predict {question_id}: {question}"]
     lines += [f"  {letter}) {option}" for letter, option in zip(letters, options, strict=True)]
     if get_ipython() is None:
@@ -35,25 +33,38 @@ def predict(question_id: str, question: str, options, choice: str | None = None)
 
 
 def reveal(question_id: str, answer: str, because: str = "") -> None:
-    """Settle a prediction with the measured answer, which must be one of the options that `predict` showed.
+    """Settle a prediction with the measured answer: one of the options that `predict` showed, or its letter.
 
     Raises ValueError where the answer is not among them.
     """
-    options = _options.get(question_id)
-    if options is not None and answer not in options:
-        raise ValueError(f"the answer to {question_id} must be one of {list(options)!r}; got {answer!r}")
-    choice = _entry(question_id).get("choice")
+    answer = _option(question_id, answer)
+    entry = _entry(question_id)
+    choice = entry.get("choice")
     if choice is None:
         head, colour = f"Measured: {answer}. No prediction was made.", GREY
     elif choice == answer:
         head, colour = f"✓ Measured: {answer}. As predicted.", BLUE
     else:
         head, colour = f"✗ Measured: {answer}. Predicted: {choice}.", ORANGE
-    if choice is not None and _entry(question_id).get("right") is None:
+    if choice is not None and entry.get("right") is None:
         with changing() as state:
             state["predictions"].setdefault(question_id, {"choice": choice})["right"] = choice == answer
     text = f"{head}\n{because}" if because else head
     show(Card(text, paragraphs(head, because), colour))
+
+
+def _option(question_id: str, answer) -> str:
+    """The option that ``answer`` names, itself or by its letter."""
+    if question_id not in _options:
+        raise ValueError(
+            f"question {question_id} has not been asked in this kernel: run its predict cell first"
+        )
+    options = _options[question_id]
+    by_letter = dict(zip("abcdefghij", options, strict=False))
+    if answer not in options and answer not in by_letter:
+        given = f"{', '.join(by_letter)} or one of {list(options)!r}"
+        raise ValueError(f"the answer to {question_id} must be {given}; got {answer!r}")
+    return answer if answer in options else by_letter[answer]
 
 
 def _entry(question_id: str) -> dict:

@@ -4,7 +4,7 @@ from gradutils.course.display import BLUE, ORANGE, RED, Card, paragraphs, show
 
 # S: what an article on "the explosive nature of gradient descent" told; W: what is widely taught beside it.
 CLAIMS = {
-    "S1": "In steep regions a step overshoots: first the loss oscillates, then it diverges.",
+    "S1": "In steep regions a step overshoots: first it oscillates, then it diverges.",
     "S2": "In a deep network the gradients multiply through the layers.",
     "S3": "Exploding gradients make the parameters jump about, and training fails.",
     "S4": "ReLU has large derivatives and so amplifies gradients.",

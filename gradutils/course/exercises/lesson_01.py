@@ -22,6 +22,7 @@ def _step_cases(generator):
         (torch.tensor([1.0, 2.0]), torch.tensor([10.0, -10.0]), 0.1),
         (randn(4, dtype=torch.float64), randn(4, dtype=torch.float64), 0.3),
         (randn(2, 3), randn(2, 3), 1.7),
+        (randn(2, 3), randn(2, 3), torch.tensor([[0.1], [0.5]])),
     ]
 
 
@@ -55,8 +56,9 @@ STEP = Exercise(
         "x - lr * gradient",
     ),
     alternatives=(
-        lambda x, gradient, lr: torch.sub(x, gradient, alpha=lr),
-        lambda x, gradient, lr: x.add(gradient, alpha=-lr),
+        lambda x, gradient, lr: torch.sub(x, lr * gradient),
+        lambda x, gradient, lr: -lr * gradient + x,
+        lambda x, gradient, lr: x.clone().sub_(gradient * lr),
     ),
 )
 
@@ -123,6 +125,10 @@ REGIME = Exercise(
         (
             _regime_by(_product, edges=(2, 2), names=("monotone", "diverging", "diverging")),
             "Between 1 and 2 the factor 1 - lr * curvature is negative: x changes sides at every step.",
+        ),
+        (
+            lambda lr, c: _regime_by(lambda a, b: a)(lr, c),
+            "Only the learning rate was looked at. What counts is its product with the curvature.",
         ),
         (
             lambda lr, c: "diverging" if c < 0 else _regime_by(lambda a, b: a)(lr, c),
@@ -198,12 +204,20 @@ CRITICAL_LR = Exercise(
             "The smallest eigenvalue was taken. The steepest direction, the largest eigenvalue, sets the limit.",
         ),
         (
+            lambda H: 2 / float(_eigenvalues(H)[_eigenvalues(H) > 0][0]),
+            "The smallest positive eigenvalue was taken. The steepest direction, the largest eigenvalue, sets the limit.",
+        ),
+        (
+            lambda H: 2 * float(_eigenvalues(H)[-1]),
+            "Multiplied where it should be divided: the limit is on lr times the curvature.",
+        ),
+        (
             lambda H: 2 / float(H.trace()),
             "The trace adds all eigenvalues. Each direction moves by itself, and the steepest sets the limit.",
         ),
         (
             lambda H: 2 / float(H.diagonal().max()),
-            "The diagonal holds the curvatures along the axes. A turned valley is steeper along its own direction: take eigenvalues.",
+            "An entry of H was taken, a curvature along an axis. A turned valley is steeper along its own direction: take eigenvalues.",
         ),
         (
             lambda H: float(_eigenvalues(H)[-1]) / 2,
@@ -248,6 +262,7 @@ def _heavy_ball_cases(generator):
             0.8,
         ),
         (randn(2, 3), randn(2, 3), randn(2, 3), 1.3, 0.0),
+        (randn(2, 3), randn(2, 3), randn(2, 3), torch.tensor([[0.1], [0.5]]), torch.tensor([0.0, 0.5, 0.9])),
     ]
 
 
@@ -275,6 +290,22 @@ HEAVY_BALL = Exercise(
         (
             lambda x, v, g, lr, b: (x + lr * (b * v + g), b * v + g),
             "x moves uphill: v sums gradients, and a step goes against it.",
+        ),
+        (
+            lambda x, v, g, lr, b: (x + b * v - lr * g, b * v - lr * g),
+            "The learning rate and the sign went into v. That is another usual form of the same path; here v is to hold gradients only.",
+        ),
+        (
+            lambda x, v, g, lr, b: (x + lr * (b * v - g), b * v - g),
+            "The gradient was subtracted in v. Here v adds the gradients, and x moves by -lr * v.",
+        ),
+        (
+            lambda x, v, g, lr, b: (x - lr * (b * v - g), b * v - g),
+            "v adds the gradient; here it was subtracted, and x then moves uphill.",
+        ),
+        (
+            lambda x, v, g, lr, b: (x - lr * b * (v + g), b * (v + g)),
+            "beta multiplies the new gradient too. Only the old velocity fades.",
         ),
         (lambda x, v, g, lr, b: (b * v + g, x - lr * (b * v + g)), "The pair is swapped: x first, then v."),
         (lambda x, v, g, lr, b: (x - lr * (v + g), v + g), "Nothing fades: beta was left out."),
@@ -307,6 +338,20 @@ def _steps_to_overflow(lr, largest):
     return math.floor(math.log(largest / lr) / math.log(lr - 1)) + 2
 
 
+def _count_while(lr, fits):
+    x, count = 1.0, 0
+    while fits(x):
+        x, count = x - lr * x, count + 1
+    return count
+
+
+def _count_powers(factor, largest):
+    count = 0
+    while factor**count <= largest:
+        count += 1
+    return count
+
+
 def _overflow_cases(generator):
     # Rates at which the true count stays clear of whole numbers, so that rounding in a logarithm cannot decide.
     candidates = 2.05 + 8 * torch.rand(40, generator=generator, dtype=torch.float64)
@@ -334,6 +379,18 @@ STEPS_TO_OVERFLOW = Exercise(
         (
             lambda lr, big: math.floor(math.log(big) / math.log(lr - 1)) + 1,
             "This counts until x is too large. The product lr * x is larger than x, and it overflows first.",
+        ),
+        (
+            lambda lr, big: _count_while(lr, lambda x: abs(x) <= big),
+            "The loop compares x with largest. The product lr * x is larger than x, and it passes largest first.",
+        ),
+        (
+            lambda lr, big: _count_while(lr, math.isfinite),
+            "largest was not used: this is when double precision, which Python counts in, comes to its end.",
+        ),
+        (
+            lambda lr, big: _count_powers(1 - lr, big),
+            "1 - lr is negative, so its odd powers are below any limit. Compare the size, abs(1 - lr)**k.",
         ),
         (
             lambda lr, big: math.ceil(math.log(big) / math.log(lr - 1)) + 1,
@@ -431,8 +488,14 @@ POWER_ITERATION = Exercise(
             "v was never brought back to length 1, so v @ multiply(v) is no eigenvalue.",
         ),
         (
+            lambda multiply, v, steps: _power_variant(lambda v: v, lambda multiply, v: v @ multiply(v))(
+                multiply, _unit(v), steps
+            ),
+            "v has length 1 only before the loop. Bring it back to length 1 after every multiplication.",
+        ),
+        (
             _power_variant(_unit, lambda multiply, v: multiply(v).norm()),
-            "The length of H @ v has no sign. v @ multiply(v) has: an eigenvalue can be negative.",
+            "This is the length of H @ v, which has no sign. v @ multiply(v) has one: an eigenvalue can be negative.",
         ),
         (
             _power_variant(_unit, lambda multiply, v: v),
