@@ -8,7 +8,7 @@
 # - measure the steepest curvature of a model on real data, and get its largest stable learning rate from it,
 # - tell at which step a diverging run stops being a number.
 #
-# About 60 to 90 minutes to work through (a good place to pause is after section 5), half a minute to run. Needs: [lesson 00](00_start_here.ipynb). Next: lesson 02, backpropagation.
+# About 60 to 90 minutes to work (pause after section 5), half a minute to run. Needs: [lesson 00](00_start_here.ipynb). Next: lesson 02.
 
 # %%
 import math
@@ -513,10 +513,8 @@ plots.table({"rate / limit": fractions, "settled in 100 steps, of 10": early, "i
 
 # %%
 smooth, all_the_same = late.tolist() == [10, 10, 0, 0], bool(thrown[1][2])
-evidence = (
-    f"Digits: {late[1]} of 10 settle below the limit, {late[2]} above; a tenth: {early[0]} in 100 steps. "
-)
-evidence += f"Cliff: {'most' if all_the_same else 'few'} are thrown at a 25 times smaller rate, too."
+evidence = f"Digits: {late[1]} of 10 settle below the limit, {late[2]} of 10 above it. "
+evidence += f"Cliff: {'most' if all_the_same else 'few'} starts are thrown at a 25 times smaller rate, too."
 verdict("S9", "refuted" if not smooth else "depends" if all_the_same else "holds", evidence)
 
 # %% [markdown]
