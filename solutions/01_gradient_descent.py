@@ -158,9 +158,13 @@ top = torch.linalg.eigh(H).eigenvectors[..., -1:].mT  # (10, 1, 20): the steepes
 crossed = [int((top @ run[0] * (top @ run[1]) < 0).sum()) for run in runs]
 rises = [int(((run.mT @ H @ run).diff(dim=0)[:300] > 0).any(0).sum()) for run in runs]
 diverged = [farther(run[-1]) for run in runs]
-plots.table(
-    {"lr * curvature": products, "it crosses": crossed, "the loss rises": rises, "it diverges": diverged}
-)
+columns = {
+    "lr * curvature": products,
+    "it crosses": crossed,
+    "the loss rises": rises,
+    "it diverges": diverged,
+}
+plots.table(columns)
 
 # %% [markdown]
 # The numbers count valleys out of ten. Between the edges $x$ swings from side to side, and the loss falls all the same: the loss curve does not show it.
@@ -270,9 +274,9 @@ reveal("01.b", "c" if lower else "a", because)
 # %% [markdown]
 # ### A paper in small: the rate map of momentum
 #
-# G. Goh, *Why momentum really works* (Distill, 2017), writes two steps of heavy ball as a 2 x 2 matrix and reads everything from its
-# eigenvalues. Where they are complex, the distance shrinks by $\sqrt{\beta}$ a step, whatever the learning rate. The edge is
-# lr times curvature = $2 + 2\beta$. We run your `heavy_ball` on a grid. Reduced against the paper: one direction, a fixed start.
+# G. Goh, *Why momentum really works* (Distill, 2017), writes a step of heavy ball as a 2 x 2 matrix and reads its fate from the eigenvalues.
+# The determinant is $\beta$. So where the eigenvalues are complex both have the size $\sqrt{\beta}$: the distance shrinks by that a step, whatever the learning rate.
+# The edge is lr times curvature = $2 + 2\beta$. We run your `heavy_ball` on a grid. Reduced against the paper: one direction, a fixed start.
 
 # %%
 product, beta = torch.arange(0.05, 4.2, 0.05).double(), torch.arange(0, 0.96, 0.025).double()[:, None]
@@ -428,9 +432,8 @@ path = descend(gradient_of, zero.expand(6, -1), shares[:, None] * limits[1], 800
 norms = gradient_of(path).norm(dim=-1)  # (801, 6)
 fig, (left, right) = plt.subplots(1, 2)
 colours = {"0.5": plots.STABLE, "0.8": plots.SECOND, "1.2": plots.EXPLODES}
-plots.plot_history(
-    left, dict(zip(colours, norms[:100, [1, 2, 5]].T)), colours=colours, ylabel="gradient norm"
-)
+curves = dict(zip(colours, norms[:100, [1, 2, 5]].T))
+plots.plot_history(left, curves, colours=colours, ylabel="gradient norm")
 plots.finish(left, "Rates in units of the limit")
 plots.plot_outcomes(right, shares, norms[-1], good=norms[-1] < 5e-3)
 plots.mark_vertical(right, limits[0] / limits[1], "limit at the start", colour=plots.REFERENCE)
@@ -518,8 +521,8 @@ evidence += f"Cliff: {'most' if all_the_same else 'few'} starts are thrown at a 
 verdict("S9", "refuted" if not smooth else "depends" if all_the_same else "holds", evidence)
 
 # %% [markdown]
-# Two things to take from the tables. After 100 steps some runs above the limit look settled: a short budget flatters an unstable setting. And at the cliff
-# a smaller rate only buys time, because the wall is steeper than any usable rate allows. What helps there is to limit the step itself. That is clipping, lesson 06.
+# Three things to take from the tables. The price: at a tenth of the limit nothing has arrived after 100 steps. The trap: after 100 steps most runs just
+# above the limit look settled, because a short budget flatters an unstable setting. And at the cliff a smaller rate only buys time, because the wall is steeper than any usable rate allows. What helps there is to limit the step itself. That is clipping, lesson 06.
 
 # %% [markdown]
 # ## On a real run
