@@ -40,6 +40,7 @@ format: .venv/test.stamp
 	$(PYTHON) -m venv .venv
 # torch first and alone: with its dependencies in the same call pip would ask the second index for each of them.
 .venv/lab.stamp: .venv/bin/python pyproject.toml constraints.txt
+	@echo "Installing into .venv. This happens once and takes a few minutes."
 	$(PIP) --no-deps --retries 1 --timeout 10 --extra-index-url $(CPU_WHEELS) $(TORCH)
 	$(PIP) -c constraints.txt -e '.[lab]'
 	@touch $@
