@@ -121,7 +121,7 @@ def plot_history(
             ax.plot(len(kept) - 1, kept[-1], "x", color=colours[name], markersize=9, markeredgewidth=2.5)
             words.append(f"{name}: {kept[0]:.2g} at first, diverges at step {len(kept)}")
         else:
-            words.append(f"{name}: {kept[0]:.2g} at first, {_magnitude(kept[-1])} at last")
+            words.append(f"{name}: {kept[0]:.2g} at first, {_end(kept)} at last")
     if log:
         ax.set_yscale("log")
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -129,9 +129,12 @@ def plot_history(
     return describe(ax, f"{ylabel} by {xlabel}. " + "; ".join(words) + ".")
 
 
-def _magnitude(value: float) -> str:
-    """The nearest power of ten: what is left of an unstable run's value on another processor."""
-    return f"about {10.0 ** round(np.log10(abs(value))):.0e}" if value else "0"
+def _end(values) -> str:
+    """Where a curve ends, in words that an unstable run keeps on another processor."""
+    first, last = abs(values[0]), abs(values[-1])
+    if last > 0 and not first / 100 < last < first * 100:
+        return f"about {10.0 ** round(np.log10(last)):.0e}"
+    return "higher" if last > first else "lower"
 
 
 def plot_path_1d(ax: Axes, loss, path, *, low: float, high: float, name="x") -> Axes:
