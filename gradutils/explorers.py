@@ -190,7 +190,7 @@ def explore_momentum() -> Explorer:
         maps[METHODS[0]], origin="lower", aspect="auto", extent=extent, vmin=0.6, vmax=1.2, cmap="viridis"
     )
     figure.colorbar(picture, ax=plane, label="measured factor a step")
-    (edge,) = plane.plot([], [], **(THEORY | {"color": "white"}))
+    (edge,) = plane.plot([], [], **THEORY)
     (point,) = plane.plot([], [], "o", color=EXPLODES, markersize=9, markeredgecolor="white")
     plane.set(
         xlabel="lr * curvature",
