@@ -187,7 +187,13 @@ def explore_momentum() -> Explorer:
     plane, curve = figure.subplots(1, 2)
     extent = (products[0], products[-1], betas[0], betas[-1])
     picture = plane.imshow(
-        maps[METHODS[0]], origin="lower", aspect="auto", extent=extent, vmin=0.6, vmax=1.2, cmap="viridis"
+        maps[METHODS[0]],
+        origin="lower",
+        aspect="auto",
+        extent=extent,
+        vmin=0.6,
+        vmax=1.2,
+        interpolation="nearest",
     )
     figure.colorbar(picture, ax=plane, label="measured factor a step")
     (edge,) = plane.plot([], [], **THEORY)

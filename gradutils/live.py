@@ -14,7 +14,16 @@ from PIL import Image
 
 from gradutils import plots
 
-PALETTE_COLOURS = 64
+PALETTE_COLOURS = 128
+COLOURS = (
+    plots.STABLE,
+    plots.SECOND,
+    plots.EXPLODES,
+    plots.THIRD,
+    plots.REFERENCE,
+    plots.VANISHES,
+    "#000000",
+)
 
 
 class LiveFigure:
@@ -32,17 +41,42 @@ class LiveFigure:
         figure.set_layout_engine("none")  # the layout is found once
         self._background = self._canvas.copy_from_bbox(figure.bbox)
 
-    def png(self) -> bytes:
-        """The picture as it is now. A palette of few colours keeps it near 20 kB."""
+        self._palette = self._find_palette()
+
+    def _draw(self) -> Image.Image:
         self._canvas.restore_region(self._background)
         for artist in self.artists:
             artist.axes.draw_artist(artist)
-        width, height = self._canvas.get_width_height()
-        image = Image.frombuffer("RGBA", (width, height), self._canvas.buffer_rgba(), "raw", "RGBA", 0, 1)
+        size = self._canvas.get_width_height()
+        return Image.frombuffer("RGBA", size, self._canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
+
+    def _find_palette(self) -> Image.Image:
+        """The colours of the first picture, and every course colour on its way to white: an artist may change to any.
+
+        Found once, because finding one costs as much as all the rest of a tick.
+        """
+        picture = self._draw()
+        tints = Image.new("RGB", (picture.width, 8 * len(COLOURS)))
+        for row, colour in enumerate(COLOURS):
+            for column in range(8):
+                tint = Image.blend(
+                    Image.new("RGB", (1, 1), "white"), Image.new("RGB", (1, 1), colour), (8 - column) / 8
+                )
+                tints.paste(tint.getpixel((0, 0)), (column * 80, row * 8, column * 80 + 80, row * 8 + 8))
+        both = Image.new("RGB", (picture.width, picture.height + tints.height))
+        both.paste(picture, (0, 0))
+        both.paste(tints, (0, picture.height))
+        palette = both.quantize(PALETTE_COLOURS, method=Image.Quantize.MEDIANCUT)
+        palette.putpalette(
+            [255 if part > 247 else part for part in palette.getpalette()]
+        )  # white stays white
+        return palette
+
+    def png(self) -> bytes:
+        """The picture as it is now; the palette keeps it near 20 kB."""
         stream = io.BytesIO()
-        image.convert("RGB").quantize(
-            PALETTE_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
-        ).save(stream, "PNG", compress_level=4)
+        picture = self._draw().quantize(palette=self._palette, dither=Image.Dither.NONE)
+        picture.save(stream, "PNG", compress_level=4)
         return stream.getvalue()
 
 
