@@ -15,5 +15,6 @@ def home(tmp_path, monkeypatch):
     from gradutils.course import progress
 
     monkeypatch.setenv("GRADUTILS_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(progress, "_sitting", None)
+    monkeypatch.setattr(progress, "_waiting", None)
+    monkeypatch.setattr(progress, "_said", False)
     return tmp_path / "home"

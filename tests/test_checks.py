@@ -174,7 +174,7 @@ def test_the_inputs_of_an_answer_are_copies():
         (lambda x, gradient, lr: (x - lr * gradient).numpy(), "a numpy array; a torch.Tensor is expected"),
         (lambda x, gradient, lr: (x - lr * gradient).double(), "The dtype differs: expected torch.float32"),
         (lambda x, gradient, lr: (x - lr * gradient).unsqueeze(-1), "of shape (1,); one number is expected"),
-        (lambda x, gradient: x, "It is called with 3 arguments (x, gradient, lr); yours takes x, gradient."),
+        (lambda x, gradient: x, "It is called as step(x, gradient, lr); yours takes (x, gradient)."),
         (lambda x, gradient, lr: undefined_name, "It raises NameError: name 'undefined_name' is not defined"),  # noqa: F821
         (lambda x, gradient, lr: print("seen"), "It returns None. Is there a return?"),
         (lambda x, gradient, lr: torch.full_like(x, torch.nan), "NaN"),
@@ -202,6 +202,81 @@ def test_what_was_printed_is_shown_and_bounded():
     assert "It printed" in verdict.details
     assert "lr is 0.5" in verdict.details
     assert len(judge(EXERCISES["01.1"], _loud).details) < 2000
+
+
+@pytest.mark.parametrize(
+    ("exercise_id", "answer"),
+    [
+        ("00.1", lambda x: x.float().square().mean().sqrt()),
+        ("00.1", lambda x: x.square().mean().sqrt().item()),
+        ("01.1", lambda x, gradient, lr: x - torch.as_tensor(lr) * gradient),
+        ("01.1", lambda *args: args[0] - args[2] * args[1]),
+        ("01.2", lambda lr, c: np.array(["diverging", "monotone", "oscillating", "diverging"])[np.searchsorted([0, 1, 2], lr * c)]),
+        ("01.3", lambda H: 2 / torch.linalg.eigvalsh(H).max()),
+        ("01.4", lambda x, v, gradient, lr, beta: [x - lr * (v * beta + gradient), v * beta + gradient]),
+        ("01.5", functools.partial(lambda lr, largest: float(all_exercises()["01.5"].reference(lr, largest)))),
+    ],
+)  # fmt: skip
+def test_right_answers_in_other_styles_pass(exercise_id, answer):
+    for seed in range(10):
+        verdict = judge(EXERCISES[exercise_id], answer, seed)
+        assert verdict.outcome == "correct", verdict.message + verdict.details
+
+
+@pytest.mark.parametrize(
+    ("exercise_id", "answer"),
+    [
+        ("01.2", lambda lr, c: ("monotone", "oscillating", "diverging")[int(lr * c)] if c > 0 else "diverging"),
+        ("01.2", lambda lr, c: "diverging" if 2 < lr * c < 3 or c < 0 else "monotone" if lr * c < 1 else "oscillating"),
+        ("01.6", lambda multiply, v, steps: EXERCISES["01.6"].reference(multiply, v, 500)),
+        ("01.6", lambda multiply, v, steps: EXERCISES["01.6"].reference(multiply, v, steps // 4)),
+        ("01.6", lambda multiply, v, steps: min(torch.tensor(10.0), EXERCISES["01.6"].reference(multiply, v, steps))),
+    ],
+)  # fmt: skip
+def test_nearly_right_answers_do_not_pass(exercise_id, answer):
+    for seed in range(10):
+        verdict = judge(EXERCISES[exercise_id], answer, seed)
+        assert verdict.outcome == "not yet"
+        assert "overflows" not in verdict.message
+
+
+def test_only_the_learners_own_line_is_shown():
+    verdict = judge(EXERCISES["01.6"], lambda multiply, v, steps: multiply(v[None]))
+    assert "multiply(v[None])" in verdict.message
+    assert "start *" not in verdict.message
+
+
+def test_words_that_cannot_be_encoded_and_endless_names_are_cut(home, capsys, monkeypatch):
+    def answer(x):
+        raise ValueError("\ud800")
+
+    assert check("00.1", answer).outcome == "not yet"
+
+    def odd(x):
+        raise type("E" * 100_000, (Exception,), {})
+
+    check("00.1", odd)
+    assert len(capsys.readouterr().out) < 3000
+
+
+def test_a_console_without_these_letters_gets_other_ones(monkeypatch):
+    import io
+
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", stream)
+    check("00.1", None)
+    stream.flush()
+    assert b"00.1 not yet" in stream.buffer.getvalue()
+
+
+def test_an_interrupt_while_recording_keeps_the_verdict(home, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checks, "record_pass", interrupted)
+    verdict = check("00.1", lambda x: x.square().mean().sqrt())
+    assert verdict.outcome == "correct"
+    assert "once more" in verdict.message
 
 
 def test_an_interrupt_is_a_verdict():
@@ -260,7 +335,9 @@ def test_hints_come_in_order(capsys):
     for number, text in enumerate(EXERCISES["01.1"].hints, start=1):
         hint("01.1", number)
         assert text in capsys.readouterr().out
-    for wrong in (0, 99, "two", None):
+    hint(["01.1"])
+    assert "There is no exercise" in capsys.readouterr().out
+    for wrong in (0, 99, "two", None, [1]):
         hint("01.1", wrong)
         assert "has hints 1 to" in capsys.readouterr().out
     hint("77.1")

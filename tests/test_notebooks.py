@@ -83,8 +83,14 @@ def test_building_twice_changes_nothing(course):
         (GOOD.replace("    y = 2 * x", "    ### BEGIN SOLUTION"), "inside an answer"),
         (GOOD.replace("    y = 2 * x\n    return y\n", ""), "a solution is missing"),
         (GOOD.replace("### BEGIN SOLUTION", "### Begin solution"), "a marker is written exactly"),
-        (GOOD.replace("    ### BEGIN SOLUTION\n    y = 2 * x\n    return y\n    ### END SOLUTION", "    ...")
-            .replace("\n\n# %% tags", '\n\ncheck("42.1", double)\n\n# %% tags'), "an exercise's answer is missing"),
+        (GOOD.replace("    y = 2 * x\n    return y\n", "    ...  # later\n"), "a solution is missing"),
+        (GOOD.replace("SOLUTION", "SOLUTON"), "a marker is written exactly"),
+        (GOOD.replace("BEGIN SOLUTION", "BEGIN_SOLUTION"), "a marker is written exactly"),
+        (GOOD.replace("    ### BEGIN SOLUTION\n    y = 2 * x", "    y = 2 * x  ### BEGIN SOLUTION"), "a marker is written exactly"),
+        (GOOD.replace("    ###", "###"), "without its answer: does not parse"),
+        (GOOD.replace("return y", "return y +"), "does not parse"),
+        (GOOD.replace("    ### BEGIN SOLUTION\n", "").replace("    ### END SOLUTION\n", '\ndouble = check("42.1", double).function\n'),
+         "an exercise's answer is missing"),
     ],
 )  # fmt: skip
 def test_a_bad_source_names_file_and_cell(course, text, words):
@@ -100,7 +106,6 @@ def test_a_bad_source_names_file_and_cell(course, text, words):
     ("cell", "words"),
     [
         ("1 / 0", "ZeroDivisionError"),
-        ("print(", "SyntaxError"),
         ("import os\nos._exit(3)", "cell"),
     ],
 )
@@ -153,11 +158,33 @@ def test_drift_is_named(course):
     assert "has been run" in drifted(sources(course, []))[0]
     lesson.write_text("no notebook")
     assert "cannot be read" in drifted(sources(course, []))[0]
+    lesson.write_text(nbformat.writes(notebook).replace('"source"', '"sauce"'))
+    assert "cannot be read" in drifted(sources(course, []))[0]
+    build(sources(course, []))
+    unrun = nbformat.read(solution, as_version=4)
+    unrun.cells[2].execution_count = None
+    nbformat.write(unrun, solution)
+    assert "was not run" in drifted(sources(course, []))[0]
+    unrun.metadata.kernelspec.name = "other"
+    nbformat.write(unrun, solution)
+    assert "metadata" in drifted(sources(course, []))[0]
+    build(sources(course, []))
     lesson.unlink()
     assert drifted(sources(course, [])) == [f"{lesson}: is missing"]
     assert main(["--check", "--root", str(course)]) == 1
     (course / "lessons" / "43_orphan.ipynb").write_text("{}")
     assert "has no source" in drifted(sources(course, []))[-1]
+
+
+def test_odd_calls_are_sentences(course, capsys):
+    assert main(["42", "42_things", "--root", str(course)]) == 0
+    solution, lesson = targets(sources(course, [])[0])
+    before = solution.read_bytes()
+    lesson.unlink()
+    lesson.mkdir()
+    assert main(["--root", str(course)]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert solution.read_bytes() == before
 
 
 def test_unknown_lessons_and_an_empty_course_are_sentences(course, tmp_path, capsys):

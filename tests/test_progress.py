@@ -54,6 +54,49 @@ def test_where_nothing_can_be_written_the_sitting_counts(home, capsys, monkeypat
     assert capsys.readouterr().out == ""  # said once
     assert list(read()["exercises"]) == ["01.1", "01.2"]
     assert "✓ 01.1" in str(progress("01"))
+    home.unlink()
+    record_pass("01.3")  # now it can be written, and what has waited is written with it
+    assert list(json.loads(progress_file().read_text())["exercises"]) == ["01.1", "01.2", "01.3"]
+    assert module._waiting is None
+
+
+def test_a_lock_that_another_program_holds_delays_nothing_for_good(home, capsys):
+    record_pass("01.1")
+    with module._lock():
+        record_pass("01.2")
+    assert "just now" in capsys.readouterr().out
+    assert list(read()["exercises"]) == ["01.1", "01.2"]
+    record_pass("01.3")
+    assert list(json.loads(progress_file().read_text())["exercises"]) == ["01.1", "01.2", "01.3"]
+
+
+def test_odd_but_sound_files_are_kept(home, capsys):
+    home.mkdir()
+    progress_file().write_text(
+        json.dumps({"exercises": {"00.1": "2026-01-01"}, "predictions": {}}), encoding="utf-8-sig"
+    )
+    assert list(read()["exercises"]) == ["00.1"]
+    progress_file().write_text('{"exercises": {}, "predictions": {"00.b": {"choice": "\\udc80"}}}')
+    record_pass("01.1")
+    assert json.loads(progress_file().read_text())["predictions"]["00.b"]["choice"] == "\udc80"
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_stays_a_link(home, tmp_path):
+    home.mkdir()
+    (tmp_path / "elsewhere.json").write_text('{"exercises": {}, "predictions": {}}')
+    progress_file().symlink_to(tmp_path / "elsewhere.json")
+    record_pass("01.1")
+    assert progress_file().is_symlink()
+    assert "01.1" in (tmp_path / "elsewhere.json").read_text()
+
+
+def test_a_folder_in_its_place_is_a_sentence(home, capsys):
+    progress_file().mkdir(parents=True)
+    record_pass("01.1")
+    assert "is not a file" in capsys.readouterr().out
+    assert list(read()["exercises"]) == ["01.1"]
 
 
 def test_an_interrupted_write_leaves_the_old_file(home, monkeypatch):
@@ -134,10 +177,10 @@ def test_without_a_prediction_the_answer_is_shown(home, capsys):
 
 
 @pytest.mark.parametrize(
-    ("options", "choice"), [(["up"], None), (["up", "up"], None), ([], None), (OPTIONS, "d"), (OPTIONS, "sideways"), (OPTIONS, ""), (OPTIONS, 2)]
+    ("options", "choice"), [(["up"], None), (["up", "up"], None), ([], None), (OPTIONS, "d"), (OPTIONS, "sideways"), (OPTIONS, ""), (OPTIONS, 2), (OPTIONS, ["a"]), (range(11), "a")]
 )  # fmt: skip
 def test_bad_questions_are_clear_errors(home, options, choice):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match=r"must be|options must"):
         predict("77.c", "Which way?", options, choice=choice)
 
 
@@ -148,6 +191,19 @@ def test_an_answer_that_was_no_option_is_an_error(home):
     for wrong in ("sideways", "d", "", 2, None):
         with pytest.raises(ValueError, match="must be a, b, c or one of"):
             reveal("77.d", wrong)
+
+
+def test_questions_of_numbers_and_with_a_number_for_an_id(home, capsys):
+    predict(7, "How many?", [10, 20], choice=20)
+    reveal(7, 10)
+    assert "Predicted: 20" in capsys.readouterr().out
+
+
+def test_a_choice_that_is_no_longer_offered_does_not_count(home, capsys):
+    predict("77.f", "Which way?", OPTIONS, choice="up")
+    predict("77.f", "Which way?", ["left", "right"])
+    reveal("77.f", "left")
+    assert "No prediction was made" in capsys.readouterr().out
 
 
 def test_an_answer_may_be_a_letter(home, capsys):

@@ -10,6 +10,7 @@ import copy
 import dis
 import inspect
 import io
+import math
 import traceback
 import types
 import warnings
@@ -84,7 +85,7 @@ def exercises() -> dict[str, Exercise]:
 
 def hint(exercise_id: str, number: int = 1) -> None:
     """Show one hint of an exercise; 1 is the weakest."""
-    exercise = all_exercises().get(exercise_id)
+    exercise = _find(exercise_id)
     if exercise is None:
         text = _unknown(exercise_id)
     elif not isinstance(number, int) or not 1 <= number <= len(exercise.hints):
@@ -100,7 +101,7 @@ def check(exercise_id: str, answer) -> Verdict:
 
     ``step = check("01.1", step).function`` lets later cells run on the learner's own function once it is right.
     """
-    exercise = all_exercises().get(exercise_id) if isinstance(exercise_id, str) else None
+    exercise = _find(exercise_id)
     if exercise is None:
         verdict = Verdict("not attempted", _unknown(exercise_id), answer, exercise_id=_short(exercise_id))
     else:
@@ -115,12 +116,24 @@ def check(exercise_id: str, answer) -> Verdict:
         except BaseException as error:  # an answer can be stranger than any list of cases
             verdict = Verdict("not yet", f"The answer could not be judged: {type(error).__name__}.", None)
         verdict.exercise_id, verdict.hints = exercise_id, exercise.hints
+        verdict.message, verdict.details = _cut(verdict.message, 600), _cut(verdict.details, 3000)
         if verdict.outcome == "correct":
-            record_pass(exercise_id)
+            _record(exercise_id, verdict)
         else:
             verdict.function = exercise.reference
     verdict.show()
     return verdict
+
+
+def _record(exercise_id: str, verdict: Verdict) -> None:
+    try:
+        record_pass(exercise_id)
+    except KeyboardInterrupt:
+        verdict.message = "(Interrupted before it was written to your progress: run the cell once more.)"
+
+
+def _find(exercise_id) -> Exercise | None:
+    return all_exercises().get(exercise_id) if isinstance(exercise_id, str) else None
 
 
 def _unknown(exercise_id) -> str:
@@ -135,6 +148,7 @@ class Run:
     value: Any = None
     error: BaseException | None = None
     changed: str = ""  # the name of an argument that was changed in place
+    where: str = ""  # the function's own line that raised
 
 
 def judge(exercise: Exercise, answer, seed: int | None = None) -> Verdict:
@@ -177,7 +191,7 @@ def _compare(exercise, answer, cases, runs, again) -> Verdict:
     differences = [difference(want, run, exercise.rtol) for want, run in zip(wanted, runs, strict=True)]
     failing = [k for k, found in enumerate(differences) if found]
     if not failing:
-        if again is None or difference(wanted[0], again, exercise.rtol):
+        if again is None or difference(runs[0], again, exercise.rtol):
             return Verdict(
                 "not yet",
                 "Called a second time with the same arguments, it gave another answer. " + _MEMORY,
@@ -191,9 +205,16 @@ def _compare(exercise, answer, cases, runs, again) -> Verdict:
     message = differences[k]
     if len(cases) > len(failing) and runs[k].error is None:
         message += f" ({len(cases) - len(failing)} of {len(cases)} cases are right.)"
-    if again is not None and runs[0].error is None and difference(runs[0], again, exercise.rtol):
+    if again is not None and _comparable(runs[0].value) and difference(runs[0], again, exercise.rtol):
         message += " Called a second time with the same arguments, it gave another answer. " + _MEMORY
     return Verdict("not yet", message, None, _describe_case(exercise, cases[k], wanted[k], runs[k]))
+
+
+def _comparable(value) -> bool:
+    """Whether two runs that return such values can be told to differ: other objects need not equal themselves."""
+    if isinstance(value, (tuple, list)):
+        return all(map(_comparable, value))
+    return isinstance(value, (str, bool, torch.Tensor)) or _is_number(value)
 
 
 _MEMORY = "Does it keep something between calls?"
@@ -242,7 +263,7 @@ def _run(exercise: Exercise, function: Callable, case: tuple) -> Run:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: an answer must not stop the kernel
-        return Run(error=error)
+        return Run(error=error, where=_where(error, function))
     names = list(inspect.signature(exercise.reference).parameters)
     changed = [
         name for name, before, after in zip(names, case, arguments, strict=False) if not _same(before, after)
@@ -273,11 +294,7 @@ def difference(want: Run, run: Run, rtol: float | None) -> str:
     if want.error is not None or run.error is not None:
         if type(want.error) is type(run.error) and str(want.error) == str(run.error):
             return ""
-        return (
-            _describe_error(run.error)
-            if run.error is not None
-            else "An error was expected, and there was none."
-        )
+        return _describe_error(run) if run.error is not None else "An error was expected, and there was none."
     found = _different(want.value, run.value, rtol)
     if not found and run.changed and not want.changed:
         return f"The value is right, but your function changed its argument `{run.changed}` in place. Leave the arguments as they are."
@@ -316,7 +333,7 @@ def _equal(a, b) -> bool:
 def _different_plain(want, got) -> str:
     if isinstance(want, bool) and isinstance(got, torch.Tensor) and got.dtype == torch.bool and got.ndim == 0:
         got = bool(got)
-    if type(got) is not type(want):
+    if isinstance(want, str) != isinstance(got, str) or isinstance(want, bool) != isinstance(got, bool):
         return f"It returns {_kind(got)}; {_kind(want)} is expected."
     if got == want:
         return ""
@@ -327,17 +344,22 @@ def _different_plain(want, got) -> str:
 
 def _different_number(want, got, rtol) -> str:
     if not _is_number(got):
-        shape = f" of shape {tuple(got.shape)}" if isinstance(got, torch.Tensor) else ""
+        shape = f" of shape {tuple(got.shape)}" if isinstance(got, torch.Tensor) and got.ndim else ""
         return f"It returns {_kind(got)}{shape}; one number is expected."
-    want_value, got_value = float(want), float(got)
-    if got_value != got_value and want_value == want_value:
+    a, b = _float(want), _float(got)
+    if b != b and a == a:
         return "The value is NaN."
-    tolerance = rtol or (_tolerance(want.dtype) if isinstance(want, torch.Tensor) else 1e-6)
-    if want_value == got_value or want_value != want_value != got_value:
+    if a == b or (a != a and b != b):
         return ""
-    return (
-        "" if abs(want_value - got_value) <= tolerance * max(abs(want_value), 1e-3) else "The values differ."
-    )
+    tolerance = rtol or (_tolerance(want.dtype) if isinstance(want, torch.Tensor) else 1e-6)
+    return "" if abs(a - b) <= tolerance * max(abs(a), 1e-3) else "The values differ."
+
+
+def _float(value) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer too long for a float
+        return math.inf if value > 0 else -math.inf
 
 
 def _different_tensor(want, got, rtol) -> str:
@@ -359,7 +381,8 @@ def _different_tensor(want, got, rtol) -> str:
 
 
 def _tolerance(dtype) -> float:
-    return {torch.float64: 1e-9, torch.float32: 1e-5}.get(dtype, 1e-2)
+    # Single-precision steps on the way to a double-precision answer are no mistake.
+    return {torch.float64: 1e-6, torch.float32: 1e-5}.get(dtype, 1e-2)
 
 
 def _is_number(value) -> bool:
@@ -422,33 +445,37 @@ def _wrong_arity(exercise: Exercise, answer) -> str:
     try:
         signature.bind(*wanted)
     except TypeError:
-        theirs = ", ".join(signature.parameters) or "no arguments"
-        return f"It is called with {len(wanted)} arguments ({', '.join(wanted)}); yours takes {theirs}."
+        return f"It is called as {_call(exercise)}; yours takes {_cut(str(signature), 200)}."
     return ""
 
 
-def _describe_error(error: BaseException) -> str:
-    if isinstance(error, RecursionError):
-        return "It calls itself without end (RecursionError)."
-    text = " ".join(str(error).split())
-    return f"It raises {type(error).__name__}{': ' if text else ''}{_cut(text, 200)}{_where(error)}."
+def _describe_error(run: Run) -> str:
+    if isinstance(run.error, RecursionError):
+        return "It calls itself too often for Python (RecursionError). Does it come to an end? If so, use a loop or a formula."
+    try:
+        text = " ".join(str(run.error).split())
+    except BaseException:  # an error of the answer's own can fail to speak
+        text = ""
+    return (
+        f"It raises {_cut(type(run.error).__name__, 60)}{': ' if text else ''}{_cut(text, 200)}{run.where}."
+    )
 
 
-def _where(error: BaseException) -> str:
-    """The learner's own line that raised, where its source is known."""
-    own = [
-        f
-        for f in traceback.extract_tb(error.__traceback__)
-        if not f.filename.endswith(("checks.py", "exercise.py"))
-    ]
-    own = [f for f in own if "site-packages" not in f.filename]
+def _where(error: BaseException, function) -> str:
+    """The function's own line that raised, where its source is known."""
+    file = getattr(getattr(function, "__code__", None), "co_filename", None)
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return f" (line {own[-1].lineno}: {_cut(own[-1].line, 80)})" if own and own[-1].line else ""
+
+
+def _call(exercise: Exercise) -> str:
+    return exercise.task.split(":")[0]
 
 
 def _describe_case(exercise: Exercise, case: tuple, want: Run, run: Run) -> str:
     names = list(inspect.signature(exercise.reference).parameters)
     given = [f"{name} = {_short(value)}" for name, value in zip(names, case, strict=False)]
-    got = f"{type(run.error).__name__}" if run.error is not None else _short(run.value)
+    got = _cut(type(run.error).__name__, 60) if run.error is not None else _short(run.value)
     return "\n".join(
         ["with      " + "\n          ".join(given), f"expected  {_short(want.value)}", f"got       {got}"]
     )
@@ -462,6 +489,7 @@ def _excerpt(printed: str) -> str:
 def _kind(value) -> str:
     names = {
         "NoneType": "None",
+        "complex": "a complex number",
         "float": "a number",
         "int": "a number",
         "bool": "True or False",
@@ -474,7 +502,7 @@ def _kind(value) -> str:
         "ndarray": "a numpy array",
         "generator": "a generator",
     }
-    return names.get(type(value).__name__, f"an object of type {type(value).__name__}")
+    return names.get(type(value).__name__, f"an object of type {_cut(type(value).__name__, 60)}")
 
 
 def _short(value, limit: int = 300) -> str:

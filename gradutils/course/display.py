@@ -1,5 +1,6 @@
 """How the course speaks: a card is HTML in JupyterLab and plain text everywhere else."""
 
+import sys
 from dataclasses import dataclass
 from html import escape
 
@@ -20,6 +21,10 @@ class Card:
     html: str
     colour: str = GREY
 
+    def __post_init__(self):
+        for name in ("text", "html"):  # half a surrogate pair can be neither sent nor printed
+            object.__setattr__(self, name, getattr(self, name).encode("utf-8", "replace").decode("utf-8"))
+
     def _repr_mimebundle_(self, include=None, exclude=None):
         box = (
             f"border-left:4px solid rgb({self.colour});background:rgba({self.colour},.12);"
@@ -34,7 +39,8 @@ class Card:
 def show(card: Card, metadata: dict | None = None) -> None:
     """Display the card in a notebook, print it anywhere else."""
     if get_ipython() is None:
-        print(card.text)
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        print(card.text.encode(encoding, "replace").decode(encoding))
     else:
         display(card, metadata=metadata)
 

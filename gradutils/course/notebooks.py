@@ -10,15 +10,18 @@ From the .py (jupytext's percent format) come ``solutions/NN_topic.ipynb``, run,
 """
 
 import argparse
+import ast
 import os
 import re
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
 import jupytext
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -63,11 +66,11 @@ def split_answer(text: str, where: str) -> tuple[str, str, int]:
         elif line.strip() == END:
             if not inside:
                 raise BuildError(f"{place}: {END} without {BEGIN}")
-            if not any(part.strip() for part in body):
+            if _says_nothing(body):
                 raise BuildError(f"{place}: the answer is empty; a solution is missing")
             inside, answers = False, answers + 1
             stripped.append(f"{indent}...")
-        elif re.match(r"\s*#+\s*(BEGIN|END)\s+SOLUTION", line, re.IGNORECASE):
+        elif re.search(r"#+\s*(BEGIN|END)[\s_-]*SOLU", line, re.IGNORECASE):
             raise BuildError(
                 f"{place}: a marker is written exactly {BEGIN!r} or {END!r}; found {line.strip()!r}"
             )
@@ -79,19 +82,37 @@ def split_answer(text: str, where: str) -> tuple[str, str, int]:
     return "\n".join(full), "\n".join(stripped), answers
 
 
+def _says_nothing(body: list[str]) -> bool:
+    """Whether an answer is only comments, ``...`` or ``pass``."""
+    try:
+        statements = ast.parse(textwrap.dedent("\n".join(body))).body
+    except SyntaxError:  # half a statement; the whole cell is parsed later
+        return False
+    idle = [
+        isinstance(s, ast.Pass) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+        for s in statements
+    ]
+    return all(idle)
+
+
+def _must_parse(text: str, where: str) -> None:
+    try:
+        ast.parse(TransformerManager().transform_cell(text))
+    except SyntaxError as error:
+        raise BuildError(f"{where}: does not parse ({error.msg}, line {error.lineno} of the cell)") from error
+
+
 def make_pair(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNode]:
     """The solution and the lesson, neither of them run."""
     solution, lesson = read_source(source), read_source(source)
     for k, cell in enumerate(solution.cells):
         where = f"{source}, cell {k + 1} ({cell.source.strip().splitlines()[0][:60] if cell.source.strip() else 'empty'})"
         full, stripped, answers = split_answer(cell.source, where)
-        if (
-            cell.cell_type == "code"
-            and not answers
-            and "check(" in full
-            and re.search(r"^\s+\.\.\.$", full, re.MULTILINE)
-        ):
-            raise BuildError(f"{where}: an exercise's answer is missing between {BEGIN} and {END}")
+        if cell.cell_type == "code":
+            if not answers and re.search(r"= check\(", full):
+                raise BuildError(f"{where}: an exercise's answer is missing between {BEGIN} and {END}")
+            _must_parse(full, where)
+            _must_parse(stripped, f"{where}, without its answer")
         cell.source, lesson.cells[k].source = full, stripped
     return solution, lesson
 
@@ -142,7 +163,7 @@ def sources(root: Path, names: list[str]) -> list[Path]:
                 f"no lesson {name!r} in {root / 'solutions'}; there are {', '.join(p.stem for p in found)}"
             )
         chosen += matching
-    return chosen
+    return sorted(set(chosen))
 
 
 def targets(source: Path) -> tuple[Path, Path]:
@@ -153,6 +174,9 @@ def targets(source: Path) -> tuple[Path, Path]:
 
 def build(paths: list[Path]) -> None:
     """Build every lesson, then put all files in place: if one fails, none is changed."""
+    for target in (target for source in paths for target in targets(source)):
+        if target.is_dir() or (target.parent.exists() and not target.parent.is_dir()):
+            raise BuildError(f"{target}: cannot be written, a folder and a file are mixed up there")
     built = []
     for source in paths:
         started = time.perf_counter()
@@ -179,27 +203,39 @@ def drifted(paths: list[Path]) -> list[str]:
     for source in paths:
         for wanted, target in zip(make_pair(source), targets(source), strict=True):
             found += _drift(wanted, target)
-    for notebook in sorted((paths[0].parent.parent / "lessons").glob("*.ipynb")) if paths else []:
-        if not (paths[0].parent / notebook.with_suffix(".py").name).exists():
-            found.append(f"{notebook}: has no source in {paths[0].parent}")
+    solutions = paths[0].parent
+    for folder in (solutions, solutions.parent / "lessons"):
+        for notebook in sorted(folder.glob("*.ipynb")):
+            if not (solutions / notebook.with_suffix(".py").name).exists():
+                found.append(f"{notebook}: has no source in {solutions}")
     return found
 
 
 def _drift(wanted, target: Path) -> list[str]:
     try:
         stored = nbformat.read(target, as_version=4)
+        nbformat.validate(stored)
+        return _differences(wanted, stored, target)
     except FileNotFoundError:
         return [f"{target}: is missing"]
     except Exception as error:  # a damaged notebook raises whatever its parser raises
         return [f"{target}: cannot be read ({type(error).__name__})"]
+
+
+def _differences(wanted, stored, target: Path) -> list[str]:
+    if stored.metadata != wanted.metadata:
+        return [f"{target}: its metadata differ from those of a build"]
     if len(stored.cells) != len(wanted.cells):
         return [f"{target}: has {len(stored.cells)} cells, its source {len(wanted.cells)}"]
     for k, (a, b) in enumerate(zip(wanted.cells, stored.cells, strict=True), start=1):
         if (a.cell_type, a.source, a.id, a.metadata) != (b.cell_type, b.source, b.id, b.metadata):
             return [f"{target}: cell {k} differs from its source"]
-    if target.parent.name == "lessons" and any(
-        cell.get("outputs") or cell.get("execution_count") for cell in stored.cells
-    ):
+    counts = [
+        cell.execution_count for cell in stored.cells if cell.cell_type == "code" and cell.source.strip()
+    ]
+    if target.parent.name == "solutions" and None in counts:
+        return [f"{target}: has a cell that was not run"]
+    if target.parent.name == "lessons" and (any(counts) or any(cell.get("outputs") for cell in stored.cells)):
         return [f"{target}: has been run; lessons are kept without outputs"]
     return []
 
@@ -221,7 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
             build(paths)
             return 0
         found = drifted(paths)
-    except BuildError as error:
+    except (BuildError, OSError) as error:
         print(f"not built: {error}", file=sys.stderr)
         return 1
     print("\n".join(found) if found else f"{len(paths)} lessons agree with their sources")

@@ -14,8 +14,9 @@ from platformdirs import user_data_dir
 from gradutils.course.display import ORANGE, Card, show
 from gradutils.course.exercises import all_exercises
 
-# Where the file cannot be written the sitting goes on from here.
-_sitting: dict | None = None
+# What could not be written yet; it is written with the next change that can be.
+_waiting: dict | None = None
+_said = False
 
 
 def progress_file() -> Path:
@@ -28,89 +29,104 @@ def progress_file() -> Path:
 
 def read() -> dict:
     """``{"exercises": {id: date}, "predictions": {id: {"choice": …, "right": …}}}``; empty where nothing is stored."""
-    if _sitting is not None:
-        return _sitting
+    try:
+        state = _stored()
+        if state is None:
+            with _lock():
+                state = _stored() or _set_aside()  # another kernel may have mended it meanwhile
+    except (OSError, Timeout) as error:
+        _say_once(error)
+        state = _empty()
+    return _with_waiting(state)
+
+
+def _empty() -> dict:
+    return {"exercises": {}, "predictions": {}}
+
+
+def _stored() -> dict | None:
+    """What the file holds; None where it is damaged."""
     path = progress_file()
+    if not path.exists():
+        return _empty()
+    if not path.is_file():
+        raise OSError(f"{path} is not a file")
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        if _is_sound(stored):
-            return stored
-    except FileNotFoundError:
-        return {"exercises": {}, "predictions": {}}
+        state = json.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError):
-        pass
-    except OSError as error:
-        return _go_on_without_file({"exercises": {}, "predictions": {}}, error)
-    return _set_aside(path)
-
-
-def _is_sound(stored) -> bool:
-    return (
-        isinstance(stored, dict)
-        and isinstance(stored.get("exercises"), dict)
-        and isinstance(stored.get("predictions"), dict)
-        and all(isinstance(entry, dict) for entry in stored["predictions"].values())
+        return None
+    sound = (
+        isinstance(state, dict)
+        and isinstance(state.get("exercises"), dict)
+        and isinstance(state.get("predictions"), dict)
+        and all(isinstance(entry, dict) for entry in state["predictions"].values())
     )
+    return state if sound else None
 
 
-def _set_aside(path: Path) -> dict:
-    empty = {"exercises": {}, "predictions": {}}
+def _set_aside() -> dict:
+    path = progress_file()
     aside = path.with_name(f"progress.damaged-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.json")
-    try:
-        path.replace(aside)
-    except FileNotFoundError:  # another kernel has just set it aside
-        return empty
-    except OSError as error:
-        return _go_on_without_file(empty, error)
+    path.replace(aside)
     _say(f"The progress file could not be read. It was set aside as {aside}, and a new one begins.")
-    return empty
+    return _empty()
 
 
-def _go_on_without_file(state: dict, error: Exception) -> dict:
-    global _sitting
-    if _sitting is None:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        _say(
-            f"Progress cannot be kept in {progress_file()} ({reason}). It counts until this kernel stops. "
-            "The environment variable GRADUTILS_HOME names another folder."
-        )
-    _sitting = state
+def _with_waiting(state: dict) -> dict:
+    for key, entries in (_waiting or {}).items():
+        if isinstance(entries, dict):
+            state[key] = state.get(key, {}) | entries
     return state
+
+
+def _say_once(error: Exception) -> None:
+    global _said
+    if not _said:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        _say(
+            f"Progress cannot be kept in {progress_file()} just now ({reason}). It counts until this kernel stops, and is "
+            "written as soon as that works. The environment variable GRADUTILS_HOME names another folder."
+        )
+    _said = True
 
 
 def _say(sentence: str) -> None:
     show(Card(sentence, escape(sentence), ORANGE))
 
 
+def _lock() -> FileLock:
+    path = progress_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path.with_suffix(".lock"), timeout=3)
+
+
 @contextmanager
 def changing():
-    """The stored state, to be changed in place; written back whole, and alone, when the block ends."""
-    if _sitting is not None:
-        yield _sitting
-        return
-    path = progress_file()
-    lock = FileLock(path.with_suffix(".lock"), timeout=3)
+    """The stored state, to be changed in place; written back whole, and alone, when the block ends.
+
+    Where that fails, the state waits in memory for the next change.
+    """
+    global _waiting, _said
+    state = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        with _lock():
+            state = _with_waiting(_stored() or _set_aside())
+            yield state
+            _write(progress_file().resolve(), state)  # a link stays a link
+            _waiting, _said = None, False
     except (OSError, Timeout) as error:
-        yield _go_on_without_file(read(), error)
-        return
-    with lock:
-        lock.release()  # acquired twice: once to be tried, once by the block
-        state = read()
-        yield state
-        try:
-            _write(path, state)
-        except OSError as error:
-            _go_on_without_file(state, error)
+        _say_once(error)
+        if state is None:  # the block has not run yet
+            state = _with_waiting(_empty())
+            yield state
+        _waiting = state
 
 
 def _write(path: Path, state: dict) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix="progress.", suffix=".tmp")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(state, file, indent=1, ensure_ascii=False)
+            json.dump(state, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -120,6 +136,7 @@ def _write(path: Path, state: dict) -> None:
 
 
 def record_pass(exercise_id: str) -> None:
+    """Note that an exercise has been passed, with today's date."""
     if exercise_id not in read()["exercises"]:
         with changing() as state:
             state["exercises"].setdefault(exercise_id, f"{datetime.now(UTC):%Y-%m-%d}")

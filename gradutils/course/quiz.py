@@ -1,11 +1,14 @@
 """Predictions before a run, settled by what the run measured."""
 
+from html import escape
+
 import ipywidgets as widgets
 from IPython import get_ipython
 
 from gradutils.course.display import BLUE, GREY, ORANGE, Card, paragraphs, show
 from gradutils.course.progress import changing, read
 
+LETTERS = "abcdefghij"
 _options: dict[str, tuple[str, ...]] = {}  # of the questions that this kernel has asked
 
 
@@ -18,10 +21,11 @@ def predict(question_id: str, question: str, options, choice: str | None = None)
     Raises ValueError for fewer than two options, for two that are the same, or for a choice that is not among them.
     """
     options = tuple(str(option) for option in options)
-    if len(options) < 2 or len(set(options)) < len(options):
-        raise ValueError(f"options must be two or more different answers; got {list(options)!r}")
+    if not 2 <= len(options) <= len(LETTERS) or len(set(options)) < len(options):
+        raise ValueError(f"options must be 2 to {len(LETTERS)} different answers; got {list(options)!r}")
+    question_id = str(question_id)
     _options[question_id] = options
-    letters = "abcdefghij"[: len(options)]
+    letters = LETTERS[: len(options)]
     if choice is not None:
         _choose(question_id, _option(question_id, choice))
     lines = [f"Predict {question_id}: {question}"]
@@ -37,9 +41,10 @@ def reveal(question_id: str, answer: str, because: str = "") -> None:
 
     Raises ValueError where the answer is not among them.
     """
+    question_id = str(question_id)
     answer = _option(question_id, answer)
     entry = _entry(question_id)
-    choice = entry.get("choice")
+    choice = entry.get("choice") if entry.get("choice") in _options[question_id] else None
     if choice is None:
         head, colour = f"Measured: {answer}. No prediction was made.", GREY
     elif choice == answer:
@@ -59,8 +64,8 @@ def _option(question_id: str, answer) -> str:
         raise ValueError(
             f"question {question_id} has not been asked in this kernel: run its predict cell first"
         )
-    options = _options[question_id]
-    by_letter = dict(zip("abcdefghij", options, strict=False))
+    options, answer = _options[question_id], str(answer)
+    by_letter = dict(zip(LETTERS, options, strict=False))
     if answer not in options and answer not in by_letter:
         given = f"{', '.join(by_letter)} or one of {list(options)!r}"
         raise ValueError(f"the answer to {question_id} must be {given}; got {answer!r}")
@@ -92,7 +97,7 @@ class Question(widgets.VBox):
         self.buttons = widgets.RadioButtons(options=options, value=chosen, layout=wide)
         self.said = widgets.HTML(_said(entry) if chosen else "<i>Choose one, then go on.</i>")
         self.buttons.observe(
-            lambda change: setattr(self.said, "value", f"<i>{_choose(question_id, change.new)}</i>"),
+            lambda change: setattr(self.said, "value", f"<i>{escape(_choose(question_id, change.new))}</i>"),
             names="value",
         )
         title = widgets.HTML(paragraphs(question).replace("<p ", "<p class='gradutils-question' "))

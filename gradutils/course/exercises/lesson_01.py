@@ -73,9 +73,9 @@ def _regime(lr, curvature):
 
 def _regime_cases(generator):
     # Products of lr and curvature stay clear of the edges 0, 1 and 2, where rounding would decide.
-    products = torch.rand(6, generator=generator) * 0.8 + 0.1
-    scattered = [(float(p) + k, k) for k, p in zip([0, 1, 2, 0, 1, 2], products, strict=True)]
-    lrs = torch.rand(6, generator=generator) * 3 + 0.1
+    fractions = (torch.rand(8, generator=generator) * 0.8 + 0.1).tolist()
+    products = [k + fraction for k, fraction in zip([0, 1, 2, 0, 1, 2, 3, 9], fractions, strict=True)]
+    lrs = (torch.rand(8, generator=generator) * 3 + 0.1).tolist()
     return [
         (0.1, 4.0),
         (0.1, 15.0),
@@ -85,7 +85,9 @@ def _regime_cases(generator):
         (1.5, 0.4),
         (3.0, 0.5),
         (0.9, 2.0),
-        *[(float(lr), product / float(lr)) for lr, (product, _) in zip(lrs, scattered, strict=True)],
+        (0.1, 35.0),
+        (2.0, 30.0),
+        *[(lr, product / lr) for lr, product in zip(lrs, products, strict=True)],
     ]
 
 
@@ -422,7 +424,7 @@ STEPS_TO_OVERFLOW = Exercise(
         ),
         (
             lambda lr, big: math.floor(math.log(big / lr) / math.log(1 - lr)) + 2,
-            "1 - lr is negative here, and a logarithm wants a positive number: the size of x grows by |1 - lr|.",
+            "A logarithm or a root of a negative number was asked for. 1 - lr is negative here; the size of x grows by |1 - lr|.",
         ),
     ),
     hints=(
@@ -458,6 +460,7 @@ def _power_cases(generator):
         case([-9.0, 1.0, 3.0], torch.float64, 60, seeds[0]),
         case([0.5, 2.0, 20.0], torch.float32, 100, seeds[1]),
         case([0.1, 1.0, 6.0, 3.0, 2.0], torch.float64, 60, seeds[2]),
+        case([1.0, 2.0, 3.0], torch.float64, 2, seeds[3]),  # far from its end: the number of steps shows
     ]
 
 
@@ -508,6 +511,18 @@ POWER_ITERATION = Exercise(
         (
             lambda multiply, v, steps: _unit(v) @ multiply(_unit(v)),
             "v was never replaced by multiply(v): this is the curvature along the start.",
+        ),
+        (
+            lambda multiply, v, steps: _power_iteration(multiply, v, steps - 1),
+            "One multiplication too few: the curvature is wanted along the last v, after all the steps.",
+        ),
+        (
+            lambda multiply, v, steps: _power_iteration(multiply, v, steps + 1),
+            "One multiplication too many: the one in v @ multiply(v) is not counted as a step.",
+        ),
+        (
+            lambda multiply, v, steps: _power_iteration(multiply, v, 300),
+            "steps was not used: the number of multiplications is given.",
         ),
         (
             lambda multiply, v, steps: _power_iteration(multiply, v, 1),
