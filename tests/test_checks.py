@@ -158,6 +158,14 @@ def test_changing_an_argument_is_named():
     )
 
 
+def test_a_known_mistake_made_in_place_is_still_named():
+    def uphill(x, gradient, lr):
+        x += lr * gradient
+        return x
+
+    assert judge(EXERCISES["01.1"], uphill).message.startswith("This walks uphill")
+
+
 def test_the_inputs_of_an_answer_are_copies():
     exercise = EXERCISES["01.1"]
     cases = checks.fresh_cases(exercise, 0)

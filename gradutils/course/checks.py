@@ -15,7 +15,7 @@ import traceback
 import types
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
@@ -221,7 +221,8 @@ _MEMORY = "Does it keep something between calls?"
 
 
 def named_mistake(exercise: Exercise, cases: list[tuple], runs: list[Run]) -> str | None:
-    """The sentence of the first known mistake that does the same as ``runs`` on every case."""
+    """The sentence of the first known mistake that returns the same as ``runs`` on every case, in place or not."""
+    runs = [replace(run, changed="") for run in runs]
     for wrong, sentence in exercise.mistakes:
         theirs = run_all(exercise, wrong, cases)
         if all(not difference(mine, run, exercise.rtol) for mine, run in zip(theirs, runs, strict=True)):
