@@ -430,9 +430,7 @@ predict("01.c", question, ["diverge, as on the quadratic", "bounce for ever", "b
 shares = torch.tensor([0.3, 0.5, 0.8, 0.97, 1.03, 1.2])
 path = descend(gradient_of, zero.expand(6, -1), shares[:, None] * limits[1], 600)  # (601, 6, 650)
 norms = gradient_of(path[:100]).norm(dim=-1)
-last = (
-    gradient_of(path[-150:]).norm(dim=-1).amax(0)
-)  # the largest: a bouncing run is sometimes near the minimum
+last = gradient_of(path[-150:]).norm(dim=-1).amax(0)  # a bouncing run is sometimes near the minimum
 fig, (left, right) = plt.subplots(1, 2)
 colours = {"0.5": plots.STABLE, "0.8": plots.SECOND, "1.2": plots.EXPLODES}
 curves = dict(zip(colours, norms[:, [1, 2, 5]].T))
