@@ -1,4 +1,4 @@
-"""nbval starts its kernels with this process's environment: the learner's own progress file is left alone."""
+"""The learner's own progress file is left alone, by the tests and by the kernels that nbval starts in their environment."""
 
 import os
 import tempfile
