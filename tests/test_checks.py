@@ -16,7 +16,6 @@ EXERCISES = all_exercises()
 
 
 def _loud(*_):
-    print("x" * 50 + "\n", end="" * 1)
     for _ in range(20_000):
         print("noise")
     return 0.0

@@ -1,6 +1,9 @@
 """Every exercise, from its own table: right answers pass, each mistake gets its own sentence."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from gradutils.course.checks import fresh_cases, judge, named_mistake, run_all
 from gradutils.course.exercises import all_exercises
@@ -27,13 +30,9 @@ def test_no_other_mistake_agrees_with_it_on_every_case(exercise_id, k):
         cases = fresh_cases(exercise, seed)
         runs = run_all(exercise, wrong, cases)
         for other in exercise.mistakes[:k] + exercise.mistakes[k + 1 :]:
-            assert named_mistake(_only(exercise, other), cases, runs) is None, f"seed {seed}: {other[1]}"
-
-
-def _only(exercise, mistake):
-    from dataclasses import replace
-
-    return replace(exercise, mistakes=(mistake,))
+            assert named_mistake(replace(exercise, mistakes=(other,)), cases, runs) is None, (
+                f"seed {seed}: {other[1]}"
+            )
 
 
 @pytest.mark.parametrize("exercise_id", EXERCISES)
@@ -67,12 +66,10 @@ def test_an_exercise_is_complete(exercise_id):
 @pytest.mark.parametrize("exercise_id", EXERCISES)
 def test_cases_differ_in_shape_or_size_and_are_fresh(exercise_id):
     exercise = EXERCISES[exercise_id]
-    assert len(exercise.cases.__call__(_generator(1))) >= 4
+    assert len(exercise.cases(_generator(1))) >= 4
     assert repr(exercise.cases(_generator(1))) == repr(exercise.cases(_generator(1))) or exercise_id == "01.6"
     assert repr(exercise.cases(_generator(1))) != repr(exercise.cases(_generator(2)))
 
 
 def _generator(seed):
-    import torch
-
     return torch.Generator().manual_seed(seed)

@@ -265,11 +265,12 @@ def _run(exercise: Exercise, function: Callable, case: tuple) -> Run:
         raise
     except BaseException as error:  # SystemExit too: an answer must not stop the kernel
         return Run(error=error, where=_where(error, function))
-    names = list(inspect.signature(exercise.reference).parameters)
-    changed = [
-        name for name, before, after in zip(names, case, arguments, strict=False) if not _same(before, after)
-    ]
-    return Run(value, changed=changed[0] if changed else "")
+    changed = [not _same(before, after) for before, after in zip(case, arguments, strict=True)]
+    return Run(value, changed=_argument_names(exercise)[changed.index(True)] if any(changed) else "")
+
+
+def _argument_names(exercise: Exercise) -> list[str]:
+    return list(inspect.signature(exercise.reference).parameters)
 
 
 def _snapshot(value):
@@ -438,13 +439,12 @@ def _not_a_function(exercise: Exercise, answer) -> str:
 
 
 def _wrong_arity(exercise: Exercise, answer) -> str:
-    wanted = inspect.signature(exercise.reference).parameters
     try:
         signature = inspect.signature(answer)
     except (TypeError, ValueError):
         return ""
     try:
-        signature.bind(*wanted)
+        signature.bind(*_argument_names(exercise))
     except TypeError:
         return f"It is called as {_call(exercise)}; yours takes {_cut(str(signature), 200)}."
     return ""
@@ -474,8 +474,7 @@ def _call(exercise: Exercise) -> str:
 
 
 def _describe_case(exercise: Exercise, case: tuple, want: Run, run: Run) -> str:
-    names = list(inspect.signature(exercise.reference).parameters)
-    given = [f"{name} = {_short(value)}" for name, value in zip(names, case, strict=False)]
+    given = [f"{name} = {_short(value)}" for name, value in zip(_argument_names(exercise), case, strict=True)]
     got = _cut(type(run.error).__name__, 60) if run.error is not None else _short(run.value)
     return "\n".join(
         ["with      " + "\n          ".join(given), f"expected  {_short(want.value)}", f"got       {got}"]

@@ -11,6 +11,7 @@ From the .py (jupytext's percent format) come ``solutions/NN_topic.ipynb``, run,
 
 import argparse
 import ast
+import copy
 import os
 import re
 import sys
@@ -104,7 +105,8 @@ def _must_parse(text: str, where: str) -> None:
 
 def make_pair(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNode]:
     """The solution and the lesson, neither of them run."""
-    solution, lesson = read_source(source), read_source(source)
+    solution = read_source(source)
+    lesson = copy.deepcopy(solution)
     for k, cell in enumerate(solution.cells):
         where = f"{source}, cell {k + 1} ({cell.source.strip().splitlines()[0][:60] if cell.source.strip() else 'empty'})"
         full, stripped, answers = split_answer(cell.source, where)

@@ -100,7 +100,7 @@ class Question(widgets.VBox):
             lambda change: setattr(self.said, "value", f"<i>{escape(_choose(question_id, change.new))}</i>"),
             names="value",
         )
-        title = widgets.HTML(paragraphs(question).replace("<p ", "<p class='gradutils-question' "))
+        title = widgets.HTML(paragraphs(question))
         super().__init__([title, self.buttons, self.said])
 
     def _repr_mimebundle_(self, **kwargs):
