@@ -36,6 +36,7 @@ STEP = Exercise(
             "This walks uphill: the gradient points to larger loss, and a step goes against it.",
         ),
         (lambda x, g, lr: x - g, "The learning rate was left out: the step is lr times the gradient."),
+        (lambda x, g, lr: x - lr, "The gradient was left out: the step is lr times the gradient."),
         (lambda x, g, lr: -lr * g, "This is the change of x. The task asks for where x stands after it."),
         (lambda x, g, lr: lr * g, "This is the length to go. The task asks for where x stands after it."),
         (lambda x, g, lr: x - lr * x, "The step was taken along x. It goes along the gradient."),
@@ -129,6 +130,10 @@ REGIME = Exercise(
             "Between 1 and 2 the factor 1 - lr * curvature is negative: x changes sides at every step.",
         ),
         (
+            _regime_by(_product, names=("oscillating", "oscillating", "diverging")),
+            "Below 1 the factor 1 - lr * curvature is positive: x shrinks and stays on its side.",
+        ),
+        (
             lambda lr, c: _regime_by(lambda a, b: a)(lr, c),
             "Only the learning rate was looked at. What counts is its product with the curvature.",
         ),
@@ -214,6 +219,10 @@ CRITICAL_LR = Exercise(
             "Multiplied where it should be divided: the limit is on lr times the curvature.",
         ),
         (
+            lambda H: 2 / float(torch.linalg.norm(H)),
+            "The norm of H mixes all eigenvalues. Each direction moves by itself, and the steepest sets the limit.",
+        ),
+        (
             lambda H: 2 / float(H.trace()),
             "The trace adds all eigenvalues. Each direction moves by itself, and the steepest sets the limit.",
         ),
@@ -296,6 +305,10 @@ HEAVY_BALL = Exercise(
         (
             lambda x, v, g, lr, b: (x + b * v - lr * g, b * v - lr * g),
             "The learning rate and the sign went into v. That is another usual form of the same path; here v is to hold gradients only.",
+        ),
+        (
+            lambda x, v, g, lr, b: (x - lr * g + b * v, b * v + g),
+            "Two forms are mixed: x moves by -lr times the new v, and by nothing else.",
         ),
         (
             lambda x, v, g, lr, b: (x + lr * (b * v - g), b * v - g),
