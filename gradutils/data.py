@@ -1,4 +1,4 @@
-"""Small data that ships with the course: handwritten digits, and quadratics with chosen curvatures."""
+"""Small data that ships with the course: handwritten digits, as images or as sequences, and quadratics with chosen curvatures."""
 
 from importlib.resources import files
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Digits(NamedTuple):
-    """Images as rows of 64 pixels, labels as integers from 0 to 9."""
+    """Images as rows of 64 pixels or as sequences (N, T, pixels), labels as integers from 0 to 9."""
 
     x_train: Tensor  # (1400, 64) float32
     y_train: Tensor  # (1400,) int64
@@ -17,8 +17,12 @@ class Digits(NamedTuple):
     y_test: Tensor  # (397,) int64
 
 
-def digits() -> Digits:
+def digits(*, sign_flipped: bool = False) -> Digits:
     """The 1797 real 8x8 digits: 1400 to train on and 397 to test on, always the same split.
+
+    With ``sign_flipped`` each image is multiplied by its own random sign, a photographic negative of every other one.
+    Plain digits are nearly linearly separable, so a network whose layers all fail but whose skip path works still
+    classifies them; no linear model classifies the flipped ones.
 
     Pixels are standardised by one mean and one standard deviation, those of the training pixels.
     The 13 writers appear on both sides of the split, so test accuracy here says nothing about new writers.
@@ -31,7 +35,20 @@ def digits() -> Digits:
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     x, y = x[order], y[order]
     x = (x - x[:1400].mean()) / x[:1400].std()
+    if sign_flipped:
+        x = x * (2.0 * torch.randint(2, (len(x), 1), generator=torch.Generator().manual_seed(1)) - 1)
     return Digits(x[:1400], y[:1400], x[1400:], y[1400:])
+
+
+def digit_sequences(pixels: int = 4) -> Digits:
+    """The digits read ``pixels`` pixels at a time, row by row: x of shape (N, 64 / pixels, pixels).
+
+    4 pixels make 16 steps, 1 pixel makes 64. Raises ValueError unless ``pixels`` divides 64.
+    """
+    if pixels < 1 or 64 % pixels:
+        raise ValueError(f"pixels must divide 64 (1, 2, 4, 8, 16, 32 or 64); got {pixels!r}")
+    x_train, y_train, x_test, y_test = digits()
+    return Digits(x_train.view(1400, -1, pixels), y_train, x_test.view(397, -1, pixels), y_test)
 
 
 def quadratic(eigenvalues, seed=None) -> Tensor:

@@ -1,0 +1,201 @@
+"""Networks for experiments: small, plain, their layers named as in the text (``fc1, act1, ..., out``).
+
+Every network ends in a random linear readout. A bare sum over the last activations would not do: under ReLU its
+terms all push the same way, and the gradient comes out several times too large.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+
+class Elementwise(nn.Module):
+    """Any elementwise function as a layer."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:  # any shape -> the same
+        return self.function(x)
+
+    def extra_repr(self) -> str:
+        return getattr(self.function, "__name__", repr(self.function))
+
+
+class Erf(nn.Module):
+    """The error function, the activation whose mean-field integrals are known in closed form."""
+
+    def forward(self, x: Tensor) -> Tensor:  # any shape -> the same
+        return torch.erf(x)
+
+
+ACTIVATIONS = {
+    "linear": nn.Identity,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "erf": Erf,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "softplus": nn.Softplus,
+}
+
+
+def activation_layer(activation: str | Callable) -> nn.Module:
+    """A fresh layer for a name in ``ACTIVATIONS``, for a module (copied) or for any elementwise function.
+
+    Raises ValueError for an unknown name, TypeError for what cannot be called.
+    """
+    if isinstance(activation, str):
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+        return ACTIVATIONS[activation]()
+    if isinstance(activation, nn.Module):
+        return deepcopy(activation)
+    if not callable(activation):
+        raise TypeError(f"activation must be a name or an elementwise function; got {activation!r}")
+    return Elementwise(activation)
+
+
+def mlp(
+    depth: int,
+    width: int,
+    activation: str | Callable = "relu",
+    *,
+    inputs: int = 64,
+    outputs: int = 10,
+    norm: Callable[[int], nn.Module] | None = None,
+) -> nn.Sequential:
+    """``depth`` hidden layers of ``width`` units, then a linear readout: (B, inputs) -> (B, outputs).
+
+    Layers are named ``fc1, act1, fc2, ..., out``. ``norm``, such as ``nn.LayerNorm``, is called with the width and
+    put before each activation as ``norm1, ...``. The weights are torch's defaults; ``init_weights_`` draws others.
+
+    Raises ValueError unless depth is 0 or more and the sizes are positive.
+    """
+    if depth < 0 or min(width, inputs, outputs) < 1:
+        raise ValueError(
+            "depth must be 0 or more, width, inputs and outputs 1 or more; "
+            f"got depth={depth}, width={width}, inputs={inputs}, outputs={outputs}"
+        )
+    layers, size = OrderedDict(), inputs
+    for k in range(1, depth + 1):
+        layers[f"fc{k}"] = nn.Linear(size, width)
+        if norm is not None:
+            layers[f"norm{k}"] = norm(width)
+        layers[f"act{k}"] = activation_layer(activation)
+        size = width
+    layers["out"] = nn.Linear(size, outputs)
+    return nn.Sequential(layers)
+
+
+class ElmanRNN(nn.Module):
+    """h_t = act(input(x_t) + recurrent(h_{t-1})); the readout sees the last h: (B, T, inputs) -> (B, outputs)."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, activation: str | Callable = "tanh"):
+        super().__init__()
+        self.input = nn.Linear(inputs, hidden)
+        self.recurrent = nn.Linear(hidden, hidden, bias=False)
+        self.act = activation_layer(activation)
+        self.out = nn.Linear(hidden, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.new_zeros(len(x), self.recurrent.in_features)  # (B, hidden)
+        for x_t in x.unbind(1):  # (B, inputs), T times
+            h = self.act(self.input(x_t) + self.recurrent(h))
+        return self.out(h)
+
+
+def elman_rnn(inputs: int, hidden: int, outputs: int = 10, activation: str | Callable = "tanh") -> ElmanRNN:
+    """A recurrent network written as a loop, so that every step through time can be looked at.
+
+    Shapes (B, T, inputs) -> (B, outputs). Source: Elman, Finding structure in time, 1990.
+    """
+    return ElmanRNN(inputs, hidden, outputs, activation)
+
+
+class Residual(nn.Module):
+    """x + scale * branch(x). With ``scale=nn.Parameter(torch.zeros(()))`` the scale is learnt, from zero."""
+
+    def __init__(self, branch: nn.Module, scale: float | nn.Parameter = 1.0):
+        super().__init__()
+        self.branch = branch
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:  # any shape that the branch keeps
+        return x + self.scale * self.branch(x)
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, then two dense layers, each on a skip path: (B, T, width) -> (B, T, width).
+
+    Pre-LN normalises what enters a branch, x + f(LN(x)); post-LN what leaves the sum, LN(x + f(x)).
+    Source of the two forms: Xiong et al. 2020.
+    """
+
+    def __init__(self, width: int, heads: int = 4, *, pre_ln: bool = True, activation: str | Callable = "relu"):
+        super().__init__()
+        self.pre_ln = pre_ln
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.dense = nn.Sequential(
+            OrderedDict(
+                fc1=nn.Linear(width, 4 * width),
+                act=activation_layer(activation),
+                fc2=nn.Linear(4 * width, width),
+            )
+        )
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def attend(self, x: Tensor) -> Tensor:  # (B, T, width) -> the same
+        return self.attention(x, x, x, need_weights=False)[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pre_ln:
+            x = x + self.attend(self.norm1(x))
+            return x + self.dense(self.norm2(x))
+        x = self.norm1(x + self.attend(x))
+        return self.norm2(x + self.dense(x))
+
+
+@torch.no_grad()
+def init_weights_(
+    model: nn.Module,
+    sigma_w: float = 1.0,
+    sigma_b: float = 0.0,
+    *,
+    orthogonal: bool = False,
+    generator: torch.Generator | None = None,
+) -> nn.Module:
+    """Draw every weight from N(0, sigma_w^2 / fan_in) and every bias from N(0, sigma_b^2), in place; return the model.
+
+    A weight is a parameter of two or more dimensions, (fan_out, fan_in, ...); embeddings and the gains of
+    normalisation layers are left alone. With ``orthogonal`` the weights are random rotations of the same mean square;
+    where fan_out exceeds fan_in their columns are orthogonal.
+
+    Raises ValueError unless sigma_w and sigma_b are finite and not negative.
+    """
+    for name, value in (("sigma_w", sigma_w), ("sigma_b", sigma_b)):
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} must be a finite number, 0 or more; got {value!r}")
+    for module in model.modules():
+        if isinstance(module, nn.Embedding):
+            continue
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.ndim >= 2:
+                fan_out, fan_in = len(parameter), parameter[0].numel()
+                if orthogonal:
+                    gain = sigma_w * max(1.0, fan_out / fan_in) ** 0.5
+                    nn.init.orthogonal_(parameter, gain, generator=generator)
+                else:
+                    parameter.normal_(0.0, sigma_w / fan_in**0.5, generator=generator)
+            elif "bias" in name and not hasattr(module, "eps"):  # normalisation layers have an eps
+                parameter.normal_(0.0, sigma_b, generator=generator)
+    return model
