@@ -1,0 +1,206 @@
+"""Signals and gradients through many random networks at once.
+
+Networks that differ only in sigma_w, sigma_b or depth share their random draws: a weight is sigma_w times a standard
+draw, and a shallow network is the foot of a deep one. So one product with a draw serves all of them, and a figure over
+180 networks costs milliseconds. Sharing also makes the comparison fair: the same luck in every arm.
+
+Every network reads inputs of mean square 1, has hidden layers of one width with weights N(0, sigma_w^2 / width) and
+biases N(0, sigma_b^2), and ends in a random linear readout; its loss is a random linear function of the outputs,
+averaged over the batch. ``activation`` is a name in ``ACTIVATIONS`` or any elementwise function.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from gradutils.models import activation_layer
+
+OUTPUTS = 10
+
+
+class Draws(NamedTuple):
+    """Standard normal draws for ``S`` seeds; scaled, they are the weights of every network of an experiment."""
+
+    x: Tensor  # (S, B, n), each row scaled to mean square 1
+    weights: Tensor  # (S, depth, n, n), to be multiplied by sigma_w / sqrt(n)
+    biases: Tensor  # (S, depth, n), to be multiplied by sigma_b
+    readout: Tensor  # (S, 10, n), to be multiplied by sigma_w / sqrt(n)
+    direction: Tensor  # (S, B, 10): the loss is the mean over the batch of <direction, outputs>
+
+
+class GradientProfile(NamedTuple):
+    """What a batch of random networks does, layer by layer; (sigmas, seeds, depth).
+
+    With several depths a first axis counts them, and NaN stands beyond the last layer of each.
+    """
+
+    delta: Tensor  # RMS of dL/dz over the batch and the units
+    weight_grad: Tensor  # Frobenius norm of dL/dW
+    q: Tensor  # mean square of the pre-activations z
+
+
+def draw(seeds: int, depth: int, width: int, batch: int, dtype=torch.float32) -> Draws:
+    """The draws of seeds 0, 1, ...: those of a seed do not depend on how many there are."""
+    shapes = (batch, width), (depth, width, width), (depth, width), (OUTPUTS, width), (batch, OUTPUTS)
+    rows = []
+    for seed in range(seeds):
+        generator = torch.Generator().manual_seed(seed)
+        rows.append([torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes])
+    x, *others = (torch.stack(column) for column in zip(*rows, strict=True))
+    return Draws(x / x.square().mean(-1, keepdim=True).sqrt(), *others)
+
+
+def with_slope(phi: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
+    """phi(z) and phi'(z)."""
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        h = phi(z)
+        return h.detach(), torch.autograd.grad(h.sum(), z)[0]
+
+
+def gradient_profile(
+    depth: int | Sequence[int],
+    width: int,
+    activation: str | Callable,
+    sigma_w: float | Sequence[float],
+    *,
+    sigma_b: float = 0.0,
+    seeds: int = 10,
+    batch: int = 32,
+    dtype: torch.dtype = torch.float32,
+) -> GradientProfile:
+    """Forward and backward through every combination of sigma_w, seed and depth, in one batched pass.
+
+    Several depths give a first axis. Both gradients are recorded because they tell different stories: under ReLU the
+    norm of dL/dW is about the same in every layer, and only delta = dL/dz shows the growth.
+
+    Raises ValueError unless depths, width, seeds and batch are 1 or more and the sigmas are not negative.
+    """
+    depths = [depth] if isinstance(depth, int) else list(depth)
+    sigmas = torch.as_tensor(sigma_w, dtype=dtype).reshape(-1)
+    if min([*depths, width, seeds, batch], default=0) < 1 or not ((sigmas >= 0).all() and sigma_b >= 0):
+        raise ValueError(
+            "depths, width, seeds and batch must be 1 or more and the sigmas not negative; got "
+            f"depth={depth!r}, width={width}, seeds={seeds}, batch={batch}, sigma_w={sigma_w!r}, sigma_b={sigma_b!r}"
+        )
+    phi, deepest, count = activation_layer(activation), max(depths), len(sigmas)
+    x, weights, biases, readout, direction = draw(seeds, deepest, width, batch, dtype)
+    gain = (sigmas / width**0.5).view(1, count, 1, 1)  # the factor that turns a draw into a weight
+
+    def through(rows: Tensor, matrix: Tensor) -> Tensor:  # (S, ..., n) @ (S, n, m) -> (S, ..., m)
+        return (rows.flatten(1, -2) @ matrix).view(*rows.shape[:-1], matrix.shape[-1])
+
+    activations, slopes, q = [x.unsqueeze(1).expand(-1, count, -1, -1)], [], []
+    for k in range(deepest):
+        z = gain * through(activations[-1], weights[:, k].mT)
+        if sigma_b:
+            z = z + sigma_b * biases[:, k].view(seeds, 1, 1, width)
+        q.append(z.square().mean((2, 3)))
+        h, slope = with_slope(phi, z)  # (S, sigmas, B, n)
+        activations.append(h)
+        slopes.append(gain * slope)  # on the way back every slope follows a weight
+
+    shape = (seeds, count, len(depths), deepest)
+    delta_rms, weight_grad = torch.full(shape, torch.nan, dtype=dtype), torch.full(shape, torch.nan, dtype=dtype)
+    start = (direction @ readout / batch).view(seeds, 1, batch, 1, width).expand(-1, count, -1, -1, -1)
+    alive, grad = [], start[:, :, :, :0]  # dL/dh over gain, of the networks begun so far: the deepest comes first
+    for k in reversed(range(deepest)):
+        beginning = [i for i in range(len(depths)) if depths[i] == k + 1]
+        if beginning:
+            alive += beginning
+            grad = torch.cat([grad] + [start] * len(beginning), 3)
+        delta = grad * slopes[k].unsqueeze(3)  # (S, sigmas, B, alive, n)
+        delta_rms[:, :, alive, k] = delta.square().mean((2, 4)).sqrt()
+        dW = delta.flatten(3).mT @ activations[k]  # (S, sigmas, alive * n, n)
+        weight_grad[:, :, alive, k] = dW.view(seeds, count, len(alive), -1).norm(dim=3)
+        if k:
+            grad = through(delta, weights[:, k])
+    q = torch.stack(q, -1).unsqueeze(2).where(delta_rms.isnan().logical_not() | (delta_rms == 0), torch.nan)
+    profile = GradientProfile(*(values.permute(2, 1, 0, 3) for values in (delta_rms, weight_grad, q)))
+    return GradientProfile(*(values[0] for values in profile)) if isinstance(depth, int) else profile
+
+
+class PhaseDiagram(NamedTuple):
+    """Measured growth of gradients and signals over a grid; (sigma_bs, sigma_ws)."""
+
+    chi: Tensor  # factor by which one layer multiplies the mean squared gradient
+    q: Tensor  # mean square of the pre-activations in the last layer
+
+
+def phase_diagram(
+    activation: str | Callable,
+    sigma_ws: Sequence[float],
+    sigma_bs: Sequence[float],
+    *,
+    width: int = 64,
+    depth: int = 40,
+    seeds: int = 1,
+) -> PhaseDiagram:
+    """chi_1 as measured in finite networks: the growth of a random tangent over the second half of the layers.
+
+    A tangent pushed forward meets the same Jacobian as a gradient pulled back and grows by the same factor; it needs no
+    memory of the forward pass. Geometric mean over the seeds.
+    """
+    ws, bs = (torch.as_tensor(values, dtype=torch.float32).reshape(-1) for values in (sigma_ws, sigma_bs))
+    if min(len(ws), len(bs), width, seeds) < 1 or depth < 2 or not ((ws >= 0).all() and (bs >= 0).all()):
+        raise ValueError(
+            "sigma_ws and sigma_bs must be non-empty and not negative, width and seeds 1 or more, depth 2 or more; got "
+            f"{len(ws)} and {len(bs)} values, width={width}, seeds={seeds}, depth={depth}"
+        )
+    phi = activation_layer(activation)
+    x, weights, biases, _, _ = draw(seeds, depth, width, 1)
+    gain = ws.repeat(len(bs)).unsqueeze(1) / width**0.5  # (G, 1), the grid row by row
+    bias = bs.repeat_interleave(len(ws)).unsqueeze(1)
+    h = x.expand(-1, len(gain), -1)  # (S, G, n)
+    tangent, log_growth = torch.ones_like(h) / width**0.5, torch.zeros(seeds, len(gain))
+    for k in range(depth):
+        z = gain * (h @ weights[:, k].mT)
+        if bias.any():
+            z = z + bias * biases[:, k].unsqueeze(1)
+        h, slope = with_slope(phi, z)
+        tangent = slope * gain * (tangent @ weights[:, k].mT)
+        size = tangent.norm(dim=2)
+        tangent = tangent / size.clamp(min=1e-30).unsqueeze(2)
+        if k >= depth // 2:
+            log_growth += size.log()
+    chi = (2 * log_growth / (depth - depth // 2)).mean(0).exp()
+    q = z.square().mean((0, 2))
+    return PhaseDiagram(chi.view(len(bs), len(ws)), q.view(len(bs), len(ws)))
+
+
+def jacobian_singular_values(
+    depth: int,
+    width: int,
+    activation: str | Callable,
+    sigma_w: float,
+    *,
+    sigma_b: float = 0.0,
+    orthogonal: bool = False,
+    seeds: int = 10,
+    input_rms: float = 1.0,
+) -> Tensor:
+    """Singular values of dh_depth/dx, the product of ``depth`` layers' Jacobians, largest first: (seeds, width) float64.
+
+    With ``orthogonal`` each weight matrix is sigma_w times a random rotation. Source: Pennington et al. 2017.
+    """
+    if min(depth, width, seeds) < 1 or min(sigma_w, sigma_b, input_rms) < 0:
+        raise ValueError(
+            "depth, width and seeds must be 1 or more and sigma_w, sigma_b, input_rms not negative; got "
+            f"depth={depth}, width={width}, seeds={seeds}, sigma_w={sigma_w}, sigma_b={sigma_b}, input_rms={input_rms}"
+        )
+    phi = activation_layer(activation)
+    x, weights, biases, _, _ = draw(seeds, depth, width, 1, torch.float64)
+    h, jacobian = input_rms * x, torch.eye(width, dtype=torch.float64).expand(seeds, -1, -1)
+    for k in range(depth):
+        W = rotations(weights[:, k]) if orthogonal else weights[:, k] / width**0.5
+        h, slope = with_slope(phi, sigma_w * h @ W.mT + sigma_b * biases[:, k].unsqueeze(1))
+        jacobian = slope.mT * (sigma_w * W @ jacobian)
+    return torch.linalg.svdvals(jacobian)
+
+
+def rotations(gaussian: Tensor) -> Tensor:
+    """Random orthogonal matrices from Gaussian ones, every rotation equally likely: (..., n, n) -> the same."""
+    q, r = torch.linalg.qr(gaussian)
+    return q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
