@@ -62,7 +62,9 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor, steps: int = 20)
         for _ in range(2):
             w = w - (basis[: k + 1] @ w) @ basis[: k + 1]
         beside.append(w.norm())
-        if not beside[-1] > 1e-6 * torch.stack(diagonal).abs().max():  # the space is exhausted (or all is NaN)
+        if (
+            not beside[-1] > 1e-6 * torch.stack(diagonal).abs().max()
+        ):  # the space is exhausted (or all is NaN)
             break
         v = w / beside[-1]
     tridiagonal = torch.diag(torch.stack(diagonal).double())
@@ -83,5 +85,7 @@ def sharpness(loss: Tensor, parameters: Iterable[Tensor], steps: int = 20, seed:
     parameters = list(parameters)
     product = hessian_vector_product(loss, parameters)
     generator = torch.Generator().manual_seed(seed)
-    start = torch.cat([torch.randn(p.numel(), generator=generator, dtype=p.dtype).to(p.device) for p in parameters])
+    start = torch.cat(
+        [torch.randn(p.numel(), generator=generator, dtype=p.dtype).to(p.device) for p in parameters]
+    )
     return lanczos(product, start, steps)[-1].item()

@@ -141,7 +141,9 @@ class TransformerBlock(nn.Module):
     Source of the two forms: Xiong et al. 2020.
     """
 
-    def __init__(self, width: int, heads: int = 4, *, pre_ln: bool = True, activation: str | Callable = "relu"):
+    def __init__(
+        self, width: int, heads: int = 4, *, pre_ln: bool = True, activation: str | Callable = "relu"
+    ):
         super().__init__()
         self.pre_ln = pre_ln
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)

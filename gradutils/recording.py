@@ -1,0 +1,151 @@
+"""A recording of a training run: plain data, read by people, by figures and by ``diagnose``."""
+
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class NonFinite(NamedTuple):
+    """The first number that was not finite: its step, its kind (activation, loss, delta or gradient) and its layer."""
+
+    step: int
+    what: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a recorder saw, in ``R`` records of ``P`` parameters and ``L`` layers, float64 where nothing else is said.
+
+    NaN stands where there was nothing to measure, infinity where what was measured was not finite. A layer is a module
+    that was called and has no children, or has parameters of its own. The *samples* of its output are the first axis, and for
+    (batch, time, units) the first two; its *units* are all other axes.
+    """
+
+    steps: Tensor  # (R,) int64
+    loss: Tensor  # (R,)
+    lr: Tensor  # (R,) as given to step()
+    input_rms: Tensor  # (R,) of the model's first floating-point input
+    input_mean: Tensor  # (R,)
+    stale: Tensor  # (R,) bool: gradients of an earlier step were still there when the backward pass began
+    parameters: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    grad_norm: Tensor  # (R, P)
+    weight_norm: Tensor  # (R, P) before the step
+    update_ratio: Tensor  # (R, P) |change| / |weight before|; infinite where a zero weight changed
+    layers: tuple[str, ...]  # in the order of their first calls
+    kinds: tuple[str, ...]  # their classes' names
+    calls: tuple[int, ...]  # in one forward pass
+    activation_mean: Tensor  # (R, L) over samples and units
+    activation_std: Tensor  # (R, L) over samples and units
+    zero_fraction: Tensor  # (R, L) outputs that are exactly zero; not for affine and normalisation layers
+    dead_fraction: Tensor  # (R, L) units that are zero for every sample; likewise
+    saturated_fraction: Tensor  # (R, L) outputs within 0.05 of a bound of the activation
+    separation: Tensor  # (R, L) 1 - |mean h|^2 / mean |h|^2 over the samples: 0 where all of them look alike
+    delta_norm: Tensor  # (R, L) |dL/dz|, z the output of a layer with parameters, over all its calls
+    first_call_delta: (
+        Tensor  # (R, L) of its first call alone: a loop through time is a layer called many times
+    )
+    last_call_delta: Tensor  # (R, L)
+    loss_kind: str  # "cross entropy", "squared error" or "unknown"
+    loss_summed: bool  # over the batch, instead of averaged
+    trivial_loss: float  # of the best answer that ignores the input; NaN where the loss is unknown
+    spectral_norms: dict[str, float]  # the largest singular value of each recurrent weight at the start
+    dropped: int  # records lost because the ring wrapped
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @property
+    def total_grad_norm(self) -> Tensor:
+        """The norm of all gradients together, (R,)."""
+        return self.grad_norm.nan_to_num(nan=0.0, posinf=torch.inf).square().sum(1).sqrt()
+
+    @property
+    def first_nonfinite(self) -> NonFinite | None:
+        """The first number that was not finite, in the order in which a step computes them; None if all were."""
+        last_first = torch.arange(len(self.layers) - 1, -1, -1)
+        for r in range(len(self)):
+            for what, bad, names in (
+                ("activation", self.activation_std[r].isinf(), self.layers),
+                ("loss", ~self.loss[r : r + 1].isfinite(), ("loss",)),
+                ("delta", self.delta_norm[r].isinf()[last_first], self.layers[::-1]),
+                ("gradient", self.grad_norm[r].isinf(), self.parameters),
+            ):
+                if bad.any():
+                    return NonFinite(int(self.steps[r]), what, names[int(bad.int().argmax())])
+        return None
+
+    def to_dict(self) -> dict:
+        """Everything as plain numbers, strings, lists and dictionaries."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in values.items()}
+
+    def save(self, path: str | Path) -> None:
+        """Write an npz file; a crash on the way leaves an older file of that name as it was."""
+        path = Path(path)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {name: v.numpy() for name, v in values.items() if isinstance(v, Tensor)}
+        words = json.dumps({name: v for name, v in values.items() if not isinstance(v, Tensor)})
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez_compressed(file, words=np.array(words), **arrays)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Recording":
+        """Read what ``save`` wrote. Raises ValueError for any other file."""
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                values = {name: torch.tensor(archive[name]) for name in archive.files if name != "words"}
+                values |= json.loads(str(archive["words"]))
+            for name in ("parameters", "layers", "kinds", "calls"):
+                values[name] = tuple(values[name])
+            values["shapes"] = tuple(tuple(shape) for shape in values["shapes"])
+            return cls(**values)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a saved recording") from error
+
+    def summary(self) -> str:
+        """The run in a few lines of text."""
+        if not len(self):
+            return "Nothing was recorded: call recorder.step(loss) after each optimizer.step()."
+        ratio, row = self.update_ratio.nan_to_num(nan=-1.0, posinf=-1.0), len(self.parameters)
+        lines = [
+            f"{len(self)} records of steps {self.steps[0]} to {self.steps[-1]}, {row} parameters, {len(self.layers)} layers"
+            + (f"; {self.dropped} older records were overwritten" if self.dropped else ""),
+            f"loss           {self.loss[0]:.3g} at first, {self.loss[-1]:.3g} at last",
+            f"gradient norm  {self.total_grad_norm[0]:.3g} at first, {self.total_grad_norm[-1]:.3g} at last",
+        ]
+        if row and ratio.max() >= 0:
+            r, p = divmod(int(ratio.argmax()), row)
+            lines.append(
+                f"largest update {ratio[r, p]:.3g} of the weight: {self.parameters[p]}, step {self.steps[r]}"
+            )
+        delta = self.delta_norm[0][~self.delta_norm[0].isnan()] if len(self.layers) else []
+        if len(delta) > 1:
+            lines.append(f"delta          first layer / last {delta[0] / delta[-1]:.3g} at first")
+        for name, what in (("dead_fraction", "dead units"), ("saturated_fraction", "saturated")):
+            last = getattr(self, name)[-1].nan_to_num(nan=0.0)
+            if len(last) and last.max() > 0:
+                lines.append(f"{what:<14} {last.max():.0%} of {self.layers[int(last.argmax())]} at last")
+        if self.stale.any():
+            lines.append(
+                f"not cleared    gradients were stale in {int(self.stale.sum())} of {len(self)} records"
+            )
+        bad = self.first_nonfinite
+        lines.append(f"not finite     {f'{bad.what} of {bad.where}, step {bad.step}' if bad else 'never'}")
+        return "\n".join(lines)
