@@ -16,6 +16,7 @@ are stacked and measured together: for small networks most of the price is that 
 import math
 import warnings
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -25,9 +26,7 @@ from gradutils.models import Elementwise, Erf
 from gradutils.recording import Recording
 
 FIRST = 5  # these steps are always recorded, and kept when the ring wraps: most illnesses show at once
-LARGE = (
-    2**17
-)  # entries; larger tensors are measured one by one: stacking them would cost memory and save no time
+STACK = 2**18  # entries measured together at most
 NEAR = 0.05  # a unit is saturated within this distance of a bound of its activation
 BOUNDS = {nn.Tanh: (-1, 1), nn.Softsign: (-1, 1), Erf: (-1, 1), nn.Sigmoid: (0, 1), nn.Hardsigmoid: (0, 1),
           torch.tanh: (-1, 1), torch.erf: (-1, 1), torch.sigmoid: (0, 1)}  # fmt: skip
@@ -63,12 +62,16 @@ def _row_norms(rows: Tensor) -> Tensor:
     return norms
 
 
-def _groups(tensors: list[Tensor]) -> list[list[int]]:
-    """Indices of the tensors that can be stacked."""
+def _groups(tensors: list[Tensor], *kinds) -> list[list[int]]:
+    """Indices of tensors that can be stacked, in stacks small enough to stay in a cache; ``kinds`` sets more of them apart."""
     groups = defaultdict(list)
     for k, t in enumerate(tensors):
-        groups[(t.shape, t.dtype, t.device, k if t.numel() > LARGE else -1)].append(k)
-    return list(groups.values())
+        groups[(t.shape, t.dtype, t.device, *(kind[k] for kind in kinds))].append(k)
+    pieces = []
+    for members in groups.values():
+        room = max(1, STACK // max(1, tensors[members[0]].numel()))
+        pieces += [members[start : start + room] for start in range(0, len(members), room)]
+    return pieces
 
 
 def _stacked(tensors: list[Tensor]) -> Tensor:
@@ -217,7 +220,7 @@ class Recorder:
         self._overwritten: set[int] = set()  # layers whose output a later one changes in place
         self._loss_kind, self._loss_summed, self._trivial = "unknown", False, torch.nan
         self._spectral: dict[str, float] = {}
-        self._index_cache: dict[tuple, Tensor] = {}
+        self._sent: dict[tuple, Tensor] = {}
         self._cache: Recording | None = None
 
     def _column(self, name: str, k: int) -> int:
@@ -338,18 +341,18 @@ class Recorder:
     @torch.no_grad()
     def _measure(self, passed: _Pass) -> None:
         """All outputs of a pass at once; then they are let go, before the backward pass needs the memory."""
-        calls, stacks = defaultdict(int), defaultdict(list)
+        calls, layers, outputs = defaultdict(int), [], []
         for k, kept, seen, version in passed.outputs:
             calls[k] += 1
             if seen._version != version:
                 self._overwritten.add(k)
-                if kept is seen:  # too late: what is there now is another layer's output
-                    continue
-            h, layer = _samples_by_units(kept), self._layers[k]
-            alone = len(passed.outputs) + k if h.numel() > LARGE else -1
-            stacks[(h.shape, h.dtype, h.device, *layer[3:], alone)].append((k, h))
-        for members in stacks.values():
-            self._add_statistics(passed, [k for k, _ in members], _stacked([h for _, h in members]))
+            if (
+                kept is not seen or seen._version == version
+            ):  # else what is there now is another layer's output
+                layers.append(k)
+                outputs.append(_samples_by_units(kept))
+        for group in _groups(outputs, [self._layers[k][3:] for k in layers]):
+            self._add_statistics(passed, [layers[n] for n in group], _stacked([outputs[n] for n in group]))
         passed.outputs.clear()
         for k, n in calls.items():
             self._calls[k] = max(n, self._calls.get(k, 0))
@@ -420,9 +423,11 @@ class Recorder:
 
         row = torch.zeros(self._width, dtype=_wide(self._device), device=self._device)
         for pairs, power in ((squares, 2), (sums, 1)):
-            values = torch.cat([values.to(self._device) for _, values in pairs]).to(row.dtype)
+            values = torch.cat([values.to(self._device, non_blocking=True) for _, values in pairs]).to(
+                row.dtype
+            )
             row.index_add_(0, self._index([c for columns, _ in pairs for c in columns]), values**power)
-        row[self._index(list(counts))] = torch.tensor(list(counts.values()), dtype=row.dtype).to(self._device)
+        row[self._index(list(counts))] = self._constants(counts.values(), row.dtype)
         for process_group, columns in self._sharded:
             at = self._index(
                 [len(SCALARS) + kind * len(self._names) + k for kind in range(3) for k in columns]
@@ -433,13 +438,16 @@ class Recorder:
         return row
 
     def _index(self, columns: list[int]) -> Tensor:
-        """The columns as a tensor; the lists are the same at almost every step."""
-        key = tuple(columns)
-        if key not in self._index_cache:
-            if len(self._index_cache) > 100:
-                self._index_cache.clear()
-            self._index_cache[key] = torch.tensor(columns, dtype=torch.int64, device=self._device)
-        return self._index_cache[key]
+        return self._constants(columns, torch.int64)
+
+    def _constants(self, numbers: Iterable[float], dtype: torch.dtype) -> Tensor:
+        """A tensor of numbers that are the same at almost every step, so that it is sent to the device once."""
+        key = (*numbers, dtype)
+        if key not in self._sent:
+            if len(self._sent) > 100:
+                self._sent.clear()
+            self._sent[key] = torch.tensor(key[:-1], dtype=dtype, device=self._device)
+        return self._sent[key]
 
     def _add_deltas(self, squares: list, counts: dict) -> None:
         deltas = [grad for _, grad in self._deltas_seen]
@@ -459,7 +467,12 @@ class Recorder:
                     if len(calls[k]) > 1 and calls[k][place] == n
                 ]
                 if ends:
-                    squares.append(([at + layers[i] for i in ends], norms[ends]))
+                    squares.append(
+                        (
+                            [at + layers[i] for i in ends],
+                            norms[self._constants(ends, torch.int64).to(norms.device)],
+                        )
+                    )
 
     def _add_parameters(self, squares: list, counts: dict) -> None:
         start, count = len(SCALARS), len(self._names)
@@ -529,17 +542,15 @@ class Recorder:
     def _read(self) -> Recording:
         kept, P, L = min(self._written, self._capacity), len(self._names), len(self._layers)
         rows = torch.zeros(0, self._width) if self._rows is None else self._rows[:kept]
-        if (
-            self._written > self._capacity
-        ):  # the oldest after the first five lies where the next would be written
+        if self._written > self._capacity:  # the oldest but five lies where the next would be written
             oldest = FIRST + (self._written - FIRST) % (self._capacity - FIRST)
             rows = torch.cat([rows[:FIRST], rows[oldest:], rows[FIRST:oldest]])
         rows = rows.to("cpu", torch.float64)
         parts = rows.split([len(SCALARS), len(PER_PARAMETER) * P, len(PER_LAYER) * L], dim=1)
         raw = dict(zip(SCALARS, parts[0].unbind(1), strict=True))
-        raw |= zip(PER_PARAMETER, parts[1].view(kept, -1, P).unbind(1), strict=True)
+        raw |= zip(PER_PARAMETER, parts[1].view(kept, len(PER_PARAMETER), P).unbind(1), strict=True)
         called = list(self._calls)
-        raw |= zip(PER_LAYER, parts[2].view(kept, -1, L)[:, :, called].unbind(1), strict=True)
+        raw |= zip(PER_LAYER, parts[2].view(kept, len(PER_LAYER), L)[:, :, called].unbind(1), strict=True)
         steps, lr, stale = zip(*self._marks, strict=True) if self._marks else ((), (), ())
 
         def size(square: Tensor, there: Tensor) -> Tensor:

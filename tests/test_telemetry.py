@@ -1,0 +1,591 @@
+"""The recorder against plain torch: the same numbers, and a training that does not notice."""
+
+import copy
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from gradutils.data import digit_sequences, digits
+from gradutils.models import TransformerBlock, elman_rnn, init_weights_, mlp
+from gradutils.recording import Recording
+from gradutils.telemetry import FIRST, Recorder
+
+X, Y, _, _ = digits()
+SEQUENCES = digit_sequences().x_train
+
+
+class Tokens(nn.Module):
+    """A small transformer over the digits as sequences."""
+
+    def __init__(self, pre_ln=True):
+        super().__init__()
+        self.embed = nn.Linear(4, 16)
+        self.blocks = nn.Sequential(
+            TransformerBlock(16, 2, pre_ln=pre_ln), TransformerBlock(16, 2, pre_ln=pre_ln)
+        )
+        self.out = nn.Linear(16, 10)
+
+    def forward(self, x):
+        return self.out(self.blocks(self.embed(x)).mean(1))
+
+
+class LSTM(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm = nn.LSTM(4, 12, batch_first=True)
+        self.out = nn.Linear(12, 10)
+
+    def forward(self, x):
+        return self.out(self.lstm(x)[0][:, -1])
+
+
+class Tied(nn.Module):
+    """One weight used twice, an in-place activation, and a branch that no one calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(64, 64)
+        self.again = nn.Linear(64, 64)
+        self.again.weight = self.fc.weight
+        self.act = nn.ReLU(inplace=True)
+        self.unused = nn.Linear(3, 3)
+        self.out = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.out(self.act(self.again(self.act(self.fc(x)))))
+
+
+def convolutional():
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(144, 10)
+    )  # fmt: skip
+
+
+MODELS = {
+    "mlp": (lambda: mlp(4, 32), X),
+    "tanh mlp": (lambda: mlp(3, 16, "tanh", norm=nn.LayerNorm), X),
+    "elman": (lambda: elman_rnn(4, 12), SEQUENCES),
+    "lstm": (LSTM, SEQUENCES),
+    "pre-LN": (Tokens, SEQUENCES),
+    "post-LN": (lambda: Tokens(False), SEQUENCES),
+    "tied": (Tied, X),
+    "convolutional": (convolutional, X),
+}
+
+
+def build(name):
+    torch.manual_seed(0)
+    return MODELS[name][0](), MODELS[name][1]
+
+
+def run(model, x, steps=8, recorder=None, lr=0.05, batch=20, between=None):
+    """Train; the losses."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+    losses = []
+    for k in range(steps):
+        rows = slice(k * batch, (k + 1) * batch)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x[rows]), Y[rows])
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+        if recorder is not None:
+            recorder.step(loss, lr)
+        if between is not None:
+            between()
+    return losses
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("options", [{}, {"every": 3}, {"activations": False}, {"deltas": False}], ids=str)
+def test_training_is_the_same_bit_for_bit(name, options):
+    model, x = build(name)
+    other = copy.deepcopy(model)
+
+    def evaluate(net):
+        net.eval()
+        with torch.no_grad():
+            seen.append(net(x[-50:]))
+        net.train()
+
+    seen = []
+    plain = run(model, x, between=lambda: evaluate(model))
+    expected, seen = seen, []
+    with Recorder(other, **options) as recorder:
+        recorded = run(other, x, recorder=recorder, between=lambda: evaluate(other))
+    assert plain == recorded
+    assert all(torch.equal(a, b) for a, b in zip(expected, seen, strict=True))
+    for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in other.modules())
+    assert recorder.loss.tolist() == pytest.approx([recorded[k] for k in recorder.steps.tolist()])
+
+
+def by_hand(model, x, steps=3, lr=0.05, batch=20):
+    """What a recorder should say, computed the long way in double precision; layers are caught by plain hooks."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
+    for k in range(steps):
+        rows = slice(k * batch, (k + 1) * batch)
+        outputs, handles = {}, []
+        for name, module in model.named_modules():
+
+            def catch(module, args, out, name=name):
+                out = out[0] if isinstance(out, tuple) else out
+                grads = []
+                outputs.setdefault(name, []).append((out.detach().clone(), grads))
+                if out.requires_grad:
+                    out.register_hook(lambda g: grads.append(g.clone()))
+
+            handles.append(module.register_forward_hook(catch))
+        before = {n: p.detach().double().clone() for n, p in model.named_parameters()}
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x[rows]), Y[rows])
+        loss.backward()
+        for handle in handles:
+            handle.remove()
+        grads = {
+            n: None if p.grad is None else p.grad.double().norm().item() for n, p in model.named_parameters()
+        }
+        optimizer.step()
+        yield {
+            "loss": loss.item(),
+            "grad": grads,
+            "weight": {n: v.norm().item() for n, v in before.items()},
+            "change": {
+                n: (p.detach().double() - before[n]).norm().item() for n, p in model.named_parameters()
+            },
+            "outputs": outputs,
+        }
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_number_equals_the_one_computed_by_hand(name):
+    model, x = build(name)
+    other = copy.deepcopy(model)
+    with Recorder(other) as recorder:
+        run(other, x, steps=3, recorder=recorder)
+    for r, truth in enumerate(by_hand(model, x)):
+        assert recorder.loss[r].item() == pytest.approx(truth["loss"], rel=1e-6)
+        for p, parameter in enumerate(recorder.parameters):
+            grad = recorder.grad_norm[r, p].item()
+            assert (
+                math.isnan(grad)
+                if truth["grad"][parameter] is None
+                else grad == pytest.approx(truth["grad"][parameter], rel=1e-5)
+            )
+            assert recorder.weight_norm[r, p].item() == pytest.approx(truth["weight"][parameter], rel=1e-5)
+            if truth["weight"][parameter] > 0:
+                ratio = truth["change"][parameter] / truth["weight"][parameter]
+                assert recorder.update_ratio[r, p].item() == pytest.approx(ratio, rel=1e-4, abs=1e-12)
+        for k, layer in enumerate(recorder.layers):
+            seen = truth["outputs"][layer]
+            assert recorder.calls[k] == len(seen)
+            tables = [(v.flatten(0, 1) if v.ndim == 3 else v.flatten(1)).double() for v, _ in seen]
+            h = torch.cat(tables)
+            assert recorder.activation_mean[r, k].item() == pytest.approx(h.mean().item(), rel=1e-4, abs=1e-6)
+            assert recorder.activation_std[r, k].item() == pytest.approx(
+                h.std(correction=0).item(), rel=1e-4, abs=1e-6
+            )
+            alike = sum((t.mean(0) ** 2).sum() for t in tables) / sum((t**2).sum() / len(t) for t in tables)
+            assert recorder.separation[r, k].item() == pytest.approx(1 - alike.item(), abs=1e-5)
+            if recorder.kinds[k] in ("ReLU", "Tanh", "MultiheadAttention"):
+                zero = torch.cat([(t == 0).double().flatten() for t in tables]).mean().item()
+                dead = torch.cat([(t == 0).all(0) for t in tables]).double().mean().item()
+                assert recorder.zero_fraction[r, k].item() == pytest.approx(zero, abs=1e-6)
+                assert recorder.dead_fraction[r, k].item() == pytest.approx(dead, abs=1e-6)
+            if recorder.kinds[k] == "Tanh":
+                saturated = (h.abs() >= 0.95).double().mean().item()
+                assert recorder.saturated_fraction[r, k].item() == pytest.approx(saturated, abs=1e-6)
+            module = other.get_submodule(layer)
+            if list(module.parameters(recurse=False)):
+                deltas = [g[0].double().norm().item() for _, g in seen if g]
+                assert recorder.delta_norm[r, k].item() == pytest.approx(math.hypot(*deltas), rel=1e-5)
+                assert recorder.first_call_delta[r, k].item() == pytest.approx(deltas[0], rel=1e-5)
+                assert recorder.last_call_delta[r, k].item() == pytest.approx(deltas[-1], rel=1e-5)
+
+
+def test_layers_come_in_the_order_of_their_calls():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        run(model, x, recorder=recorder)
+    assert recorder.layers == ("fc1", "act1", "fc2", "act2", "fc3", "act3", "fc4", "act4", "out")
+    assert recorder.kinds[:2] == ("Linear", "ReLU")
+    assert recorder.parameters[:2] == ("fc1.weight", "fc1.bias")
+    assert recorder.shapes[0] == (32, 64)
+    assert recorder.input_rms[0].item() == pytest.approx(X[:20].square().mean().sqrt().item(), rel=1e-5)
+    assert recorder.lr.tolist() == [0.05] * 8
+    assert recorder.loss_kind == "cross entropy"
+    assert recorder.trivial_loss == pytest.approx(math.log(10))
+    assert not recorder.loss_summed
+    assert recorder.first_nonfinite is None
+
+
+def test_extreme_sizes_neither_overflow_nor_vanish():
+    model = mlp(1, 4, "linear", inputs=4, outputs=2)
+    for size in (1e-30, 1e30):
+        with torch.no_grad():
+            model.fc1.weight.fill_(size)
+            model.fc1.bias.zero_()
+        with Recorder(model) as recorder:
+            loss = model(torch.ones(3, 4))[:, 0].sum() * 0
+            loss.backward()
+            recorder.step(loss)
+        assert recorder.weight_norm[0, 0].item() == pytest.approx(4 * size, rel=1e-5)
+        assert recorder.activation_std[0, 0].item() == pytest.approx(0, abs=1e-3 * size)
+        assert recorder.activation_mean[0, 0].item() == pytest.approx(4 * size, rel=1e-5)
+        assert recorder.first_nonfinite is None
+
+
+@pytest.mark.parametrize("where", ["activation", "loss", "gradient"])
+def test_the_first_nonfinite_number_is_found_where_it_arose(where):
+    torch.manual_seed(0)
+    model = mlp(6, 16, "linear")
+    init_weights_(model, 1.0)
+    recorder = Recorder(model).__enter__()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    for k in range(4):
+        if k == 2 and where == "activation":
+            with torch.no_grad():
+                model.fc3.weight.fill_(3e38)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(X[:8]), Y[:8])
+        if k == 2 and where == "loss":
+            loss = loss * torch.inf
+        loss.backward()
+        if k == 2 and where == "gradient":
+            model.fc5.weight.grad[0, 0] = torch.nan
+        optimizer.step()
+        recorder.step(loss)
+    found = recorder.first_nonfinite
+    assert found.step == 2
+    assert (found.what, found.where) == {
+        "activation": ("activation", "fc3"),
+        "loss": ("loss", "loss"),
+        "gradient": ("gradient", "fc5.weight"),
+    }[where]
+
+
+def test_stale_gradients_are_noticed_whichever_way_they_are_cleared():
+    model, x = build("mlp")
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    clear = [lambda: None, optimizer.zero_grad, lambda: optimizer.zero_grad(set_to_none=False), lambda: None]
+    with Recorder(model) as recorder:
+        for k in range(4):
+            clear[k]()
+            for part in range(3):  # accumulating within a step is no bug
+                rows = slice(10 * part, 10 * part + 10)
+                loss = F.cross_entropy(model(x[rows]), Y[rows]) / 3
+                loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+    assert recorder.stale.tolist() == [False, False, False, True]
+
+
+def test_accumulated_passes_make_one_record():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        for part in range(2):
+            (
+                F.cross_entropy(model(x[20 * part : 20 * part + 20]), Y[20 * part : 20 * part + 20]) / 2
+            ).backward()
+        recorder.step(0.0)
+    model.zero_grad()
+    with Recorder(model) as whole:
+        F.cross_entropy(model(x[:40]), Y[:40]).backward()
+        whole.step(0.0)
+    for name in ("grad_norm", "delta_norm", "activation_std", "input_rms"):
+        assert torch.allclose(getattr(recorder, name), getattr(whole, name), rtol=1e-5, equal_nan=True), name
+
+
+def test_a_pass_without_backward_does_not_count():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        model(100 * x[:20])  # grad mode, but no one asks for its gradient
+        loss = F.cross_entropy(model(x[:20]), Y[:20])
+        loss.backward()
+        recorder.step(loss)
+    assert recorder.input_rms[0].item() == pytest.approx(x[:20].square().mean().sqrt().item(), rel=1e-5)
+
+
+def test_frozen_parts_unused_parts_and_two_optimizers():
+    model, x = build("tied")
+    model.fc.bias.requires_grad_(False)
+    first, second = torch.optim.SGD([model.fc.weight], 0.1), torch.optim.Adam(model.out.parameters(), 0.01)
+    with Recorder(model) as recorder:
+        for _ in range(3):
+            model.zero_grad()
+            loss = F.cross_entropy(model(x[:20]), Y[:20])
+            loss.backward()
+            first.step()
+            second.step()
+            recorder.step(loss)
+    at = {name: k for k, name in enumerate(recorder.parameters)}
+    assert recorder.grad_norm[:, at["fc.bias"]].isnan().all()
+    assert recorder.grad_norm[:, at["unused.weight"]].isnan().all()
+    assert (recorder.update_ratio[:, at["fc.weight"]] > 0).all()
+    assert (recorder.update_ratio[:, at["again.bias"]] == 0).all()
+    assert "unused" not in recorder.layers
+    assert "again.weight" not in recorder.parameters  # it is fc.weight
+
+
+def test_sparse_gradients():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(50, 8, sparse=True), nn.Flatten(), nn.Linear(24, 2))
+    with Recorder(model) as recorder:
+        loss = model(torch.tensor([[1, 2, 2], [3, 1, 4]])).square().sum()
+        loss.backward()
+        recorder.step(loss)
+    dense = model[0].weight.grad.to_dense()
+    assert recorder.grad_norm[0, 0].item() == pytest.approx(dense.norm().item(), rel=1e-5)
+    assert math.isnan(recorder.input_rms[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_precisions(dtype):
+    model, x = build("mlp")
+    model, x = model.to(dtype), x.to(dtype)
+    with Recorder(model) as recorder:
+        run(model, x, steps=3, recorder=recorder, lr=1e-3)
+    assert recorder.grad_norm.isfinite().all()
+    assert recorder.activation_std.isfinite().all()
+    weight = dict(model.named_parameters())["fc1.weight"]
+    assert recorder.weight_norm[-1, 0].item() == pytest.approx(
+        weight.detach().double().norm().item(), rel=1e-2
+    )
+
+
+def test_autocast():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = F.cross_entropy(model(x[:20]), Y[:20])
+        loss.backward()
+        recorder.step(loss)
+    assert recorder.delta_norm[0, 0] > 0
+    assert recorder.activation_std.isfinite().all()
+
+
+def test_checkpointed_blocks_are_counted_once():
+    from torch.utils.checkpoint import checkpoint
+
+    class Checkpointed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block, self.out = mlp(2, 16, outputs=16), nn.Linear(16, 10)
+
+        def forward(self, x):
+            return self.out(checkpoint(self.block, x, use_reentrant=False))
+
+    torch.manual_seed(0)
+    model = Checkpointed()
+    other = copy.deepcopy(model)
+    with Recorder(other) as recorder:
+        recorded = run(other, X, recorder=recorder)
+    assert recorded == run(model, X)
+    assert set(recorder.calls) == {1}
+
+
+def test_a_compiled_model_gives_its_weights_and_says_what_is_missing():
+    model, x = build("mlp")
+    other = copy.deepcopy(model)
+    plain = run(torch.compile(model, backend="eager"), x)
+    compiled = torch.compile(other, backend="eager")
+    with pytest.warns(UserWarning, match="compiled"):
+        recorder = Recorder(compiled)
+    with recorder:
+        recorded = run(compiled, x, recorder=recorder)
+    assert plain == recorded
+    assert recorder.parameters[0] == "fc1.weight"
+    assert recorder.grad_norm.isfinite().all()
+    assert recorder.layers == ()
+
+
+def test_a_model_compiled_behind_the_recorders_back_trains_on():
+    model, x = build("mlp")
+    other = copy.deepcopy(model)
+    plain = run(torch.compile(model, backend="eager"), x)
+    with Recorder(other) as recorder:
+        recorded = run(torch.compile(other, backend="eager"), x, recorder=recorder)
+    assert plain == recorded
+    assert recorder.grad_norm.isfinite().all()
+
+
+def test_the_first_five_steps_then_every_nth():
+    model, x = build("mlp")
+    with Recorder(model, every=4) as recorder:
+        run(model, x, steps=14, recorder=recorder)
+    assert recorder.steps.tolist() == [0, 1, 2, 3, 4, 8, 12]
+
+
+def test_hooks_rest_between_recorded_steps():
+    model, x = build("mlp")
+    with Recorder(model, every=10) as recorder:
+        run(model, x, steps=7, recorder=recorder)
+        assert not any(m._forward_hooks for name, m in model.named_modules() if name)
+
+
+def test_the_ring_keeps_the_first_five_and_says_what_it_dropped():
+    model, x = build("mlp")
+    with Recorder(model, capacity=8) as recorder:
+        losses = run(model, x, steps=15, recorder=recorder)
+    assert recorder.steps.tolist() == [0, 1, 2, 3, 4, 12, 13, 14]
+    assert recorder.loss.tolist() == pytest.approx([losses[k] for k in recorder.steps.tolist()])
+    assert recorder.dropped == 7
+    assert "7 older records were overwritten" in recorder.summary()
+
+
+def test_it_can_be_read_at_any_time_and_entered_again():
+    model, x = build("mlp")
+    recorder = Recorder(model)
+    assert recorder.loss.shape == (0,)
+    assert "Nothing was recorded" in recorder.summary()
+    with recorder:
+        run(model, x, steps=2, recorder=recorder)
+        assert len(recorder.recording) == 2
+        run(model, x, steps=2, recorder=recorder)
+    with recorder:
+        run(model, x, steps=1, recorder=recorder)
+    assert recorder.steps.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_save_and_load_give_the_same_recording(tmp_path):
+    model, x = build("elman")
+    with Recorder(model) as recorder:
+        run(model, x, recorder=recorder)
+    path = tmp_path / "run.npz"
+    recorder.save(path)
+    loaded = Recording.load(path)
+    for name, value in recorder.to_dict().items():
+        assert str(loaded.to_dict()[name]) == str(value), name
+    assert loaded.summary() == recorder.summary()
+    assert list(tmp_path.iterdir()) == [path]
+    path.write_bytes(b"not a recording")
+    with pytest.raises(ValueError, match="is not a saved recording"):
+        Recording.load(path)
+
+
+def test_a_failed_save_leaves_the_older_file(tmp_path, monkeypatch):
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        run(model, x, recorder=recorder)
+    path = tmp_path / "run.npz"
+    recorder.save(path)
+    before = path.read_bytes()
+    monkeypatch.setattr("numpy.savez_compressed", lambda *a, **k: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        recorder.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_loss_is_recognised():
+    model, x = build("mlp")
+    target = torch.randn(30, 10)
+    for reduction, summed in (("mean", False), ("sum", True)):
+        model.zero_grad()
+        with Recorder(model) as recorder:
+            loss = F.mse_loss(model(x[:30]), target, reduction=reduction)
+            loss.backward()
+            recorder.step(loss)
+        spread = (target - target.mean(0)).square()
+        assert recorder.loss_kind == "squared error"
+        assert recorder.loss_summed is summed
+        assert recorder.trivial_loss == pytest.approx(
+            (spread.sum() if summed else spread.mean()).item(), rel=1e-3
+        )
+        with Recorder(model) as recorder:
+            F.cross_entropy(model(x[:30]), Y[:30], reduction=reduction).backward()
+            recorder.step(F.cross_entropy(model(x[:30]), Y[:30], reduction=reduction))
+        assert recorder.trivial_loss == pytest.approx(math.log(10) * (30 if summed else 1))
+    with Recorder(model) as recorder:
+        recorder.step(1.5)
+    assert recorder.loss_kind == "unknown"
+    assert math.isnan(recorder.trivial_loss)
+
+
+def test_recurrent_weights_are_measured_at_the_start():
+    for name, key in (("elman", "recurrent.weight"), ("lstm", "lstm.weight_hh_l0")):
+        model, x = build(name)
+        weight = model.get_parameter(key).detach()
+        truth = max(torch.linalg.matrix_norm(gate, 2).item() for gate in weight.split(weight.shape[1]))
+        with Recorder(model) as recorder:
+            run(model, x, recorder=recorder)
+        assert recorder.spectral_norms[key] == pytest.approx(truth, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: Recorder("net"), TypeError, "nn.Module"),
+        (lambda: Recorder(nn.ReLU()), ValueError, "must have parameters"),
+        (lambda: Recorder(nn.Linear(1, 1), every=0), ValueError, "every"),
+        (lambda: Recorder(nn.Linear(1, 1), capacity=FIRST), ValueError, "capacity"),
+        (lambda: Recorder(nn.LazyLinear(3)), ValueError, "run one batch"),
+        (lambda: Recorder(nn.Linear(1, 1)).step(1.0), RuntimeError, "outside"),
+        (lambda: Recorder(nn.Linear(1, 1)).__enter__().step(torch.ones(2)), ValueError, "single number"),
+        (lambda: Recorder(nn.Linear(1, 1)).grad_nrom, AttributeError, "grad_nrom"),
+    ],
+)
+def test_errors_say_what_was_given(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_a_pass_that_raises_leaves_nothing_behind():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        with pytest.raises(RuntimeError):
+            model(torch.ones(3, 5))
+        losses = run(model, x, steps=2, recorder=recorder)
+    assert recorder.loss.tolist() == pytest.approx(losses)
+    assert recorder.calls == (1,) * 9
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_nothing_waits_for_the_host():
+    model, x = build("mlp")
+    model, x, y = model.cuda(), x.cuda(), Y.cuda()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    with Recorder(model) as recorder:
+        for k in range(4):
+            torch.cuda.set_sync_debug_mode("error" if k else "default")
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x[:50]), y[:50])
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+        torch.cuda.set_sync_debug_mode("default")
+    assert recorder.grad_norm.isfinite().all()
+
+
+@pytest.mark.parametrize("how", ["ddp", "fsdp2"])
+def test_norms_over_two_processes_equal_those_of_one(how, tmp_path):
+    script = Path(__file__).parent / "distributed_recorder.py"
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node=2",
+        "--standalone",
+        script,
+        how,
+        tmp_path,
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    single = Recording.load(tmp_path / "single.npz")
+    for rank in range(2):
+        shared = Recording.load(tmp_path / f"{how}-{rank}.npz")
+        assert shared.parameters == single.parameters
+        for name in ("grad_norm", "weight_norm", "update_ratio"):
+            assert torch.allclose(getattr(shared, name), getattr(single, name), rtol=1e-5, equal_nan=True), (
+                name
+            )
