@@ -136,7 +136,7 @@ def by_hand(model, x, steps=3, lr=0.05, batch=20):
         outputs, handles = {}, []
         for name, module in model.named_modules():
 
-            def catch(module, args, out, name=name):
+            def catch(module, args, out, name=name, outputs=outputs):
                 out = out[0] if isinstance(out, tuple) else out
                 grads = []
                 outputs.setdefault(name, []).append((out.detach().clone(), grads))
