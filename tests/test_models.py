@@ -1,0 +1,270 @@
+"""The networks against torch's own, their initialisation against the variances that it promises."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from gradutils.models import (
+    ACTIVATIONS,
+    Elementwise,
+    Residual,
+    TransformerBlock,
+    activation_layer,
+    elman_rnn,
+    init_weights_,
+    mlp,
+)
+
+torch.set_num_threads(1)
+
+FUNCTIONS = {
+    "linear": lambda x: x,
+    "relu": F.relu,
+    "leaky_relu": F.leaky_relu,
+    "tanh": F.tanh,
+    "sigmoid": F.sigmoid,
+    "erf": torch.special.erf,
+    "elu": F.elu,
+    "selu": F.selu,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "softplus": F.softplus,
+}
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(shape, generator=seeded(seed), dtype=torch.float64)
+
+
+def close(a, b):
+    return torch.allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_every_activation_has_an_oracle():
+    assert FUNCTIONS.keys() == ACTIVATIONS.keys()
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_torchs_functions(name):
+    x = torch.linspace(-30, 30, 601, dtype=torch.float64)
+    assert torch.equal(activation_layer(name)(x), FUNCTIONS[name](x))
+
+
+def test_an_activation_may_be_a_name_a_module_or_a_function():
+    module = nn.PReLU()
+    assert isinstance(activation_layer("tanh"), nn.Tanh)
+    assert isinstance(activation_layer(module), nn.PReLU)
+    assert activation_layer(module).weight is not module.weight
+    layer = activation_layer(torch.sin)
+    assert isinstance(layer, Elementwise)
+    assert torch.equal(layer(torch.ones(3)), torch.ones(3).sin())
+    assert "sin" in repr(layer)
+
+
+def test_mlp_names_its_layers_in_order():
+    assert [n for n, _ in mlp(2, 8).named_children()] == ["fc1", "act1", "fc2", "act2", "out"]
+    with_norm = [n for n, _ in mlp(2, 8, norm=nn.LayerNorm).named_children()]
+    assert with_norm == ["fc1", "norm1", "act1", "fc2", "norm2", "act2", "out"]
+    assert [n for n, _ in mlp(0, 8).named_children()] == ["out"]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_mlp_shapes(depth):
+    model = mlp(depth, 8, inputs=5, outputs=3)
+    shapes = [tuple(p.shape) for n, p in model.named_parameters() if n.endswith("weight")]
+    sizes = [5] + [8] * depth + [3]
+    assert shapes == [(b, a) for a, b in zip(sizes, sizes[1:], strict=False)]
+    assert model(torch.ones(7, 5)).shape == (7, 3)
+
+
+def test_mlp_equals_a_chain_of_torchs_functions():
+    model = mlp(2, 8, "gelu", inputs=5, outputs=3, norm=nn.LayerNorm).double()
+    x = normal(7, 5)
+    h = x
+    for fc in (model.fc1, model.fc2):
+        h = F.gelu(F.layer_norm(F.linear(h, fc.weight, fc.bias), (8,)))
+    assert close(model(x), F.linear(h, model.out.weight, model.out.bias))
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_elman_rnn_equals_torchs_rnn(activation):
+    ours = elman_rnn(4, 12, 3, activation).double()
+    theirs = nn.RNN(4, 12, nonlinearity=activation, batch_first=True).double()
+    with torch.no_grad():
+        theirs.weight_ih_l0.copy_(ours.input.weight)
+        theirs.bias_ih_l0.copy_(ours.input.bias)
+        theirs.weight_hh_l0.copy_(ours.recurrent.weight)
+        theirs.bias_hh_l0.zero_()
+    x = normal(5, 9, 4)
+    final = theirs(x)[1][0]
+    assert ours(x).shape == (5, 3)
+    assert close(ours(x), ours.out(final))
+    ours(x).square().sum().backward()
+    ours.out(final).square().sum().backward()
+    assert close(ours.recurrent.weight.grad, theirs.weight_hh_l0.grad)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.3, 0.0])
+def test_residual_adds_the_scaled_branch(scale):
+    branch = nn.Linear(6, 6).double()
+    x = normal(4, 6)
+    assert close(Residual(branch, scale)(x), x + scale * F.linear(x, branch.weight, branch.bias))
+
+
+def test_a_parameter_as_scale_is_learnt():
+    branch = nn.Linear(6, 6).double()
+    model = Residual(branch, nn.Parameter(torch.zeros((), dtype=torch.float64)))
+    x = normal(4, 6)
+    assert "scale" in dict(model.named_parameters())
+    assert torch.equal(model(x), x)
+    model(x).sum().backward()
+    assert close(model.scale.grad, branch(x).sum())
+
+
+@pytest.mark.parametrize("pre_ln", [True, False], ids=["pre-LN", "post-LN"])
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+def test_transformer_block_equals_torchs_encoder_layer(pre_ln, activation):
+    ours = TransformerBlock(16, 4, pre_ln=pre_ln, activation=activation).double()
+    theirs = nn.TransformerEncoderLayer(
+        16, 4, dim_feedforward=64, dropout=0, activation=activation, batch_first=True, norm_first=pre_ln
+    ).double()
+    with torch.no_grad():
+        for norm in (ours.norm1, ours.norm2):
+            norm.weight.copy_(1 + 0.1 * normal(16))
+            norm.bias.copy_(normal(16, seed=1))
+    for target, source in (
+        (theirs.self_attn, ours.attention),
+        (theirs.linear1, ours.dense.fc1),
+        (theirs.linear2, ours.dense.fc2),
+        (theirs.norm1, ours.norm1),
+        (theirs.norm2, ours.norm2),
+    ):
+        target.load_state_dict(source.state_dict())
+    x = normal(3, 7, 16)
+    assert close(ours(x), theirs(x))
+    assert len(list(ours.parameters())) == len(list(theirs.parameters()))
+
+
+@pytest.mark.parametrize("sigma_w", [0.5, 2.0])
+@pytest.mark.parametrize(
+    ("layer", "fan_in"),
+    [
+        (lambda: nn.Linear(300, 1000), 300),
+        (lambda: nn.Linear(1000, 300, bias=False), 1000),
+        (lambda: nn.Conv1d(30, 200, 5), 150),
+        (lambda: nn.Conv2d(40, 200, 3), 360),
+        (lambda: nn.Conv2d(40, 200, 3, groups=2), 180),
+    ],
+    ids=["wide", "narrow", "conv1d", "conv2d", "grouped"],
+)
+def test_weights_have_variance_sigma_w_squared_over_fan_in(layer, fan_in, sigma_w):
+    weight = init_weights_(layer(), sigma_w, generator=seeded()).weight.detach().double().flatten()
+    scaled = weight * fan_in**0.5 / sigma_w
+    n = len(scaled)
+    assert abs(scaled.mean()) < 5 / n**0.5
+    assert abs(scaled.square().mean() - 1) < 5 * (2 / n) ** 0.5
+    assert abs(scaled.pow(4).mean() - 3) < 5 * (96 / n) ** 0.5  # Gaussian, not merely of this variance
+
+
+def test_biases_have_standard_deviation_sigma_b():
+    bias = init_weights_(nn.Linear(2, 20_000), 1.0, 0.3, generator=seeded()).bias.detach().double()
+    assert abs((bias / 0.3).square().mean() - 1) < 5 * (2 / 20_000) ** 0.5
+    assert abs(bias.mean() / 0.3) < 5 / 20_000**0.5
+    assert (init_weights_(nn.Linear(2, 20)).bias == 0).all()
+
+
+def test_recurrent_and_attention_weights_are_drawn_too():
+    for model in (nn.RNN(100, 200), nn.MultiheadAttention(200, 4)):
+        init_weights_(model, 1.5, 0.2, generator=seeded())
+        for name, parameter in model.named_parameters():
+            fan_in = parameter.shape[-1]
+            wanted = 0.2**2 if "bias" in name else 1.5**2 / fan_in
+            spread = parameter.detach().double().square().mean() / wanted
+            assert abs(spread - 1) < 5 * (2 / parameter.numel()) ** 0.5, name
+
+
+def test_square_orthogonal_weights_are_rotations():
+    W = init_weights_(nn.Linear(64, 64).double(), 1.7, orthogonal=True, generator=seeded()).weight.detach()
+    assert close(W @ W.T, 1.7**2 * torch.eye(64, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("inputs", "outputs"), [(40, 100), (100, 40), (64, 64)])
+def test_orthogonal_weights_have_the_mean_square_of_gaussian_ones(inputs, outputs):
+    layer = init_weights_(nn.Linear(inputs, outputs).double(), 1.7, orthogonal=True, generator=seeded())
+    W = layer.weight.detach()
+    gram = W.T @ W if outputs > inputs else W @ W.T
+    assert close(gram, gram[0, 0] * torch.eye(len(gram), dtype=torch.float64))
+    assert W.square().mean().item() == pytest.approx(1.7**2 / inputs)
+
+
+def test_orthogonal_convolutions_have_orthogonal_filters():
+    layer = init_weights_(nn.Conv2d(8, 20, 3).double(), 0.6, orthogonal=True, generator=seeded())
+    W = layer.weight.detach().flatten(1)
+    assert close(W @ W.T, 0.6**2 * torch.eye(20, dtype=torch.float64))
+
+
+def test_embeddings_and_normalisation_are_left_alone():
+    model = nn.Sequential(
+        nn.Embedding(9, 4), nn.LayerNorm(4), nn.BatchNorm1d(4), nn.GroupNorm(2, 4), nn.Linear(4, 4)
+    )
+    before = copy.deepcopy(model)
+    init_weights_(model, 3.0, 3.0)
+    for old, new in zip(before[:4].parameters(), model[:4].parameters(), strict=True):
+        assert torch.equal(old, new)
+    assert not torch.equal(before[4].weight, model[4].weight)
+    assert not torch.equal(before[4].bias, model[4].bias)
+
+
+@pytest.mark.parametrize("orthogonal", [False, True])
+def test_the_same_generator_gives_the_same_weights(orthogonal):
+    def parameters(seed):
+        model = init_weights_(mlp(2, 16), 1.0, 0.1, orthogonal=orthogonal, generator=seeded(seed))
+        return nn.utils.parameters_to_vector(model.parameters())
+
+    assert torch.equal(parameters(0), parameters(0))
+    assert not torch.equal(parameters(0), parameters(1))
+
+
+def test_the_model_itself_is_returned_and_still_learns():
+    model = mlp(1, 4)
+    assert init_weights_(model) is model
+    assert all(p.requires_grad and p.grad_fn is None for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: mlp(-1, 8), ValueError, "depth=-1"),
+        (lambda: mlp(1, 0), ValueError, "width=0"),
+        (lambda: mlp(1, 8, inputs=0), ValueError, "inputs=0"),
+        (lambda: mlp(1, 8, outputs=-2), ValueError, "outputs=-2"),
+        (lambda: mlp(1, 8, "rleu"), ValueError, "relu.*got 'rleu'"),
+        (lambda: elman_rnn(1, 8, 2, "thanh"), ValueError, "tanh.*got 'thanh'"),
+        (lambda: TransformerBlock(8, 2, activation="glu"), ValueError, "gelu.*got 'glu'"),
+        (lambda: activation_layer(3), TypeError, "got 3"),
+        (lambda: activation_layer(None), TypeError, "got None"),
+        (lambda: init_weights_(mlp(1, 8), -0.5), ValueError, "sigma_w.*got -0.5"),
+        (lambda: init_weights_(mlp(1, 8), math.nan), ValueError, "sigma_w.*got nan"),
+        (lambda: init_weights_(mlp(1, 8), math.inf), ValueError, "sigma_w.*got inf"),
+        (lambda: init_weights_(mlp(1, 8), 1.0, -1.0), ValueError, r"sigma_b.*got -1\.0"),
+    ],
+)
+def test_errors_say_what_was_given(make, error, words):
+    with pytest.raises(error, match=words):
+        make()
+
+
+def test_a_refused_initialisation_touches_nothing():
+    model = mlp(1, 4)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match="sigma_b"):
+        init_weights_(model, 1.0, math.nan)
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
