@@ -101,7 +101,7 @@ class Signs:
     @property
     def recovered(self) -> bool:
         """After step 20 the loss fell well below that of a constant answer: whatever was odd did not matter."""
-        return self.later < 0.8 and self.end < 1 and not self.died
+        return self.later < 0.8 and self.end < 0.9 and not self.died
 
     @property
     def blown(self) -> bool:
@@ -160,11 +160,6 @@ BUGS = (
         lambda s: f"{s.dead:.0%} of the units of a layer are zero for every sample",
     ),
     Rule(
-        "saturated",
-        lambda s: s.saturated > 0.9 and s.poor,
-        lambda s: f"{s.saturated:.0%} of a layer's outputs lie within 0.05 of a bound",
-    ),
-    Rule(
         "zero gradient",
         lambda s: s.zero_gradients >= 0.5 and s.saturated < 0.5 and (s.zero_weights > 0 or s.sigma_w > 0.28),
         lambda s: f"{s.zero_gradients:.0%} of the weight matrices have no gradient, or one of exactly zero",
@@ -199,7 +194,7 @@ CAUSES = (
     Rule(
         "init too large",
         lambda s: (s.weak and (s.output_rms > (3.2 if s.poor else 5.6) or s.activation_growth > 4 or s.delta_growth > 6))
-        or (s.poor and s.start > 2.5),
+        or (s.poor and s.start > 2.5 and s.update < 0.35),
         lambda s: f"outputs of RMS {s.output_rms:.2g} at the start, a loss of {s.start:.2g} x that of a constant answer, "
         f"gradients growing {s.delta_growth:.2g} x through the network",
     ),
@@ -244,12 +239,19 @@ def diagnose(recorder: Recorder | Recording, *, trivial_loss: float | None = Non
     signs = read_signs(recording, trivial_loss)
     found = [rule for rule in (*BUGS, *CAUSES) if rule.holds(signs)]
     if not found:
-        evidence = f"the loss fell to {min(signs.level, signs.later):.2g} x that of a constant answer"
-        if signs.poor:
-            evidence = f"the loss stands at {signs.level:.2g} x that of a constant answer, but nothing is out of scale"
+        evidence = f"the loss fell to {signs.end:.2g} x that of a constant answer"
+        if signs.poor:  # a null result is said as one
+            evidence = (
+                f"the loss stands at {signs.end:.2g} x that of a constant answer, but nothing is out of scale"
+            )
         return Diagnosis("healthy", (evidence,), REMEDIES["healthy"])
     illness = found[0].illness
-    evidence = tuple(dict.fromkeys(rule.says(signs) for rule in found if rule.illness == illness))
+    stands = (
+        "is not finite"
+        if not math.isfinite(signs.end)
+        else f"ends at {signs.end:.2g} x that of a constant answer"
+    )
+    evidence = found[0].says(signs), f"the loss {stands}"
     others = dict.fromkeys(rule.illness for rule in found if rule.illness != illness)
     if illness in ("learning rate too high", "init too large"):
         others |= dict.fromkeys(["missing warmup"])

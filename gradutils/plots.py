@@ -232,6 +232,116 @@ def plot_map(ax: Axes, x, y, values, predicted=None, *, levels=(), limits=None, 
     return describe(ax, f"A map of values from {np.nanmin(values):.2g} to {np.nanmax(values):.2g}.")
 
 
+def plot_depth_profile(
+    ax: Axes, profiles: dict, predicted=None, *, bands=None, ylabel="RMS of delta"
+) -> Axes:
+    """One line a network over its layers, counted back from the output, on a logarithmic axis.
+
+    ``profiles`` maps a name to sizes (depth,), first layer first; ``predicted`` maps some of the names to predictions,
+    dotted; ``bands`` maps names to pairs, the 10 and 90 % quantiles. Red grows on its way back by more than 10 x,
+    purple shrinks by more than 10 x, blue does neither. At most four.
+    """
+    if len(profiles) > 4:
+        raise ValueError(f"at most four lines an axes; got {len(profiles)}")
+    ax.set_yscale("log")
+    labels, words = {}, []
+    for name, values in profiles.items():
+        values = np.asarray(values, dtype=float)
+        back = np.arange(len(values) - 1, -1, -1)
+        growth = values[0] / values[-1]
+        colour = EXPLODES if not growth < 10 else VANISHES if growth < 0.1 else STABLE
+        (line,) = ax.plot(back[::-1], values[::-1], color=colour, marker="o", markersize=3)
+        labels[line] = name
+        if bands and name in bands:
+            ax.fill_between(back, *bands[name], color=colour, alpha=0.25, linewidth=0)
+        if predicted and name in predicted:
+            ax.plot(back, predicted[name], **THEORY)
+        words.append(f"{name}: {growth:.1g} x from the last layer to the first")
+    ax.set(xlabel="layers back from the output", ylabel=ylabel)
+    label_lines(ax, labels)
+    return describe(ax, f"{ylabel} by layer. {'; '.join(words)}.")
+
+
+def plot_recording(recording, figure: Figure | None = None) -> Figure:
+    """A recorded run on one page: loss, updates, gradients by layer at three moments, and sleeping or saturated units.
+
+    ``recording`` is a ``Recorder`` or a ``Recording``. Returns the figure; ``figure.savefig("run.png")`` keeps it.
+    """
+    figure = figure or plt.figure(figsize=(9.6, 6.4), layout="constrained")
+    (loss, updates), (layers, units) = figure.subplots(2, 2)
+    r = getattr(recording, "recording", recording)
+    steps = r.steps.numpy()
+
+    kept = finite_part(r.loss)
+    loss.plot(steps[: len(kept)], kept, color=STABLE if len(kept) == len(steps) else EXPLODES)
+    if 0 < len(kept) < len(steps):
+        loss.plot(steps[len(kept) - 1], kept[-1], "x", color=EXPLODES, markersize=9, markeredgewidth=2.5)
+    if np.isfinite(r.trivial_loss):
+        loss.axhline(r.trivial_loss, color=REFERENCE, linestyle="--", linewidth=1)
+        loss.annotate(
+            "constant answer",
+            (1, r.trivial_loss),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            color=REFERENCE,
+            fontsize=8,
+        )
+    positive = len(kept) > 0 and kept.min() > 0
+    loss.set(title="Loss", xlabel="step", yscale="log" if positive else "linear")
+
+    matrices = [k for k, shape in enumerate(r.shapes) if len(shape) > 1]
+    ratio = r.update_ratio[:, matrices].numpy()
+    ratio = np.where(np.isfinite(ratio) & (ratio > 0), ratio, np.nan)
+    some = np.isfinite(ratio).any(axis=1)
+    low, middle, high = np.nanquantile(ratio[some], [0, 0.5, 1], axis=1) if some.any() else ([], [], [])
+    updates.fill_between(steps[some], low, high, color=STABLE, alpha=0.25, linewidth=0)
+    updates.plot(steps[some], middle, color=STABLE)
+    updates.axhspan(0.3, max(1, np.max(high, initial=1)), color=EXPLODES, alpha=0.08, linewidth=0)
+    updates.set(title="Update / weight: median and range over the matrices", xlabel="step", yscale="log")
+
+    owners = ~r.delta_norm.isnan().all(0)
+    for row, colour in zip(
+        sorted({0, len(steps) // 2, len(steps) - 1}), (REFERENCE, SECOND, STABLE), strict=False
+    ):
+        values = r.delta_norm[row, owners].numpy()
+        values = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+        if np.isfinite(values).any():
+            layers.plot(
+                np.arange(len(values))[::-1],
+                values,
+                color=colour,
+                marker="o",
+                markersize=3,
+                label=f"step {steps[row]}",
+            )
+    if layers.lines:
+        layers.legend(frameon=False, fontsize=8)
+    layers.set(title="|dL/dz| by layer", xlabel="layers back from the output", yscale="log")
+
+    words = []
+    for name, text, colour in (
+        ("dead_fraction", "dead", VANISHES),
+        ("saturated_fraction", "saturated", EXPLODES),
+    ):
+        values = getattr(r, name)
+        values = values[:, ~values.isnan().all(0)].numpy()
+        if values.size:
+            worst = np.nanmax(values, axis=1)
+            units.plot(steps, worst, color=colour, label=f"{text}, worst layer")
+            words.append(f"{worst[-1]:.0%} {text} in the worst layer at last")
+    if units.lines:
+        units.legend(frameon=False, fontsize=8)
+    units.set(title="Share of units", xlabel="step", ylim=(-0.03, 1.03))
+    bad = r.first_nonfinite
+    ends = f"the {bad.what} of {bad.where} is not finite at step {bad.step}" if bad else "all numbers finite"
+    describe(
+        loss,
+        f"{len(steps)} records: loss from {r.loss[0]:.2g} to {r.loss[-1]:.2g}; {ends}. {'; '.join(words)}",
+    )
+    return figure
+
+
 def plot_images(ax: Axes, images, labels) -> Axes:
     """A row of 8x8 images, each with its label below it."""
     count = len(images)

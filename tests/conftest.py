@@ -3,8 +3,10 @@
 import os
 
 import pytest
+import torch
 
 os.environ.setdefault("MPLBACKEND", "agg")
+torch.set_num_threads(1)  # as the course does
 
 
 @pytest.fixture

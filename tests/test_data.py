@@ -1,4 +1,4 @@
-"""The digits are scikit-learn's, the quadratics have the curvatures asked for."""
+"""The digits are scikit-learn's, flipped or in sequence; the quadratics have the curvatures asked for."""
 
 from importlib.resources import files
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradutils.data import digits, quadratic
+from gradutils.data import digit_sequences, digits, quadratic
 
 
 def test_digits_equal_scikit_learns_copy():
@@ -33,6 +33,52 @@ def test_digits_are_split_and_standardised():
     assert all(torch.equal(a, b) for a, b in zip(digits(), data, strict=True))
     joined = torch.cat([data.x_train, data.x_test])
     assert len(torch.unique(joined, dim=0)) == len(joined)  # no image is on both sides
+
+
+def test_flipped_digits_are_the_digits_times_a_random_sign():
+    plain, flipped = digits(), digits(sign_flipped=True)
+    for x, turned in ((plain.x_train, flipped.x_train), (plain.x_test, flipped.x_test)):
+        signs = (x * turned).sum(1).sign()
+        assert torch.equal(turned, x * signs.unsqueeze(1))
+        assert abs(signs.mean()) < 4 / len(signs) ** 0.5
+    assert torch.equal(plain.y_train, flipped.y_train)
+    assert torch.equal(plain.y_test, flipped.y_test)
+    assert all(torch.equal(a, b) for a, b in zip(digits(sign_flipped=True), flipped, strict=True))
+    signs = (plain.x_train * flipped.x_train).sum(1).sign()
+    for label in range(10):  # the sign tells nothing about the label
+        assert abs(signs[plain.y_train == label].mean()) < 0.4
+
+
+def test_a_linear_model_classifies_the_digits_but_not_the_flipped_ones():
+    from sklearn.linear_model import LogisticRegression
+
+    def accuracy(data):
+        x_train, y_train, x_test, y_test = (part.numpy() for part in data)
+        return LogisticRegression(C=0.1, max_iter=200).fit(x_train, y_train).score(x_test, y_test)
+
+    assert accuracy(digits()) > 0.93
+    assert accuracy(digits(sign_flipped=True)) < 0.35
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 4, 8, 16, 32, 64])
+def test_sequences_are_the_digits_read_row_by_row(pixels):
+    plain, sequences = digits(), digit_sequences(pixels)
+    for images, read in ((plain.x_train, sequences.x_train), (plain.x_test, sequences.x_test)):
+        assert read.shape == (len(images), 64 // pixels, pixels)
+        for step in range(64 // pixels):
+            assert torch.equal(read[:, step], images[:, step * pixels : (step + 1) * pixels])
+    assert torch.equal(plain.y_train, sequences.y_train)
+    assert torch.equal(plain.y_test, sequences.y_test)
+
+
+def test_four_pixels_a_step_unless_told():
+    assert all(torch.equal(a, b) for a, b in zip(digit_sequences(), digit_sequences(4), strict=True))
+
+
+@pytest.mark.parametrize("wrong", [0, -4, 3, 128])
+def test_a_bad_number_of_pixels_is_a_clear_error(wrong):
+    with pytest.raises(ValueError, match=f"pixels must divide 64 .*got {wrong}"):
+        digit_sequences(wrong)
 
 
 @settings(deadline=None)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -81,7 +82,7 @@ def test_mlp_shapes(depth):
     model = mlp(depth, 8, inputs=5, outputs=3)
     shapes = [tuple(p.shape) for n, p in model.named_parameters() if n.endswith("weight")]
     sizes = [5] + [8] * depth + [3]
-    assert shapes == [(b, a) for a, b in zip(sizes, sizes[1:], strict=False)]
+    assert shapes == [(b, a) for a, b in pairwise(sizes)]
     assert model(torch.ones(7, 5)).shape == (7, 3)
 
 

@@ -110,9 +110,7 @@ def test_single_precision_agrees_with_double():
     draws = draw(SEEDS, depth, 32, BATCH)
     for i, sigma_w in enumerate(sigmas):
         for seed in range(SEEDS):
-            for values, wanted in zip(
-                profile, by_autograd(draws, seed, depth, "relu", sigma_w), strict=True
-            ):
+            for values, wanted in zip(profile, by_autograd(draws, seed, depth, "relu", sigma_w), strict=True):
                 assert torch.allclose(values[i, seed].double(), wanted, rtol=1e-3, atol=0)
 
 
@@ -143,7 +141,8 @@ def test_with_slope_is_torchs_jvp():
         ours = with_slope(torch.nn.functional.silu, z)
     assert torch.allclose(ours[0], value)
     assert torch.allclose(ours[1], slope)
-    assert not (ours[0].requires_grad or z.requires_grad)
+    assert not ours[0].requires_grad
+    assert not z.requires_grad
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -173,7 +172,9 @@ def test_the_phase_diagram_of_a_wide_network_is_the_mean_field_one():
     diagram = phase_diagram("tanh", sigma_ws, sigma_bs, width=256, depth=40, seeds=2)
     for i, sigma_b in enumerate(sigma_bs):
         for j, sigma_w in enumerate(sigma_ws):
-            assert diagram.chi[i, j].item() == pytest.approx(meanfield.chi_1("tanh", sigma_w, sigma_b), rel=0.15)
+            assert diagram.chi[i, j].item() == pytest.approx(
+                meanfield.chi_1("tanh", sigma_w, sigma_b), rel=0.15
+            )
             q = meanfield.fixed_point("tanh", sigma_w, sigma_b)
             assert diagram.q[i, j].item() == pytest.approx(q, rel=0.3)
 
@@ -228,7 +229,6 @@ def test_every_rotation_is_equally_likely():
     ("call", "words"),
     [
         (lambda: gradient_profile(0, 4, "tanh", 1.0), "depth=0"),
-        (lambda: gradient_profile([], 4, "tanh", 1.0), r"depth=\[\]"),
         (lambda: gradient_profile([3, 0], 4, "tanh", 1.0), r"depth=\[3, 0\]"),
         (lambda: gradient_profile(3, 0, "tanh", 1.0), "width=0"),
         (lambda: gradient_profile(3, 4, "tanh", -1.0), r"sigma_w=-1\.0"),

@@ -87,7 +87,9 @@ def test_warmup_cosine_without_warmup_is_cosine():
     assert ours(warmup_cosine(0, 20, 0.1), 30) == ours(cosine(20, 0.1), 30)
 
 
-@pytest.mark.parametrize(("rise", "total", "fall", "floor"), [(5, 30, 10, 0.1), (4, 10, 6, 0.0), (3, 20, 1, 0.5)])
+@pytest.mark.parametrize(
+    ("rise", "total", "fall", "floor"), [(5, 30, 10, 0.1), (4, 10, 6, 0.0), (3, 20, 1, 0.5)]
+)
 def test_warmup_stable_decay_is_torchs_three_in_a_row(rise, total, fall, floor):
     def sequence(optimizer):
         parts = [
@@ -129,7 +131,9 @@ unit = st.floats(0, 1)
 schedules = st.one_of(
     st.builds(warmup, st.integers(0, 50)),
     st.builds(cosine, st.integers(0, 50), unit),
-    st.builds(lambda rise, fall, floor: warmup_cosine(rise, rise + fall, floor), *[st.integers(0, 50)] * 2, unit),
+    st.builds(
+        lambda rise, fall, floor: warmup_cosine(rise, rise + fall, floor), *[st.integers(0, 50)] * 2, unit
+    ),
     st.builds(step_decay, st.integers(1, 50), unit),
     st.builds(
         lambda rise, plateau, fall, floor: warmup_stable_decay(rise, rise + plateau + fall, fall, floor),

@@ -1,0 +1,186 @@
+"""Each illness is named in plain cases of every kind; how often in random ones is what `make bench` prints."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from gradutils.data import digit_sequences, digits
+from gradutils.diagnosis import REMEDIES, RERUNS, Diagnosis, diagnose, read_signs
+from gradutils.models import elman_rnn, init_weights_, mlp
+from gradutils.recording import Recording
+from gradutils.telemetry import Recorder
+
+X, Y, _, _ = digits()
+SEQUENCES = digit_sequences().x_train
+
+
+def run(
+    model,
+    *,
+    x=X,
+    lr=0.05,
+    steps=40,
+    clear=True,
+    loss_fn=F.cross_entropy,
+    y=Y,
+    grad=lambda g: g,
+    scale=1.0,
+    batch=64,
+):
+    """Train with SGD and record."""
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=lr, momentum=0.9)
+    generator = torch.Generator().manual_seed(0)
+    with Recorder(model) as recorder:
+        for _ in range(steps):
+            rows = torch.randint(len(x), (batch,), generator=generator)
+            if clear:
+                optimizer.zero_grad()
+            loss = loss_fn(model(x[rows]), y[rows])
+            (scale * loss).backward()
+            for p in model.parameters():
+                if p.grad is not None:
+                    p.grad = grad(p.grad)
+            optimizer.step()
+            recorder.step(loss, lr)
+    return recorder
+
+
+def net(depth=4, activation="relu", sigma_w=2**0.5, seed=0):
+    torch.manual_seed(seed)
+    return init_weights_(mlp(depth, 64, activation), sigma_w)
+
+
+def with_biases(model, value):
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if name.endswith("bias") and not name.startswith("out"):
+                p.copy_(value * (torch.randint(2, p.shape).float() * 2 - 1 if value > 0 else 1.0))
+    return model
+
+
+def frozen(model):
+    for name, p in model.named_parameters():
+        p.requires_grad_(name.startswith("out"))
+    return model
+
+
+def stretched():
+    torch.manual_seed(0)
+    model = elman_rnn(4, 48, 10, "relu")
+    with torch.no_grad():
+        nn.init.orthogonal_(model.recurrent.weight, 3.0)
+    return model
+
+
+def half(g):
+    return g.half().float() / 2**30
+
+
+CASES = {
+    "healthy": lambda: run(net()),
+    "healthy, tanh": lambda: run(net(6, "tanh", 1.0)),
+    "healthy, torch's own init": lambda: run(mlp(3, 64)),
+    "healthy, odd but recovering": lambda: run(net(2), x=3 * X, lr=0.01),
+    "learning rate too high": lambda: run(net(), lr=3.0),
+    "init too large": lambda: run(net(10, "relu", 4.0)),
+    "init too small": lambda: run(net(4, "relu", 0.01)),
+    "zero gradient": lambda: run(net(4, "relu", 0.0)),
+    "zero gradient, frozen": lambda: run(frozen(net(4))),
+    "saturated": lambda: run(with_biases(net(3, "tanh", 1.0), 6.0)),
+    "gradients not cleared": lambda: run(net(), clear=False),
+    "recurrent explosion": lambda: run(stretched(), x=SEQUENCES),
+    "inputs not normalised": lambda: run(net(), x=100 * X + 50),
+    "half-precision overflow": lambda: run(net(), scale=2.0**30, grad=half),
+    "loss summed": lambda: run(net(), loss_fn=lambda out, y: F.cross_entropy(out, y, reduction="sum")),
+    "loss summed, and it survives": lambda: run(
+        net(), lr=5e-4, loss_fn=lambda out, y: F.cross_entropy(out, y, reduction="sum")
+    ),
+    "dead signal": lambda: run(net(8, "sigmoid", 1.0)),
+    "dead units": lambda: run(with_biases(net(4, "relu", 0.7), -8.0)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_illness_is_named(name):
+    found = diagnose(CASES[name]())
+    assert found.illness == name.partition(",")[0], str(found)
+    assert found.remedy == REMEDIES[found.illness]
+    assert found.evidence
+    assert found.illness not in found.alternatives
+
+
+def test_a_missing_warmup_is_only_ever_an_alternative():
+    found = diagnose(CASES["learning rate too high"]())
+    assert found.alternatives[-1] == "missing warmup"
+    assert "rising" in found.reruns["missing warmup"]
+    assert "missing warmup" not in REMEDIES
+
+
+def test_the_text_gives_evidence_remedy_and_the_run_that_would_tell():
+    text = str(diagnose(CASES["init too large"]()))
+    assert text.startswith("init too large: outputs of RMS")
+    assert "Remedy: Draw weights" in text
+    assert "To tell (init too large): Run again at a tenth of the learning rate" in text
+
+
+def test_a_saved_recording_gets_the_same_diagnosis(tmp_path):
+    recorder = CASES["saturated"]()
+    recorder.save(tmp_path / "run.npz")
+    assert diagnose(Recording.load(tmp_path / "run.npz")) == diagnose(recorder)
+
+
+def test_an_unknown_loss_is_compared_with_the_one_given_or_the_first():
+    def loss_fn(out, y):
+        return -(F.log_softmax(out, 1) * F.one_hot(y, 10)).sum(1).mean()
+
+    recorder = run(net(), loss_fn=loss_fn)
+    assert math.isnan(recorder.trivial_loss)
+    assert read_signs(recorder.recording, 4.6).start == pytest.approx(recorder.loss[0].item() / 4.6)
+    assert read_signs(recorder.recording).start == 1
+    assert diagnose(recorder, trivial_loss=math.log(10)).illness == "healthy"
+
+
+def test_a_run_that_dies_late_is_not_called_healthy():
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    with Recorder(model) as recorder:
+        for k in range(60):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(X[:64]), Y[:64])
+            loss.backward()
+            optimizer.step()
+            if k == 50:
+                with torch.no_grad():
+                    model.fc2.weight.fill_(torch.nan)
+            recorder.step(loss)
+    found = diagnose(recorder)
+    assert found.illness != "healthy"
+    assert "fc2 at step 51" in str(found)
+
+
+def test_less_recorded_still_gives_a_diagnosis():
+    for options in ({"activations": False}, {"deltas": False}, {"activations": False, "deltas": False}):
+        model = net()
+        optimizer = torch.optim.SGD(model.parameters(), 3.0)
+        with Recorder(model, **options) as recorder:
+            for _ in range(25):
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model(X[:64]), Y[:64])
+                loss.backward()
+                optimizer.step()
+                recorder.step(loss)
+        assert diagnose(recorder).illness == "learning rate too high"
+
+
+def test_too_few_records():
+    recorder = run(net(), steps=1)
+    with pytest.raises(ValueError, match="at least 2 recorded steps"):
+        diagnose(recorder)
+
+
+def test_every_rerun_belongs_to_a_known_illness():
+    assert set(RERUNS) <= {*REMEDIES, "missing warmup"}
+    assert Diagnosis("healthy", ("x",), "y").reruns == {}
