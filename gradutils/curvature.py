@@ -4,6 +4,7 @@ The Hessian itself is never built. Differentiating the gradient along v gives H 
 backward passes, and the graph of the gradient is built once and kept for all products.
 """
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -53,6 +54,10 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor, steps: int = 20)
     or rounding would bring back the ones already found. ``start`` is a vector (P,) that is not zero. Fewer values come back
     where the matrix has no more.
     """
+    if steps < 1 or start.ndim != 1 or not start.any():
+        raise ValueError(
+            f"steps must be 1 or more and start a vector that is not zero; got {steps!r}, {tuple(start.shape)}"
+        )
     basis = torch.empty(min(steps, len(start)), len(start), dtype=start.dtype, device=start.device)
     v, diagonal, beside = start / start.norm(), [], []
     for k in range(len(basis)):
@@ -84,6 +89,8 @@ def sharpness(loss: Tensor, parameters: Iterable[Tensor], steps: int = 20, seed:
     """
     parameters = list(parameters)
     product = hessian_vector_product(loss, parameters)
+    if not loss.isfinite():
+        return math.nan
     generator = torch.Generator().manual_seed(seed)
     start = torch.cat(
         [torch.randn(p.numel(), generator=generator, dtype=p.dtype).to(p.device) for p in parameters]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradutils.models import activation_layer
+from gradutils.models import activation_layer, with_slope
 
 Activation = str | Callable[[Tensor], Tensor]
 
@@ -25,8 +25,11 @@ Activation = str | Callable[[Tensor], Tensor]
 def _grid(nodes: int = 128) -> tuple[Tensor, Tensor]:
     """Gauss-Legendre nodes on each side of zero and the Gaussian's weights: no panel crosses a kink at zero."""
     t, w = np.polynomial.legendre.leggauss(nodes)
-    z = 5 * (t + 1)  # (0, 10): beyond it lies 1e-23 of the Gaussian
-    w = w * np.exp(-(z**2) / 2)
+    u = (t + 1) / 2
+    z = (
+        10 * u**3
+    )  # beyond 10 lies 1e-23 of the Gaussian; the cube crowds nodes where a large q makes phi turn sharply
+    w = w * u**2 * np.exp(-(z**2) / 2)
     w /= 2 * w.sum()
     return torch.tensor(np.concatenate([-z[::-1], z])), torch.tensor(np.concatenate([w[::-1], w]))
 
@@ -34,22 +37,12 @@ def _grid(nodes: int = 128) -> tuple[Tensor, Tensor]:
 def gaussian_mean(function: Callable[[Tensor], Tensor], q=1.0) -> Tensor:
     """E[function(sqrt(q) z)] for z ~ N(0, 1), float64, of the shape of ``q``.
 
-    Exact to about 1e-12 where the function is smooth on either side of zero.
+    Exact to about 1e-12 for functions that are smooth on either side of zero, up to q = 1e4, and to 1e-7 up to 1e6.
     """
     z, weights = _grid()
     # A q of zero means its limit: on which side of a kink the argument lies still counts.
     q = torch.as_tensor(q, dtype=torch.float64).clamp(min=1e-30)
     return function(q.sqrt().unsqueeze(-1) * z) @ weights
-
-
-def _derivative(phi: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    def slope(x: Tensor) -> Tensor:
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            y = phi(x)
-            return torch.autograd.grad(y.sum(), x)[0] if y.requires_grad else torch.zeros_like(x)
-
-    return slope
 
 
 def mean_square(activation: Activation, q=1.0) -> Tensor:
@@ -61,8 +54,8 @@ def mean_square(activation: Activation, q=1.0) -> Tensor:
 
 def mean_square_slope(activation: Activation, q=1.0) -> Tensor:
     """E[phi'^2] at pre-activations of second moment q."""
-    slope = _derivative(activation_layer(activation))
-    return gaussian_mean(lambda x: slope(x) ** 2, q)
+    phi = activation_layer(activation)
+    return gaussian_mean(lambda x: with_slope(phi, x)[1] ** 2, q)
 
 
 def length_map(activation: Activation, q, sigma_w, sigma_b=0.0) -> Tensor:
@@ -85,14 +78,14 @@ def q_trajectory(activation: Activation, sigma_w, sigma_b=0.0, q0=1.0, depth: in
 
 def fixed_point(activation: Activation, sigma_w: float, sigma_b: float = 0.0) -> float:
     """The second moment at which a trajectory that starts from 1 settles; 0 and infinity are possible answers."""
-    exponents = torch.linspace(-12, 12, 97, dtype=torch.float64)  # of ten; the middle one is q = 1
+    exponents = torch.linspace(-10, 10, 81, dtype=torch.float64)  # of ten; the middle one is q = 1
     growth = length_map(activation, 10**exponents, sigma_w, sigma_b) / 10**exponents - 1
     middle = len(exponents) // 2
     if abs(growth[middle]) < 1e-12:
         return 1.0
     up = bool(growth[middle] > 0)
     path = range(middle, len(exponents)) if up else range(middle, -1, -1)
-    beyond = next((k for k in path if bool(growth[k] > 1e-13) != up), None)
+    beyond = next((k for k in path if bool(growth[k] > 1e-14) != up), None)
     if beyond is None:
         return math.inf if up else 0.0
     low, high = sorted((float(exponents[beyond]), float(exponents[beyond - 1 if up else beyond + 1])))
@@ -115,7 +108,7 @@ def chi_1(activation: Activation, sigma_w, sigma_b=0.0, q=None):
     where a tensor was given. Source: Poole et al. 2016.
     """
     if q is None:
-        q = min(fixed_point(activation, sigma_w, sigma_b), 1e12)
+        q = min(fixed_point(activation, sigma_w, sigma_b), 1e10)
     q, weight, _ = _checked(q, sigma_w, sigma_b)
     chi = weight**2 * mean_square_slope(activation, q)
     return chi if chi.ndim else chi.item()
@@ -132,6 +125,7 @@ def predicted_gradient_profile(
     """
     if depth < 1:
         raise ValueError(f"depth must be 1 or more; got {depth!r}")
+    _checked(q0, sigma_w, sigma_b)
     q = q_trajectory(activation, sigma_w, sigma_b, sigma_w**2 * q0 + sigma_b**2, depth - 1)
     log_chi = torch.as_tensor(chi_1(activation, sigma_w, sigma_b, q[:-1])).log()
     return torch.cat([log_chi.flip(0).cumsum(0).flip(0).div(2).exp(), torch.ones(1, dtype=torch.float64)])
@@ -152,7 +146,7 @@ def critical_sigma_w(activation: Activation, sigma_b: float = 0.0) -> float:
 
     exponents = torch.linspace(-8, 8, 129, dtype=torch.float64)
     values = excess(10**exponents)
-    crossing = next(iter(torch.nonzero((values[:-1] < 0) & (values[1:] >= 0)).ravel().tolist()), None)
+    crossing = next(iter(torch.nonzero((values[:-1] < -1e-12) & (values[1:] >= 0)).ravel().tolist()), None)
     if sigma_b == 0 and (values.abs() < 1e-9).all():  # homogeneous, as ReLU is: every q solves it
         q = 1.0
     elif crossing is not None:
@@ -173,7 +167,8 @@ def depth_scale(activation: Activation, sigma_w: float, sigma_b: float = 0.0) ->
 
     Source: Schoenholz et al. 2017.
     """
-    rate = abs(math.log(chi_1(activation, sigma_w, sigma_b)))
+    chi = chi_1(activation, sigma_w, sigma_b)
+    rate = abs(math.log(chi)) if chi > 0 else math.inf
     return 1 / rate if rate > 1e-9 else math.inf
 
 

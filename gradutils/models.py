@@ -50,19 +50,35 @@ ACTIVATIONS = {
 
 
 def activation_layer(activation: str | Callable) -> nn.Module:
-    """A fresh layer for a name in ``ACTIVATIONS``, for a module (copied) or for any elementwise function.
+    """A fresh layer for a name in ``ACTIVATIONS``, for a module (copied) or its class, or for any elementwise function.
 
+    It does not work in place, whatever the module did.
     Raises ValueError for an unknown name, TypeError for what cannot be called.
     """
     if isinstance(activation, str):
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
         return ACTIVATIONS[activation]()
+    if isinstance(activation, type) and issubclass(activation, nn.Module):
+        activation = activation()
     if isinstance(activation, nn.Module):
-        return deepcopy(activation)
+        layer = deepcopy(activation)
+        for module in layer.modules():
+            if hasattr(module, "inplace"):
+                module.inplace = False
+        return layer
     if not callable(activation):
         raise TypeError(f"activation must be a name or an elementwise function; got {activation!r}")
     return Elementwise(activation)
+
+
+def with_slope(phi: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
+    """phi(z) and phi'(z), of the shape of z."""
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        h = phi(z)
+        slope = torch.autograd.grad(h.sum(), z)[0] if h.requires_grad else torch.zeros_like(z)
+    return h.detach(), slope
 
 
 def mlp(
@@ -178,19 +194,22 @@ def init_weights_(
 ) -> nn.Module:
     """Draw every weight from N(0, sigma_w^2 / fan_in) and every bias from N(0, sigma_b^2), in place; return the model.
 
-    A weight is a parameter of two or more dimensions, (fan_out, fan_in, ...); embeddings and the gains of
-    normalisation layers are left alone. With ``orthogonal`` the weights are random rotations of the same mean square;
-    where fan_out exceeds fan_in their columns are orthogonal.
+    A weight is a parameter of two or more dimensions, (fan_out, fan_in, ...); embeddings and normalisation layers are
+    left alone. With ``orthogonal`` each weight tensor is a random rotation of the same mean square; where fan_out exceeds
+    fan_in, as in the stacked weights of an LSTM, its columns are orthogonal.
 
     Raises ValueError unless sigma_w and sigma_b are finite and not negative.
     """
     for name, value in (("sigma_w", sigma_w), ("sigma_b", sigma_b)):
         if not 0 <= value < math.inf:
             raise ValueError(f"{name} must be a finite number, 0 or more; got {value!r}")
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))}
     for module in model.modules():
-        if isinstance(module, nn.Embedding):
+        if hasattr(module, "eps"):  # it normalises
             continue
         for name, parameter in module.named_parameters(recurse=False):
+            if id(parameter) in embeddings:
+                continue
             if parameter.ndim >= 2:
                 fan_out, fan_in = len(parameter), parameter[0].numel()
                 if orthogonal:
@@ -198,6 +217,6 @@ def init_weights_(
                     nn.init.orthogonal_(parameter, gain, generator=generator)
                 else:
                     parameter.normal_(0.0, sigma_w / fan_in**0.5, generator=generator)
-            elif "bias" in name and not hasattr(module, "eps"):  # normalisation layers have an eps
+            elif "bias" in name:
                 parameter.normal_(0.0, sigma_b, generator=generator)
     return model

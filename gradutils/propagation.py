@@ -10,12 +10,13 @@ averaged over the batch. ``activation`` is a name in ``ACTIVATIONS`` or any elem
 """
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gradutils.models import activation_layer
+from gradutils.models import activation_layer, with_slope
 
 OUTPUTS = 10
 
@@ -52,14 +53,6 @@ def draw(seeds: int, depth: int, width: int, batch: int, dtype=torch.float32) ->
     return Draws(x / x.square().mean(-1, keepdim=True).sqrt(), *others)
 
 
-def with_slope(phi: Callable[[Tensor], Tensor], z: Tensor) -> tuple[Tensor, Tensor]:
-    """phi(z) and phi'(z)."""
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        h = phi(z)
-        return h.detach(), torch.autograd.grad(h.sum(), z)[0]
-
-
 def gradient_profile(
     depth: int | Sequence[int],
     width: int,
@@ -78,9 +71,10 @@ def gradient_profile(
 
     Raises ValueError unless depths, width, seeds and batch are 1 or more and the sigmas are not negative.
     """
-    depths = [depth] if isinstance(depth, int) else list(depth)
+    single = isinstance(depth, Integral)
+    depths = [depth] if single else list(depth)
     sigmas = torch.as_tensor(sigma_w, dtype=dtype).reshape(-1)
-    if min([*depths, width, seeds, batch], default=0) < 1 or not ((sigmas >= 0).all() and sigma_b >= 0):
+    if not depths or min([*depths, width, seeds, batch]) < 1 or not ((sigmas >= 0).all() and sigma_b >= 0):
         raise ValueError(
             "depths, width, seeds and batch must be 1 or more and the sigmas not negative; got "
             f"depth={depth!r}, width={width}, seeds={seeds}, batch={batch}, sigma_w={sigma_w!r}, sigma_b={sigma_b!r}"
@@ -123,9 +117,10 @@ def gradient_profile(
         weight_grad[:, :, alive, k] = dW.view(seeds, count, len(alive), -1).norm(dim=3)
         if k:
             grad = through(delta, weights[:, k])
-    q = torch.stack(q, -1).unsqueeze(2).where(delta_rms.isnan().logical_not() | (delta_rms == 0), torch.nan)
+    inside = torch.arange(deepest) < torch.tensor(depths).unsqueeze(1)  # (depths, depth)
+    q = torch.stack(q, -1).unsqueeze(2).where(inside, torch.nan)
     profile = GradientProfile(*(values.permute(2, 1, 0, 3) for values in (delta_rms, weight_grad, q)))
-    return GradientProfile(*(values[0] for values in profile)) if isinstance(depth, int) else profile
+    return GradientProfile(*(values[0] for values in profile)) if single else profile
 
 
 class PhaseDiagram(NamedTuple):
@@ -191,7 +186,7 @@ def jacobian_singular_values(
 
     With ``orthogonal`` each weight matrix is sigma_w times a random rotation. Source: Pennington et al. 2017.
     """
-    if min(depth, width, seeds) < 1 or min(sigma_w, sigma_b, input_rms) < 0:
+    if min(depth, width, seeds) < 1 or not all(x >= 0 for x in (sigma_w, sigma_b, input_rms)):
         raise ValueError(
             "depth, width and seeds must be 1 or more and sigma_w, sigma_b, input_rms not negative; got "
             f"depth={depth}, width={width}, seeds={seeds}, sigma_w={sigma_w}, sigma_b={sigma_b}, input_rms={input_rms}"

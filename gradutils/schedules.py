@@ -18,7 +18,12 @@ def warmup(steps: int) -> Schedule:
 def cosine(total: int, floor: float = 0.0) -> Schedule:
     """Half a cosine from 1 at step 0 to ``floor`` at step ``total``. Source: SGDR, Loshchilov and Hutter 2017, eq. 5."""
     _check(total=total, floor=floor)
-    return lambda step: floor + (1 - floor) * (1 + math.cos(math.pi * min(step / max(total, 1), 1.0))) / 2
+
+    def multiplier(step: int) -> float:
+        done = min(step / total, 1.0) if total else 1.0
+        return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
+
+    return multiplier
 
 
 def warmup_cosine(warmup_steps: int, total: int, floor: float = 0.0) -> Schedule:
@@ -31,8 +36,8 @@ def warmup_cosine(warmup_steps: int, total: int, floor: float = 0.0) -> Schedule
 
 def step_decay(every: int, factor: float = 0.1) -> Schedule:
     """Multiplied by ``factor`` after every ``every`` steps."""
-    if every < 1:
-        raise ValueError(f"every must be 1 or more; got {every!r}")
+    if every < 1 or not 0 <= factor <= 1:
+        raise ValueError(f"every must be 1 or more and factor between 0 and 1; got {every!r} and {factor!r}")
     return lambda step: factor ** (step // every)
 
 
@@ -49,7 +54,7 @@ def warmup_stable_decay(warmup_steps: int, total: int, decay_steps: int, floor: 
     rise = warmup(warmup_steps)
 
     def multiplier(step: int) -> float:
-        left = min(1.0, max(total - step, 0) / decay_steps) if decay_steps else 1.0
+        left = min(1.0, max(total - step, 0) / decay_steps) if decay_steps else float(step < total)
         return min(rise(step), floor + (1 - floor) * left)
 
     return multiplier
@@ -64,5 +69,6 @@ def inverse_sqrt(warmup_steps: int) -> Schedule:
 
 def _check(**values) -> None:
     for name, value in values.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"{name} must be a finite number, 0 or more; got {value!r}")
+        if not 0 <= value < math.inf or (name == "floor" and value > 1):
+            most = "between 0 and 1" if name == "floor" else "a finite number, 0 or more"
+            raise ValueError(f"{name} must be {most}; got {value!r}")

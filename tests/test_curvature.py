@@ -216,3 +216,13 @@ def test_a_loss_that_is_not_finite_has_no_sharpness(factor):
 def test_errors_say_what_was_given(make, words):
     with pytest.raises(ValueError, match=words):
         make(torch.ones(3, requires_grad=True))
+
+
+def test_a_loss_that_is_infinite_has_no_sharpness():
+    w = torch.ones(1, requires_grad=True)
+    assert math.isnan(sharpness(w.square().sum() + torch.inf, [w]))
+
+
+def test_lanczos_says_what_it_needs():
+    with pytest.raises(ValueError, match="steps must be 1 or more"):
+        lanczos(lambda v: v, torch.ones(3), 0)

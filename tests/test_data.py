@@ -50,13 +50,13 @@ def test_flipped_digits_are_the_digits_times_a_random_sign():
 
 
 def test_a_linear_model_classifies_the_digits_but_not_the_flipped_ones():
-    from sklearn.linear_model import LogisticRegression
+    from sklearn.linear_model import RidgeClassifier
 
     def accuracy(data):
         x_train, y_train, x_test, y_test = (part.numpy() for part in data)
-        return LogisticRegression(C=0.1, max_iter=200).fit(x_train, y_train).score(x_test, y_test)
+        return RidgeClassifier().fit(x_train, y_train).score(x_test, y_test)
 
-    assert accuracy(digits()) > 0.93
+    assert accuracy(digits()) > 0.9
     assert accuracy(digits(sign_flipped=True)) < 0.35
 
 

@@ -318,3 +318,18 @@ def test_an_unknown_activation_and_no_layers_are_clear_errors():
         chi_1("than", 1.0)
     with pytest.raises(ValueError, match="depth must be 1 or more; got 0"):
         predicted_gradient_profile("tanh", 0, 1.0)
+
+
+def test_large_second_moments_are_still_exact():
+    for q in (1e3, 1e4):
+        truth = 4 / math.pi / math.sqrt(1 + 4 * q)
+        assert mean_square_slope("erf", q).item() == pytest.approx(truth, rel=1e-9)
+
+
+def test_relu_with_biases_has_no_fixed_point_but_keeps_its_gradients():
+    assert fixed_point("relu", math.sqrt(2), 0.3) == math.inf
+    assert critical_sigma_w("relu", 0.3) == pytest.approx(math.sqrt(2))
+
+
+def test_no_weights_no_depth():
+    assert depth_scale("tanh", 0.0) == 0

@@ -138,9 +138,9 @@ def test_transformer_block_equals_torchs_encoder_layer(pre_ln, activation):
         16, 4, dim_feedforward=64, dropout=0, activation=activation, batch_first=True, norm_first=pre_ln
     ).double()
     with torch.no_grad():
-        for norm in (ours.norm1, ours.norm2):
-            norm.weight.copy_(1 + 0.1 * normal(16))
-            norm.bias.copy_(normal(16, seed=1))
+        for seed, norm in enumerate((ours.norm1, ours.norm2)):
+            norm.weight.copy_(1 + 0.1 * normal(16, seed=seed))
+            norm.bias.copy_(normal(16, seed=seed + 2))
     for target, source in (
         (theirs.self_attn, ours.attention),
         (theirs.linear1, ours.dense.fc1),
@@ -269,3 +269,14 @@ def test_a_refused_initialisation_touches_nothing():
     with pytest.raises(ValueError, match="sigma_b"):
         init_weights_(model, 1.0, math.nan)
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+
+
+def test_gains_of_wide_norms_and_tied_embeddings_are_left_alone():
+    norm = nn.LayerNorm((4, 8))
+    init_weights_(norm)
+    assert (norm.weight == 1).all()
+    tied = nn.ModuleDict({"embed": nn.Embedding(5, 3), "out": nn.Linear(3, 5)})
+    tied["out"].weight = tied["embed"].weight
+    before = tied["embed"].weight.clone()
+    init_weights_(tied)
+    assert torch.equal(tied["embed"].weight, before)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -250,3 +251,21 @@ def test_every_rotation_is_equally_likely():
 def test_errors_say_what_was_given(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_a_constant_an_inplace_activation_and_numpys_integers():
+    constant = gradient_profile(np.int64(3), 4, lambda z: torch.ones_like(z), 1.0, seeds=1)
+    assert (constant.delta == 0).all()
+    for form in (torch.nn.ReLU(inplace=True), torch.nn.ReLU, "relu"):
+        assert torch.equal(gradient_profile(3, 4, form, 1.0).delta, gradient_profile(3, 4, "relu", 1.0).delta)
+
+
+def test_q_is_there_where_delta_overflows():
+    profile = gradient_profile([60, 2], 16, "linear", [4.0], seeds=1)
+    assert not profile.q[0].isnan().any()
+    assert profile.q[1, ..., 2:].isnan().all()
+
+
+def test_no_depths_are_refused():
+    with pytest.raises(ValueError, match="must be 1 or more"):
+        gradient_profile([], 4, "tanh", 1.0)

@@ -168,7 +168,7 @@ def test_steps_past_the_end_keep_the_last_value(name):
         (lambda: warmup_cosine(-1, 5), "warmup_steps must lie between 0 and total = 5; got -1"),
         (lambda: warmup_cosine(6, 5), "warmup_steps must lie between 0 and total = 5; got 6"),
         (lambda: warmup_cosine(1, 5, -1.0), r"floor must be.*got -1\.0"),
-        (lambda: step_decay(0), "every must be 1 or more; got 0"),
+        (lambda: step_decay(0), "every must be 1 or more .* got 0"),
         (lambda: warmup_stable_decay(-1, 5, 1), "warmup_steps must be.*got -1"),
         (lambda: warmup_stable_decay(1, 5, -1), "decay_steps must be.*got -1"),
         (lambda: warmup_stable_decay(3, 5, 3), r"must fit into total = 5 steps; got 3 \+ 3"),
@@ -179,3 +179,13 @@ def test_steps_past_the_end_keep_the_last_value(name):
 def test_errors_say_what_was_given(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_the_floor_is_reached_even_where_nothing_is_left_to_decay():
+    assert cosine(0, 0.1)(0) == warmup_cosine(5, 5, 0.1)(5) == warmup_stable_decay(3, 10, 0, 0.1)(10) == 0.1
+
+
+def test_multipliers_stay_between_zero_and_one_or_are_refused():
+    for make in (lambda: cosine(10, 2.0), lambda: step_decay(1, -2.0), lambda: step_decay(1, 1.5)):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            make()

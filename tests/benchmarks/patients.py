@@ -314,8 +314,8 @@ def ill(run, illness, rng):
         "dead units": lambda: {"change": shift_biases(-rng.uniform(4, 10), False)} if has & {nn.ReLU} and not has & {nn.LayerNorm, nn.BatchNorm2d} else None,
     }  # fmt: skip
     depth, layers = rng.randint(80, 110), rng.randint(5, 9)
-    deep_relu = lambda: init_weights_(mlp(depth, 64, "relu"), 2**0.5)  # noqa: E731
-    deep_sigmoid = lambda: init_weights_(mlp(layers, 64, "sigmoid"), 1.0)  # noqa: E731
+    deep_relu = lambda: init_weights_(mlp(depth, 64, "relu"), 2**0.5)
+    deep_sigmoid = lambda: init_weights_(mlp(layers, 64, "sigmoid"), 1.0)
     change = changes[illness]()
     return None if change is None else Run(**(run.__dict__ | change))
 
