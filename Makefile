@@ -30,8 +30,8 @@ browser: .venv/test.stamp
 
 notebooks: .venv/test.stamp
 	$(BIN)/python -m gradutils.course.notebooks
-bench: .venv/test.stamp
-	$(BIN)/python -m tests.benchmarks
+bench: .venv/bench.stamp
+	.venv-bench/bin/python -m tests.benchmarks $(BENCH_ARGS)
 format: .venv/test.stamp
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
@@ -46,4 +46,10 @@ format: .venv/test.stamp
 	@touch $@
 .venv/test.stamp: .venv/lab.stamp
 	$(PIP) -c constraints.txt -e '.[lab,dev]'
+	@touch $@
+# The peers live beside the course and see its packages, so that they cannot change them.
+.venv/bench.stamp: .venv/test.stamp tests/benchmarks/requirements.txt
+	$(BIN)/python -m venv .venv-bench
+	$(BIN)/python -c 'import site, glob; here = site.getsitepackages()[0]; there = glob.glob(".venv-bench/lib/python*/site-packages")[0]; open(there + "/course.pth", "w").write(f"import site; site.addsitedir({here!r})\n")'
+	.venv-bench/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r tests/benchmarks/requirements.txt
 	@touch $@

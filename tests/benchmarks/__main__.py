@@ -1,4 +1,4 @@
-"""`make bench`: seconds and memory per lesson, and the tick of an explorer against `interact` with a new figure.
+"""`make bench`: the instruments against the plain way and their peers, patients and their diagnoses, lessons and explorers.
 
 Every comparison is interleaved and has an A/A control: the same thing measured twice, whose ratio says how far
 two equal things differ on this machine today.
@@ -17,9 +17,16 @@ from pathlib import Path
 
 import nbformat
 import psutil
+import torch
 from nbclient import NotebookClient
 
+from gradutils import machine
+from tests.benchmarks import instruments
+from tests.benchmarks.patients import KNOWN, NEW, cases, pairs, report
+from tests.benchmarks.timing import Line, markdown
+
 ROOT = Path(__file__).parent.parent.parent
+RESULTS = Path(__file__).parent / "results.md"
 
 # Runs in a live kernel: every tick sends its messages to a client, as it does under JupyterLab.
 TICK = '''
@@ -135,15 +142,74 @@ def ticks(count):
     print(f"  a picture         {result['bytes'] / 1e3:6.1f} kB (aim: 20)")
 
 
+def patients(bases):
+    """How often ``diagnose`` is right, on seeds that set no threshold."""
+    lines = []
+    for families, start, aims in (
+        (KNOWN, 3000, ("92 %", "98 %", "2 %")),
+        (NEW, 4000, ("92 %", "98 %", "6 %")),
+    ):
+        title = "kinds it was built on" if families is KNOWN else "kinds it never saw"
+        found = list(cases(range(start, start + bases), families, per_run=6))
+        numbers = report(found, f"{title} ({', '.join(families)})")
+        lines += [
+            Line(f"{title}: right", f"{numbers['right']:.1%} of {numbers['cases']}", aim=aims[0]),
+            Line("… within the first two names", f"{numbers['right within two names']:.1%}", aim=aims[1]),
+            Line(
+                "… false alarms",
+                f"{numbers['false alarms']:.1%} of {numbers['healthy']} healthy",
+                aim=aims[2],
+            ),
+            Line(
+                "… benign changes called healthy",
+                f"{numbers['benign called healthy']:.0%} of {numbers['benign']}",
+            ),
+        ]
+    two = list(pairs(range(5000, 5000 + bases), KNOWN))
+    either, both = (sum(column) for column in zip(*two, strict=True)) if two else (0, 0)
+    lines.append(Line("two illnesses at once: one of them named", f"{either} of {len(two)}"))
+    lines.append(Line("… the other among the alternatives", f"{both} of {len(two)}"))
+    return lines
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.split("\n")[0])
+    parser.add_argument("--only", choices=("instruments", "recorder", "patients", "lessons"), action="append")
+    parser.add_argument("--rounds", type=int, default=9, help="of each comparison")
+    parser.add_argument(
+        "--bases", type=int, default=40, help="healthy runs that patients are made from, of each kind"
+    )
     parser.add_argument(
         "--repeats", type=int, default=2, help="runs of each lesson (the second is the control)"
     )
     parser.add_argument("--ticks", type=int, default=60)
     options = parser.parse_args()
-    lessons(options.repeats)
-    ticks(options.ticks)
+    torch.set_num_threads(1)
+    wanted = options.only or ("instruments", "recorder", "patients", "lessons")
+    started, parts = time.perf_counter(), {}
+
+    def add(title, lines):
+        parts[title] = markdown(title, lines)
+        print(parts[title], flush=True)
+
+    if "instruments" in wanted:
+        add("Mean-field theory", instruments.theory(options.rounds))
+        add("Propagation", instruments.propagating(options.rounds))
+        add("Curvature", instruments.curvature(options.rounds))
+    if "recorder" in wanted:
+        for name, lines in instruments.recorder(options.rounds).items():
+            add(f"Recorder on a {name}", lines)
+    if "patients" in wanted:
+        add("Diagnosis", patients(options.bases))
+    if "lessons" in wanted:
+        lessons(options.repeats)
+        ticks(options.ticks)
+    print(f"{time.perf_counter() - started:.0f} s in all")
+    if not options.only:
+        where = f"{machine()}\n"
+        RESULTS.write_text(
+            "# What `make bench` measured\n\n" + where + "".join(parts.values()), encoding="utf-8"
+        )
     return 0
 
 

@@ -353,6 +353,27 @@ def cases(seeds, families, per_run=4):
                 yield judge(illness, patient, outcome, not sick and illness not in BUGS)
 
 
+def pairs(seeds, families):
+    """Runs with two illnesses at once that are sick; right is a diagnosis of either."""
+    for seed in seeds:
+        run, rng = healthy_run(seed, families), random.Random(seed + 10**6)
+        twin = with_learning_rate(run)
+        if twin is None:
+            continue
+        for first, second in (rng.sample(ILLNESSES, 2) for _ in range(3)):
+            patient = ill(run, first, rng)
+            both = patient and ill(patient, second, rng)
+            if not both or (patient.change is not None and both.change is not patient.change):
+                continue  # both change the model, and the second would undo the first
+            outcome = play(both)
+            if not outcome.progress > 0.4 * twin.progress:
+                found = diagnose(outcome.recording)
+                yield (
+                    found.illness in (first, second),
+                    {first, second} <= {found.illness, *found.alternatives},
+                )
+
+
 def judge(truth, run, outcome, benign):
     found = diagnose(outcome.recording)
     note = f"seed {run.seed} {run.family} {run.data} {run.optimizer} lr {run.lr:.3g} batch {run.batch} progress {outcome.progress:.2f}"
