@@ -26,23 +26,25 @@ def hessian_vector_product(loss: Tensor, parameters: Iterable[Tensor]) -> Callab
     if not parameters:
         raise ValueError("parameters must hold at least one tensor; got none")
     grads = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
-    pairs = [(g, p) for g, p in zip(grads, parameters, strict=True) if g is not None and g.requires_grad]
+    used = [
+        k for k, g in enumerate(grads) if g is not None and g.requires_grad
+    ]  # the loss is not linear in these
+    some = [parameters[k] for k in used]
     sizes = [p.numel() for p in parameters]
 
     def product(v: Tensor) -> Tensor:  # (P,) -> (P,)
-        if not pairs:  # the loss is linear
-            return torch.zeros_like(v)
-        pieces = {id(p): piece for p, piece in zip(parameters, v.split(sizes), strict=True)}
-        used = [p for _, p in pairs]
-        out = torch.autograd.grad(
-            [g for g, _ in pairs],
-            used,
-            [pieces[id(p)].view_as(p) for p in used],
-            retain_graph=True,
-            allow_unused=True,
-        )
-        found = {id(p): h for p, h in zip(used, out, strict=True) if h is not None}
-        return torch.cat([found.get(id(p), torch.zeros_like(p)).reshape(-1) for p in parameters])
+        pieces = v.split(sizes)
+        along = [pieces[k].view_as(p) for k, p in zip(used, some, strict=True)]
+        found = [None] * len(parameters)
+        if used:
+            gradients = [grads[k] for k in used]
+            out = torch.autograd.grad(gradients, some, along, retain_graph=True, allow_unused=True)
+            for k, part in zip(used, out, strict=True):
+                found[k] = part
+        flat = [
+            torch.zeros_like(p) if part is None else part for p, part in zip(parameters, found, strict=True)
+        ]
+        return torch.cat([part.reshape(-1) for part in flat])
 
     return product
 
@@ -63,21 +65,19 @@ def lanczos(product: Callable[[Tensor], Tensor], start: Tensor, steps: int = 20)
     for k in range(len(basis)):
         basis[k] = v
         w = product(v)
-        diagonal.append(w @ v)
+        diagonal.append((w @ v).item())
         for _ in range(2):
             w = w - (basis[: k + 1] @ w) @ basis[: k + 1]
-        beside.append(w.norm())
-        if (
-            not beside[-1] > 1e-6 * torch.stack(diagonal).abs().max()
-        ):  # the space is exhausted (or all is NaN)
+        beside.append(w.norm().item())
+        if not beside[-1] > 1e-6 * max(map(abs, diagonal)):  # the space is exhausted, or all is NaN
             break
         v = w / beside[-1]
-    tridiagonal = torch.diag(torch.stack(diagonal).double())
-    if len(diagonal) > 1:
-        off = torch.stack(beside[: len(diagonal) - 1]).double()
-        tridiagonal = tridiagonal + torch.diag(off, 1) + torch.diag(off, -1)
-    if not tridiagonal.isfinite().all():
-        return torch.full_like(tridiagonal[0], torch.nan)
+    if not math.isfinite(sum(diagonal) + sum(beside)):
+        return torch.full((len(diagonal),), torch.nan, dtype=torch.float64)
+    off = torch.tensor(beside[:-1], dtype=torch.float64)
+    tridiagonal = (
+        torch.diag(torch.tensor(diagonal, dtype=torch.float64)) + torch.diag(off, 1) + torch.diag(off, -1)
+    )
     return torch.linalg.eigvalsh(tridiagonal)
 
 

@@ -9,8 +9,9 @@
             recorder.step(loss)  # after the optimizer, before the gradients are cleared
     print(recorder.summary())
 
-Training goes on bit for bit as it would without. Nothing is copied to the host before it is read. Tensors of one shape
-are stacked and measured together: for small networks most of the price is that of calling operations.
+Training goes on bit for bit as it would without, and a GPU is never waited for. An output is measured as soon as it is
+there, while it is still in the processor's cache; of what is small, and of weights of one shape, stacks are measured
+together: for small networks most of the price is that of calling operations.
 """
 
 import math
@@ -27,6 +28,7 @@ from gradutils.recording import Recording
 
 FIRST = 5  # these steps are always recorded, and kept when the ring wraps: most illnesses show at once
 STACK = 2**18  # entries measured together at most
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 NEAR = 0.05  # a unit is saturated within this distance of a bound of its activation
 BOUNDS = {nn.Tanh: (-1, 1), nn.Softsign: (-1, 1), Erf: (-1, 1), nn.Sigmoid: (0, 1), nn.Hardsigmoid: (0, 1),
           torch.tanh: (-1, 1), torch.erf: (-1, 1), torch.sigmoid: (0, 1)}  # fmt: skip
@@ -62,11 +64,24 @@ def _row_norms(rows: Tensor) -> Tensor:
     return norms
 
 
-def _groups(tensors: list[Tensor], *kinds) -> list[list[int]]:
-    """Indices of tensors that can be stacked, in stacks small enough to stay in a cache; ``kinds`` sets more of them apart."""
+def _number(value: Tensor) -> float | Tensor:
+    """A 0-d tensor; on the CPU, where nothing has to be waited for, the number itself, which is cheaper to keep."""
+    return value.item() if value.device.type == "cpu" else value
+
+
+def _norm(tensor: Tensor) -> float | Tensor:
+    """The norm of a whole tensor, as exact as ``_row_norms``."""
+    if tensor.device.type != "cpu" or tensor.dtype != torch.float32:
+        return _number(torch.linalg.vector_norm(tensor, dtype=_wide(tensor.device)))
+    norm = torch.linalg.vector_norm(tensor).item()
+    return norm if 1e-15 < norm < 1e18 else torch.linalg.vector_norm(tensor, dtype=torch.float64).item()
+
+
+def _groups(tensors: list[Tensor]) -> list[list[int]]:
+    """Indices of tensors that can be stacked, in stacks small enough to stay in a cache."""
     groups = defaultdict(list)
     for k, t in enumerate(tensors):
-        groups[(t.shape, t.dtype, t.device, *(kind[k] for kind in kinds))].append(k)
+        groups[(t.shape, t.dtype, t.device)].append(k)
     pieces = []
     for members in groups.values():
         room = max(1, STACK // max(1, tensors[members[0]].numel()))
@@ -74,20 +89,11 @@ def _groups(tensors: list[Tensor], *kinds) -> list[list[int]]:
     return pieces
 
 
-def _stacked(tensors: list[Tensor]) -> Tensor:
-    return torch.stack(tensors) if len(tensors) > 1 else tensors[0].unsqueeze(0)
-
-
 def _first_tensor(value) -> Tensor | None:
     """The first floating-point tensor in nested tuples, lists, dictionaries and dataclasses."""
     if isinstance(value, Tensor):
-        plain = (
-            value.is_floating_point()
-            and value.layout == torch.strided
-            and not value.is_nested
-            and value.numel()
-        )
-        return value if plain and not torch._C._functorch.is_batchedtensor(value) else None
+        plain = value.dtype in FLOATS and value.layout is torch.strided and not value.is_nested
+        return value if plain and value.numel() and not torch._C._functorch.is_batchedtensor(value) else None
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, (tuple, list)):
@@ -97,6 +103,8 @@ def _first_tensor(value) -> Tensor | None:
 
 def _samples_by_units(h: Tensor) -> Tensor:
     """(samples, units): tokens count as samples, the pixels of a feature map as units."""
+    if h.ndim == 2:
+        return h
     return h.flatten(0, 1) if h.ndim == 3 else h.flatten(1) if h.ndim > 1 else h.reshape(1, -1)
 
 
@@ -145,18 +153,20 @@ class _Layer(NamedTuple):
     affine: bool
     rectifies: bool  # never negative: a unit is dead where its sum is zero
     bounds: tuple[float, float] | None
+    columns: dict[str, int]  # where a row holds its numbers
 
 
 class _Pass:
-    """One forward pass under way: the outputs seen, then what they add to the row."""
+    """What one forward pass adds to the row: columns, and the numbers (on a GPU 0-d tensors) to be added there."""
 
     def __init__(self):
-        self.outputs: list[tuple[int, Tensor, Tensor, int]] = []  # layer, output or its copy, output, version
-        self.squares: list[
-            tuple[list[int], Tensor]
-        ] = []  # columns of the row, norms to be squared and added there
-        self.sums: list[tuple[list[int], Tensor]] = []
+        self.squares: list[tuple[int, float | Tensor]] = []  # norms, to be squared first
+        self.sums: list[tuple[int, float | Tensor]] = []
         self.counts: list[tuple[int, float]] = []
+        self.units: list[
+            tuple[int, Tensor, Tensor | None]
+        ] = []  # layer, its units' sums, their nonzero outputs
+        self.calls: dict[int, int] = defaultdict(int)
         self.went_back = False
 
 
@@ -203,29 +213,28 @@ class Recorder:
         if compiled and (activations or deltas):
             warnings.warn("the model is compiled: activations and deltas are not recorded", stacklevel=2)
         self._activations, self._deltas = activations and not compiled, deltas and not compiled
-        self._layers = []
+        modules = []
         for name, module in model.named_modules():
             owns = any(True for _ in module.parameters(recurse=False))
             if name and (owns or not any(module.children())):
-                kind = isinstance(module, AFFINE), isinstance(module, (nn.ReLU, nn.ReLU6))
-                self._layers.append(_Layer(_plain(name), module, owns, *kind, _bounds(module)))
-        widths = [len(SCALARS), len(PER_PARAMETER) * len(named), len(PER_LAYER) * len(self._layers)]
-        self._width, self._layers_from = sum(widths), widths[0] + widths[1]
+                modules.append((_plain(name), module, owns))
+        start = len(SCALARS) + len(PER_PARAMETER) * len(named)
+        self._width = start + len(PER_LAYER) * len(modules)
+        self._layers = []
+        for k, (name, module, owns) in enumerate(modules):
+            kind = isinstance(module, AFFINE), isinstance(module, (nn.ReLU, nn.ReLU6)), _bounds(module)
+            columns = {what: start + place * len(modules) + k for place, what in enumerate(PER_LAYER)}
+            self._layers.append(_Layer(name, module, owns, *kind, columns))
         self._sharded = _sharding(self._parameters)
         self._rows: Tensor | None = None  # (room, width), the ring; grows up to capacity
         self._marks: list[tuple[int, float, bool]] = []  # step, lr, stale of each row
         self._entered = False
         self._count = self._written = 0
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
-        self._overwritten: set[int] = set()  # layers whose output a later one changes in place
         self._loss_kind, self._loss_summed, self._trivial = "unknown", False, torch.nan
         self._spectral: dict[str, float] = {}
         self._sent: dict[tuple, Tensor] = {}
         self._cache: Recording | None = None
-
-    def _column(self, name: str, k: int) -> int:
-        """Where a row holds a layer's number."""
-        return self._layers_from + PER_LAYER.index(name) * len(self._layers) + k
 
     # Where it listens: two hooks on the model, always there; one on each layer, in place only while a recorded pass runs.
 
@@ -273,7 +282,9 @@ class Recorder:
         """Before a step: decide whether to record it, and if so remember the weights and the gradients left over."""
         self._recording = self._count < FIRST or self._count % self._every == 0
         self._passes: list[_Pass] = []
-        self._deltas_seen: list[tuple[int, Tensor]] = []
+        self._deltas_seen: list[
+            tuple[int, float | Tensor]
+        ] = []  # layer, norm; the last call of a pass comes first
         self._stale: bool | None = None
         self._cleared = []
         if self._recording:
@@ -287,8 +298,8 @@ class Recorder:
         x = _first_tensor((args, kwargs))
         if x is not None:
             passed = self._passes[-1]
-            passed.squares.append(([1], _row_norms(x.detach().reshape(1, -1))))
-            passed.sums.append(([2], x.detach().sum().reshape(1)))
+            passed.squares.append((1, _norm(x.detach())))
+            passed.sums.append((2, _number(x.detach().sum())))
             passed.counts.append((3, x.numel()))
 
     def _begin(self, module, args, kwargs) -> None:
@@ -302,19 +313,18 @@ class Recorder:
         h = _first_tensor(out) if _watching() and self._passes else None
         if h is None:
             return
+        passed, layer = self._passes[-1], self._layers[k]
+        passed.calls[k] += 1
         if self._activations:
-            seen = h.detach()
-            # At first nobody knows whose output will be changed in place; then those that were are copied in time.
-            kept = seen.clone() if self._written == 0 or k in self._overwritten else seen
-            self._passes[-1].outputs.append((k, kept, seen, seen._version))
-        if self._deltas and self._layers[k].owns and h.requires_grad:
+            self._measure(passed, k, layer, _samples_by_units(h.detach()))
+        if self._deltas and layer.owns and h.requires_grad:
             h.register_hook(lambda grad: self._receive(k, grad))
 
     def _receive(self, k: int, grad: Tensor) -> None:
         """The gradient of a layer's output has arrived."""
         if self._stale is None:
             self._ask_whether_stale()
-        self._deltas_seen.append((k, grad.detach()))
+        self._deltas_seen.append((k, _norm(grad.detach())))
 
     def _end(self, module, args, out) -> None:
         if not (_watching() and self._recording and self._passes):
@@ -325,7 +335,6 @@ class Recorder:
             if self._written == 0:
                 self._output = h.detach()
             h.register_hook(lambda grad: self._went_back(passed, grad))
-        self._measure(passed)
 
     def _went_back(self, passed: _Pass, grad: Tensor) -> None:
         passed.went_back = True
@@ -338,51 +347,50 @@ class Recorder:
         """A backward pass begins: are the gradients of the step before still there, and was nothing done to them?"""
         self._stale = any(p.grad is g and g._version == version for p, g, version in self._cleared)
 
-    @torch.no_grad()
-    def _measure(self, passed: _Pass) -> None:
-        """All outputs of a pass at once; then they are let go, before the backward pass needs the memory."""
-        calls, layers, outputs = defaultdict(int), [], []
-        for k, kept, seen, version in passed.outputs:
-            calls[k] += 1
-            if seen._version != version:
-                self._overwritten.add(k)
-            if (
-                kept is not seen or seen._version == version
-            ):  # else what is there now is another layer's output
-                layers.append(k)
-                outputs.append(_samples_by_units(kept))
-        for group in _groups(outputs, [self._layers[k][3:] for k in layers]):
-            self._add_statistics(passed, [layers[n] for n in group], _stacked([outputs[n] for n in group]))
-        passed.outputs.clear()
-        for k, n in calls.items():
-            self._calls[k] = max(n, self._calls.get(k, 0))
-
-    def _add_statistics(self, passed: _Pass, layers: list[int], h: Tensor) -> None:
-        """Add the outputs of layers of one kind, (K, samples, units), to the row."""
-        _, samples, units = h.shape
-        layer = self._layers[layers[0]]
+    def _measure(self, passed: _Pass, k: int, layer: _Layer, h: Tensor) -> None:
+        """Add a layer's output, (samples, units), to the row; what is per unit is kept for ``_units``."""
+        samples, units = h.shape
         h = h if h.dtype in (torch.float32, torch.float64) else h.float()
-
-        def add(to: list, name: str, values: Tensor) -> None:
-            to.append(([self._column(name, k) for k in layers], values))
-
-        unit_sum = h.sum(1)  # (K, units)
-        add(passed.sums, "sum", unit_sum.sum(1))
-        add(passed.squares, "square", _row_norms(h.flatten(1)))
-        add(passed.squares, "unit_sum_square", _row_norms(unit_sum))
+        at, unit_sum, nonzero = layer.columns, h.sum(0), None
+        passed.squares.append((at["square"], _norm(h)))
         if not layer.affine:  # counted in floating point, which is several times faster than comparing
             sign = h.sign()
-            nonzero = unit_sum if layer.rectifies else sign.square_().sum(1)
-            add(passed.sums, "nonzero", sign.sum((1, 2)) if layer.rectifies else nonzero.sum(1))
-            add(passed.sums, "alive", nonzero.sign().sum(1))
+            if layer.rectifies:
+                passed.sums.append((at["nonzero"], _number(sign.sum())))
+            else:
+                nonzero = sign.square_().sum(0)
+        passed.units.append((k, unit_sum, nonzero))
         if layer.bounds is not None:
             centre, reach = sum(layer.bounds) / 2, (layer.bounds[1] - layer.bounds[0]) / 2
-            add(passed.sums, "unsaturated", ((h - centre).abs_() < reach - NEAR).sum((1, 2)))
-        for k in layers:
-            passed.counts += [
-                (self._column("entries", k), samples * units),
-                (self._column("units", k), units),
-            ]
+            inside = ((h - centre).abs_() < reach - NEAR).sum()
+            passed.sums.append((at["unsaturated"], _number(inside)))
+        passed.counts += ((at["entries"], samples * units), (at["units"], units))
+
+    def _units(self, passed: _Pass, squares: list, sums: list) -> None:
+        """Add what is known of the units of all layers, those of one size together."""
+        for group in _groups([unit_sum for _, unit_sum, _ in passed.units]):
+            layers = [passed.units[n][0] for n in group]
+            unit_sum = torch.stack([passed.units[n][1] for n in group])  # (K, units)
+            sums.append(([self._layers[k].columns["sum"] for k in layers], unit_sum.sum(1)))
+            squares.append(
+                ([self._layers[k].columns["unit_sum_square"] for k in layers], _row_norms(unit_sum))
+            )
+            rectified = [i for i, k in enumerate(layers) if self._layers[k].rectifies]
+            if rectified:  # what is never negative sums to zero only where all of it is
+                alive = unit_sum.sign().sum(1)[self._constants(rectified, torch.int64).to(unit_sum.device)]
+                sums.append(([self._layers[layers[i]].columns["alive"] for i in rectified], alive))
+            counted = [n for n in group if passed.units[n][2] is not None]
+            if counted:
+                nonzero = torch.stack([passed.units[n][2] for n in counted])
+                sums.append(
+                    ([self._layers[passed.units[n][0]].columns["nonzero"] for n in counted], nonzero.sum(1))
+                )
+                sums.append(
+                    (
+                        [self._layers[passed.units[n][0]].columns["alive"] for n in counted],
+                        nonzero.sign().sum(1),
+                    )
+                )
 
     def step(self, loss, lr: float | None = None) -> None:
         """Record the step just taken: call it after the optimizer's step and before the gradients are cleared.
@@ -398,9 +406,9 @@ class Recorder:
             self._cache = None
             self._listen(False)  # a pass that raised has left the hooks in place
             with torch.no_grad():
+                self._write(self._row(loss))
                 if not self._written:
                     self._look_closer(loss)
-                self._write(self._row(loss))
             self._marks.append((self._count, torch.nan if lr is None else float(lr), bool(self._stale)))
             self._written += 1
         self._count += 1
@@ -408,20 +416,24 @@ class Recorder:
 
     def _row(self, loss) -> Tensor:
         """One row of the ring, (width,)."""
+        row_type = _wide(self._device)
         passes = [p for p in self._passes if p.went_back] or self._passes
+        squares, sums, counts = [], [], defaultdict(float)
         for passed in passes:
-            if passed.outputs:  # layers were called, the model as a whole was not
-                self._measure(passed)
-        squares = [pair for p in passes for pair in p.squares]
-        sums = [pair for p in passes for pair in p.sums]
-        counts = defaultdict(float)
-        for column, n in (pair for p in passes for pair in p.counts):
-            counts[column] += n
+            self._units(passed, squares, sums)
+            for to, pairs in ((squares, passed.squares), (sums, passed.sums)):
+                if pairs:
+                    columns, values = zip(*pairs, strict=True)
+                    to.append((columns, self._vector(values)))
+            for column, n in passed.counts:
+                counts[column] += n
+            for k, n in passed.calls.items():
+                self._calls[k] = max(n, self._calls.get(k, 0))
         self._add_deltas(squares, counts)
         self._add_parameters(squares, counts)
-        sums.append(([0], torch.as_tensor(loss, dtype=_wide(self._device)).detach().reshape(1)))
+        sums.append(([0], torch.as_tensor(loss, dtype=row_type).detach().reshape(1)))
 
-        row = torch.zeros(self._width, dtype=_wide(self._device), device=self._device)
+        row = torch.zeros(self._width, dtype=row_type, device=self._device)
         for pairs, power in ((squares, 2), (sums, 1)):
             values = torch.cat([values.to(self._device, non_blocking=True) for _, values in pairs]).to(
                 row.dtype
@@ -437,6 +449,12 @@ class Recorder:
             row[at] = whole
         return row
 
+    def _vector(self, values: Iterable[float | Tensor]) -> Tensor:
+        """Numbers, or 0-d tensors of any device, as one tensor."""
+        if all(isinstance(value, float | int) for value in values):
+            return torch.tensor(values, dtype=_wide(self._device)).to(self._device, non_blocking=True)
+        return torch.stack([torch.as_tensor(v, dtype=_wide(self._device)).to(self._device) for v in values])
+
     def _index(self, columns: list[int]) -> Tensor:
         return self._constants(columns, torch.int64)
 
@@ -450,29 +468,20 @@ class Recorder:
         return self._sent[key]
 
     def _add_deltas(self, squares: list, counts: dict) -> None:
-        deltas = [grad for _, grad in self._deltas_seen]
-        column = self._column("delta_square", 0), self._column("first_call_delta_square", 0)
-        last_column, calls = self._column("last_call_delta_square", 0), defaultdict(list)
-        for n, (k, _) in enumerate(self._deltas_seen):
-            calls[k].append(n)  # the last call of a pass comes back first
-            counts[self._column("delta_calls", k)] += 1
-        for group in _groups(deltas):
-            norms = _row_norms(_stacked([deltas[n] for n in group]).flatten(1))
-            layers = [self._deltas_seen[n][0] for n in group]
-            squares.append(([column[0] + k for k in layers], norms))
-            for at, place in ((column[1], -1), (last_column, 0)):
-                ends = [
-                    i
-                    for i, (n, k) in enumerate(zip(group, layers, strict=True))
-                    if len(calls[k]) > 1 and calls[k][place] == n
-                ]
-                if ends:
-                    squares.append(
-                        (
-                            [at + layers[i] for i in ends],
-                            norms[self._constants(ends, torch.int64).to(norms.device)],
-                        )
-                    )
+        if not self._deltas_seen:
+            return
+        layers, norms = zip(*self._deltas_seen, strict=True)
+        norms = self._vector(norms)
+        squares.append(([self._layers[k].columns["delta_square"] for k in layers], norms))
+        calls = defaultdict(list)
+        for n, k in enumerate(layers):
+            calls[k].append(n)
+            counts[self._layers[k].columns["delta_calls"]] += 1
+        loops = {k: members for k, members in calls.items() if len(members) > 1}
+        for name, place in (("first_call_delta_square", -1), ("last_call_delta_square", 0)):
+            if loops:
+                ends = self._constants([members[place] for members in loops.values()], torch.int64)
+                squares.append(([self._layers[k].columns[name] for k in loops], norms[ends]))
 
     def _add_parameters(self, squares: list, counts: dict) -> None:
         start, count = len(SCALARS), len(self._names)
