@@ -248,7 +248,8 @@ def plot_depth_profile(
     for name, values in profiles.items():
         values = np.asarray(values, dtype=float)
         back = np.arange(len(values) - 1, -1, -1)
-        growth = values[0] / values[-1]
+        with np.errstate(all="ignore"):
+            growth = values[0] / values[-1]
         colour = EXPLODES if not growth < 10 else VANISHES if growth < 0.1 else STABLE
         (line,) = ax.plot(back[::-1], values[::-1], color=colour, marker="o", markersize=3)
         labels[line] = name
@@ -256,7 +257,8 @@ def plot_depth_profile(
             ax.fill_between(back, *bands[name], color=colour, alpha=0.25, linewidth=0)
         if predicted and name in predicted:
             ax.plot(back, predicted[name], **THEORY)
-        words.append(f"{name}: {growth:.1g} x from the last layer to the first")
+        size = f"{growth:.1g} x" if np.isfinite(growth) else "beyond all numbers"
+        words.append(f"{name}: {size} from the last layer to the first")
     ax.set(xlabel="layers back from the output", ylabel=ylabel)
     label_lines(ax, labels)
     return describe(ax, f"{ylabel} by layer. {'; '.join(words)}.")

@@ -155,3 +155,62 @@ def test_png_is_small():
     png = explore_learning_rate().image.value
     assert len(png) < 25_000
     assert Image.open(io.BytesIO(png)).size == (704, 396)
+
+
+def test_a_depth_profile_is_coloured_by_what_it_does(ax):
+    layers = np.arange(10)
+    profiles = {
+        "explodes": 3.0**-layers,
+        "vanishes": 3.0**layers,
+        "keeps": np.ones(10),
+        "overflows": np.full(10, np.inf),
+    }
+    predicted = {"explodes": 3.0**-layers}
+    assert (
+        plots.plot_depth_profile(
+            ax, profiles, predicted, bands={"keeps": (0.5 * np.ones(10), 2 * np.ones(10))}
+        )
+        is ax
+    )
+    colours = [line.get_color() for line in ax.lines]
+    assert colours == [plots.EXPLODES, "black", plots.VANISHES, plots.STABLE, plots.EXPLODES]
+    assert (
+        ax.lines[0].get_ydata()[0] == profiles["explodes"][-1]
+    )  # the last layer stands at 0, next to the axis
+    assert ax.lines[0].get_xdata()[0] == 0
+    assert "explodes: 2e+04 x from the last layer to the first" in plots.sentence(ax.figure)
+    with pytest.raises(ValueError, match="at most four"):
+        plots.plot_depth_profile(ax, dict.fromkeys("abcde", layers))
+
+
+@pytest.mark.parametrize("lr", [0.05, 1e6])
+@pytest.mark.parametrize("options", [{}, {"activations": False, "deltas": False}], ids=str)
+def test_a_recording_is_drawn_whatever_it_holds(lr, options, tmp_path):
+    from gradutils.models import mlp
+    from gradutils.telemetry import Recorder
+
+    torch.manual_seed(0)
+    model, (x, y, _, _) = mlp(3, 16, "tanh"), digits()
+    optimizer = torch.optim.SGD(model.parameters(), lr)
+    with Recorder(model, **options) as recorder:
+        for k in range(12):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.mse_loss(
+                model(x[:20]), torch.nn.functional.one_hot(y[:20], 10).float()
+            )
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+            if k == 0:
+                plt.close(plots.plot_recording(recorder))  # one record is enough
+    recorder.save(tmp_path / "run.npz")
+    from gradutils.recording import Recording
+
+    for source in (recorder, Recording.load(tmp_path / "run.npz")):
+        figure = plots.plot_recording(source)
+        figure.savefig(io.BytesIO())
+        assert len(figure.axes) == 4
+        words = plots.sentence(figure)
+        assert words.startswith("12 records: loss from")
+        assert ("is not finite at step" in words) == (lr > 1)
+        plt.close(figure)

@@ -177,7 +177,7 @@ def main():
     parser.add_argument("--only", choices=("instruments", "recorder", "patients", "lessons"), action="append")
     parser.add_argument("--rounds", type=int, default=9, help="of each comparison")
     parser.add_argument(
-        "--bases", type=int, default=40, help="healthy runs that patients are made from, of each kind"
+        "--bases", type=int, default=30, help="healthy runs that patients are made from, of each kind"
     )
     parser.add_argument(
         "--repeats", type=int, default=2, help="runs of each lesson (the second is the control)"
