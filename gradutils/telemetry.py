@@ -52,10 +52,9 @@ def _row_norms(rows: Tensor) -> Tensor:
     """The norm of each row, (K, n) -> (K,), exact where squares would overflow or vanish in the rows' own type."""
     if rows.device.type != "cpu" or rows.dtype != torch.float32:
         return torch.linalg.vector_norm(rows, dim=1, dtype=_wide(rows.device))
+    # On a CPU double precision is three times slower, and looking first costs little.
     norms = torch.linalg.vector_norm(rows, dim=1)
-    low, high = torch.aminmax(
-        norms
-    )  # on a CPU double precision is three times slower, and looking first costs little
+    low, high = torch.aminmax(norms)
     if low.item() > 1e-15 and high.item() < 1e18:
         return norms
     norms = norms.double()
@@ -163,9 +162,8 @@ class _Pass:
         self.squares: list[tuple[int, float | Tensor]] = []  # norms, to be squared first
         self.sums: list[tuple[int, float | Tensor]] = []
         self.counts: list[tuple[int, float]] = []
-        self.units: list[
-            tuple[int, Tensor, Tensor | None]
-        ] = []  # layer, its units' sums, their nonzero outputs
+        # layer, the sums of its units, the numbers of their outputs that are not zero
+        self.units: list[tuple[int, Tensor, Tensor | None]] = []
         self.calls: dict[int, int] = defaultdict(int)
         self.went_back = False
 
@@ -282,9 +280,7 @@ class Recorder:
         """Before a step: decide whether to record it, and if so remember the weights and the gradients left over."""
         self._recording = self._count < FIRST or self._count % self._every == 0
         self._passes: list[_Pass] = []
-        self._deltas_seen: list[
-            tuple[int, float | Tensor]
-        ] = []  # layer, norm; the last call of a pass comes first
+        self._deltas_seen: list[tuple[int, float | Tensor]] = []  # layer, norm; last calls come first
         self._stale: bool | None = None
         self._cleared = []
         if self._recording:
