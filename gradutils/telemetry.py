@@ -523,7 +523,7 @@ class Recorder:
             self._trivial = math.log(classes) * (out.numel() / classes if self._loss_summed else 1)
         elif kind.startswith("MseLoss") and delta is not None:
             self._loss_kind = "squared error"
-            # The targets are gone by now, but dL/dout = 2 (out - y) / numel tells what they were.
+            # The targets are gone by now, but its gradient 2 (out - y) / numel tells what they were.
             y = out.double() - delta.double() / 2 * (1 if self._loss_summed else out.numel())
             spread = (y - y.mean(0)).square()
             self._trivial = (spread.sum() if self._loss_summed else spread.mean()).item()
