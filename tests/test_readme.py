@@ -39,6 +39,8 @@ def test_the_quoted_measurements_are_those_of_the_bench():
     assert len(rows) > 6
     for line in rows:
         assert line in results, line
+    for title in ("Recorder on a 4-block transformer", "Diagnosis"):
+        assert f"### {title}" in results
 
 
 def test_links_to_files_resolve():

@@ -383,36 +383,30 @@ def judge(truth, run, outcome, benign):
 
 
 def report(found, title):
-    """Print accuracy and the confusions; the numbers as a dictionary."""
+    """Accuracy and confusions in words, and the numbers as a dictionary."""
     judged, benign = [c for c in found if not c.benign], [c for c in found if c.benign]
-    right = sum(c.named == c.truth for c in judged)
-    second = sum(c.named == c.truth or c.truth in c.alternatives[:1] for c in judged)
-    healthy = [c for c in judged if c.truth == "healthy"]
-    alarms = sum(c.named != "healthy" for c in healthy)
-    calm = sum(c.named == "healthy" for c in benign)
+    healthy, hard = [c for c in judged if c.truth == "healthy"], [c for c in judged if c.truth not in BUGS]
     numbers = {
         "cases": len(judged),
-        "right": right / len(judged),
-        "right within two names": second / len(judged),
-        "false alarms": alarms / max(1, len(healthy)),
+        "right": share(judged, lambda c: c.named == c.truth),
+        "second": share(judged, lambda c: c.truth in (c.named, *c.alternatives[:1])),
+        "hard": share(hard, lambda c: c.named == c.truth),
+        "hard cases": len(hard),
+        "alarms": share(healthy, lambda c: c.named != "healthy"),
         "healthy": len(healthy),
+        "calm": share(benign, lambda c: c.named == "healthy"),
         "benign": len(benign),
-        "benign called healthy": calm / max(1, len(benign)),
     }
-    print(f"{title}: {numbers['right']:.1%} of {len(judged)} right, {numbers['right within two names']:.1%} within two names, "
-          f"{alarms} false alarms on {len(healthy)} healthy runs; {calm} of {len(benign)} benign changes called healthy")  # fmt: skip
     table = defaultdict(lambda: defaultdict(int))
     for case in judged:
         table[case.truth][case.named] += 1
+    lines = [f"\n{title}\n"]
     for truth in sorted(table):
-        total = sum(table[truth].values())
-        wrong = ", ".join(
-            f"{n} {name}"
-            for name, n in sorted(table[truth].items(), key=lambda item: -item[1])
-            if name != truth
-        )
-        print(
-            f"  {truth:<26} {table[truth][truth]:>3} of {total:<3} right"
-            + (f"; else {wrong}" if wrong else "")
-        )
-    return numbers
+        wrong = ", ".join(f"{n} {name}" for name, n in sorted(table[truth].items()) if name != truth)
+        right = f"  {truth:<26} {table[truth][truth]:>3} of {sum(table[truth].values()):<3} right"
+        lines.append(right + (f"; else {wrong}" if wrong else ""))
+    return numbers, "\n".join(lines) + "\n"
+
+
+def share(cases, holds):
+    return sum(map(holds, cases)) / max(1, len(cases))
