@@ -97,6 +97,12 @@ class Signs:
     update: float  # largest change of a weight matrix in the first step / its norm
     largest_update: float  # the same over the first five steps
     summed: bool
+    unknown_loss: bool  # then only its size can tell whether it is summed
+
+    @property
+    def outputs_explain_start(self) -> bool:
+        """The first loss is large because the outputs are, and not because the targets lie far from zero."""
+        return self.output_rms**2 > 0.3 * self.start * self.trivial
 
     @property
     def recovered(self) -> bool:
@@ -147,7 +153,7 @@ BUGS = (
     ),
     Rule(
         "loss summed",
-        lambda s: s.summed or (s.start > 6 and s.output_rms < 0.6),
+        lambda s: s.summed or (s.unknown_loss and s.start > 6 and s.output_rms < 0.6),
         lambda s: (
             "the loss is summed over the batch, and its gradient as many times larger"
             if s.summed
@@ -161,7 +167,12 @@ BUGS = (
     ),
     Rule(
         "zero gradient",
-        lambda s: s.zero_gradients >= 0.5 and s.saturated < 0.5 and (s.zero_weights > 0 or s.sigma_w > 0.28),
+        lambda s: (
+            s.weak
+            and s.zero_gradients >= 0.5
+            and s.saturated < 0.5
+            and (s.zero_weights > 0 or s.sigma_w > 0.28)
+        ),
         lambda s: f"{s.zero_gradients:.0%} of the weight matrices have no gradient, or one of exactly zero",
     ),
 )
@@ -194,7 +205,7 @@ CAUSES = (
     Rule(
         "init too large",
         lambda s: (s.weak and (s.output_rms > (3.2 if s.poor else 5.6) or s.activation_growth > 4 or s.delta_growth > 6))
-        or (s.poor and s.start > 2.5 and s.update < 0.35),
+        or (s.poor and s.start > 2.5 and s.outputs_explain_start and s.update < 0.35),
         lambda s: f"outputs of RMS {s.output_rms:.2g} at the start, a loss of {s.start:.2g} x that of a constant answer, "
         f"gradients growing {s.delta_growth:.2g} x through the network",
     ),
@@ -294,6 +305,7 @@ def _course(recording: Recording, trivial: float) -> dict:
         and loss[0].item() < 10 * trivial,
         "stale": bool(recording.stale.any()),
         "summed": recording.loss_summed,
+        "unknown_loss": recording.loss_kind == "unknown",
     }
 
 

@@ -49,7 +49,7 @@ class Recording:
     zero_fraction: Tensor  # (R, L) outputs that are exactly zero; not for affine and normalisation layers
     dead_fraction: Tensor  # (R, L) units that are zero for every sample; likewise
     saturated_fraction: Tensor  # (R, L) outputs within 0.05 of a bound of the activation
-    separation: Tensor  # (R, L) 1 - |mean h|^2 / mean |h|^2 over the samples: 0 where all of them look alike
+    separation: Tensor  # (R, L) 1 - |mean h|^2 / mean |h|^2 over the samples: 0 where all look alike; not of one sample
     delta_norm: Tensor  # (R, L) |dL/dz|, z the output of a layer with parameters, over all its calls
     first_call_delta: (
         Tensor  # (R, L) of its first call alone: a loop through time is a layer called many times

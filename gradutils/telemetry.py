@@ -299,7 +299,7 @@ class Recorder:
             passed.counts.append((3, x.numel()))
 
     def _begin(self, module, args, kwargs) -> None:
-        if _watching() and self._recording:
+        if module is self._model and _watching() and self._recording:
             self._passes.append(_Pass())
             self._read_input(args, kwargs)
             self._listen(True)
@@ -323,7 +323,7 @@ class Recorder:
         self._deltas_seen.append((k, _norm(grad.detach())))
 
     def _end(self, module, args, out) -> None:
-        if not (_watching() and self._recording and self._passes):
+        if module is not self._model or not (_watching() and self._recording and self._passes):
             return
         self._listen(False)
         passed, h = self._passes[-1], _first_tensor(out)
@@ -592,7 +592,9 @@ class Recorder:
             zero_fraction=(1 - raw["nonzero"] / entries).where(counted, torch.nan),
             dead_fraction=(1 - raw["alive"] / raw["units"]).where(counted, torch.nan),
             saturated_fraction=(1 - raw["unsaturated"] / entries).where(bounded, torch.nan),
-            separation=(1 - raw["unit_sum_square"] / samples / raw["square"]).clamp(min=0),
+            separation=(1 - raw["unit_sum_square"] / samples / raw["square"])
+            .clamp(min=0)
+            .where(samples > 1, torch.nan),
             delta_norm=size(delta, there),
             first_call_delta=size(raw["first_call_delta_square"].where(loops, delta), there),
             last_call_delta=size(raw["last_call_delta_square"].where(loops, delta), there),
@@ -602,6 +604,10 @@ class Recorder:
             spectral_norms=dict(self._spectral),
             dropped=max(0, self._written - self._capacity),
         )
+
+    def __deepcopy__(self, memo) -> "Recorder":
+        """A copy of a model, hooks and all, still tells this recorder; it does not listen to copies."""
+        return self
 
     def __getattr__(self, name: str):
         if name.startswith("_") or not (hasattr(Recording, name) or name in Recording.__dataclass_fields__):

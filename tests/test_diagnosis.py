@@ -88,7 +88,12 @@ CASES = {
     "init too large": lambda: run(net(10, "relu", 4.0)),
     "init too small": lambda: run(net(4, "relu", 0.01)),
     "zero gradient": lambda: run(net(4, "relu", 0.0)),
-    "zero gradient, frozen": lambda: run(frozen(net(4))),
+    "zero gradient, frozen": lambda: run(frozen(net(30))),
+    "healthy, frozen on purpose": lambda: run(frozen(net(2))),
+    "healthy, one sample at a time": lambda: run(net(2), batch=1, lr=1e-3, steps=100),
+    "healthy, targets far from zero": lambda: run(
+        net(2), y=9 + X[:, :10], loss_fn=F.mse_loss, lr=0.003, steps=200
+    ),
     "saturated": lambda: run(with_biases(net(3, "tanh", 1.0), 6.0)),
     "gradients not cleared": lambda: run(net(), clear=False),
     "recurrent explosion": lambda: run(stretched(), x=SEQUENCES),

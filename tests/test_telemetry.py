@@ -548,6 +548,25 @@ def test_a_pass_that_raises_leaves_nothing_behind():
     assert recorder.calls == (1,) * 9
 
 
+def test_copies_of_the_model_are_not_listened_to():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        average = copy.deepcopy(model)
+        average(100 * x[:20]).sum().backward()
+        run(model, x, steps=1, recorder=recorder)
+        run(average, 100 * x, steps=1)
+    assert recorder.calls == (1,) * 9
+    assert recorder.input_rms[0].item() == pytest.approx(x[:20].square().mean().sqrt().item(), rel=1e-5)
+
+
+def test_one_sample_has_no_separation():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        run(model, x, steps=2, recorder=recorder, batch=1)
+    assert recorder.separation.isnan().all()
+    assert recorder.activation_std.isfinite().all()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_nothing_waits_for_the_host():
     model, x = build("mlp")
