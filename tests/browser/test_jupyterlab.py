@@ -1,10 +1,12 @@
 """The course as a learner meets it: JupyterLab in a real browser, untouched lessons, run, answered, moved."""
 
 import json
+import re
 import shutil
 import time
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import ROOT, SCREENSHOTS
 
@@ -57,7 +59,12 @@ class Page:
         cell.locator(".cm-content").click()
         self.page.keyboard.press("Control+a")
         self.page.keyboard.insert_text(source)
+        prompt = cell.locator(".jp-InputPrompt").first
+        before = prompt.inner_text()
         self.page.keyboard.press("Control+Enter")
+        # The kernel is idle before it has heard of the cell, too: what shows that it was run is its new number.
+        expect(prompt).not_to_have_text(before, timeout=30_000)
+        expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=30_000)
         self.page.wait_for_function(IDLE, timeout=30_000)
         return cell.locator(".jp-OutputArea").inner_text()
 
