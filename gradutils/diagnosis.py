@@ -143,7 +143,7 @@ class Rule(NamedTuple):
 BUGS = (
     Rule(
         "half-precision overflow",
-        lambda s: s.sudden,
+        lambda s: s.sudden and not s.end < 0.8,
         lambda s: f"{s.died} is not finite while the loss is {s.start:.2g} x that of a constant answer",
     ),
     Rule(
@@ -194,7 +194,7 @@ CAUSES = (
     ),
     Rule(
         "init too small",
-        lambda s: s.slow and s.sigma_w < 0.28,
+        lambda s: s.sigma_w < 0.28 and (s.poor or (s.slow and s.last_hidden_rms < 0.2)),
         lambda s: f"the weights have a median scale of {s.sigma_w:.2g}, where 1 to 1.4 is usual",
     ),
     Rule(
@@ -287,6 +287,10 @@ def read_signs(recording: Recording, trivial_loss: float | None = None) -> Signs
 def _course(recording: Recording, trivial: float) -> dict:
     """How the loss went, and where it died."""
     steps, loss, bad = recording.steps, recording.loss, recording.first_nonfinite
+    if loss[-1].isfinite() and not (
+        recording.grad_norm[-1].isinf().any() or recording.delta_norm[-1].isinf().any()
+    ):
+        bad = None  # a step that was skipped, or a mask of infinities: the run goes on
     early, late = loss[steps <= 20], loss[steps > 21]
     scale = max(loss[0].item(), trivial)
     finite = loss[steps < bad.step] if bad else loss
@@ -298,7 +302,7 @@ def _course(recording: Recording, trivial: float) -> dict:
         "rise": early.nan_to_num(nan=math.inf).max().item() / scale,
         "level": early[-6:].mean().item() / trivial,
         "later": late.min().item() / trivial if len(late) and late.isfinite().all() else 1.0,
-        "end": loss[-6:].mean().item() / trivial,
+        "end": loss[-max(1, len(loss) // 6) :][-6:].mean().item() / trivial,
         "died": f"the {bad.what} of {bad.where} at step {bad.step}" if bad else "",
         "sudden": overflow
         and (len(finite) == 0 or finite[-3:].max().item() < 3 * scale)
@@ -343,7 +347,7 @@ def _weights(recording: Recording) -> dict:
     return {
         "sigma_w": sigma_w.median().item(),
         "sigma_w_max": sigma_w.max().item(),
-        "zero_gradients": (~(grads > 0)).double().mean().item(),
+        "zero_gradients": 0.0 if grads.isnan().all() else (~(grads > 0)).double().mean().item(),
         "zero_weights": (weights == 0).double().mean().item(),
         "recurrent_norm": max(stretch, default=0.0),
         "recurrent_gradient": _worst(recording.grad_norm[0, recurrent]) / output if output > 0 else 0.0,

@@ -269,9 +269,11 @@ def plot_recording(recording, figure: Figure | None = None) -> Figure:
 
     ``recording`` is a ``Recorder`` or a ``Recording``. Returns the figure; ``figure.savefig("run.png")`` keeps it.
     """
+    r = getattr(recording, "recording", recording)
+    if not len(r):
+        raise ValueError("nothing was recorded: call recorder.step(loss) after each optimizer.step()")
     figure = figure or plt.figure(figsize=(9.6, 6.4), layout="constrained")
     (loss, updates), (layers, units) = figure.subplots(2, 2)
-    r = getattr(recording, "recording", recording)
     steps = r.steps.numpy()
 
     kept = finite_part(r.loss)

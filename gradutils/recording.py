@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -116,7 +117,7 @@ class Recording:
                 values[name] = tuple(values[name])
             values["shapes"] = tuple(tuple(shape) for shape in values["shapes"])
             return cls(**values)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
             raise ValueError(f"{path} is not a saved recording") from error
 
     def summary(self) -> str:

@@ -63,6 +63,11 @@ def _row_norms(rows: Tensor) -> Tensor:
     return norms
 
 
+def _flat(stack: Tensor) -> Tensor:
+    """(K, ...) -> (K, n), where the tensors stacked may also be 0-d or empty."""
+    return stack.reshape(len(stack), math.prod(stack.shape[1:]))
+
+
 def _number(value: Tensor) -> float | Tensor:
     """A 0-d tensor; on the CPU, where nothing has to be waited for, the number itself, which is cheaper to keep."""
     return value.item() if value.device.type == "cpu" else value
@@ -116,9 +121,9 @@ def _bounds(module: nn.Module) -> tuple[float, float] | None:
 
 
 def _plain(name: str) -> str:
-    """A module's or parameter's name without what DDP, torch.compile and checkpointing put into it."""
+    """A module's or parameter's name without what torch.compile and checkpointing put into it."""
     parts = [part for part in name.split(".") if part not in ("_orig_mod", "_checkpoint_wrapped_module")]
-    return ".".join(parts).removeprefix("module.")
+    return ".".join(parts)
 
 
 def _local(tensor: Tensor) -> Tensor:
@@ -138,9 +143,15 @@ def _sharding(parameters: list[Tensor]) -> list[tuple]:
 
 
 def _watching() -> bool:
-    """Not in evaluation, not when a checkpointed block is run again on the way back, not inside a compiled graph."""
-    compiling = torch.compiler.is_compiling()
-    return not compiling and torch.is_grad_enabled() and torch._C._current_graph_task_id() == -1
+    """Not in evaluation, not when a checkpointed block is run again on the way back, not in a compiled graph or vmap."""
+    if torch.compiler.is_compiling() or _transformed():
+        return False
+    return torch.is_grad_enabled() and torch._C._current_graph_task_id() == -1
+
+
+def _transformed() -> bool:
+    """Inside of torch.func's vmap, grad or jacrev, where a tensor stands for many."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
 
 
 class _Layer(NamedTuple):
@@ -168,11 +179,20 @@ class _Pass:
         self.went_back = False
 
 
+class _Asleep:
+    """What stands for a recorder in a pickled model."""
+
+    def _begin(self, *_) -> None: ...
+
+    def _end(self, *_) -> None: ...
+
+
 class Recorder:
     """Watch a model train: ``with Recorder(model) as recorder``, and ``recorder.step(loss)`` after each optimizer step.
 
     ``every``: record each step that it divides, and always the first five. ``activations`` and ``deltas`` may be left
     out, which makes it cheaper. ``capacity``: records kept; after that the oldest go, except the first five.
+    A pass is seen where the model itself is called, not only parts of it.
     What was recorded is read as attributes (``recorder.grad_norm``; names and shapes as in ``Recording``).
 
     A model under ``torch.compile`` is recorded without activations and deltas. With DDP or FSDP2 (``fully_shard`` comes
@@ -201,9 +221,13 @@ class Recorder:
             )
         if any(type(m).__name__ == "FullyShardedDataParallel" for m in model.modules()):
             raise ValueError("FSDP1 hides the parameters; shard the model with FSDP2's fully_shard instead")
-        named = {_plain(name): p for name, p in model.named_parameters()}
+        wrapped = isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel))
+        inner = model.module if wrapped else model  # the names are those of the model within
+        named = {_plain(name): p for name, p in inner.named_parameters() if p.is_floating_point()}
         if not named:
-            raise ValueError(f"model must have parameters to record; {type(model).__name__} has none")
+            raise ValueError(
+                f"model must have floating-point parameters to record; {type(model).__name__} has none"
+            )
         self._model, self._every, self._capacity = model, every, capacity
         self._parameters, self._names = list(named.values()), tuple(named)
         self._device = self._parameters[0].device
@@ -212,10 +236,10 @@ class Recorder:
             warnings.warn("the model is compiled: activations and deltas are not recorded", stacklevel=2)
         self._activations, self._deltas = activations and not compiled, deltas and not compiled
         modules = []
-        for name, module in model.named_modules():
+        for name, module in inner.named_modules():
             owns = any(True for _ in module.parameters(recurse=False))
-            if name and (owns or not any(module.children())):
-                modules.append((_plain(name), module, owns))
+            if ".parametrizations" not in name and (owns or not any(module.children())):
+                modules.append((_plain(name) or type(module).__name__, module, owns))
         start = len(SCALARS) + len(PER_PARAMETER) * len(named)
         self._width = start + len(PER_LAYER) * len(modules)
         self._layers = []
@@ -287,7 +311,11 @@ class Recorder:
             for group, before in zip(self._groups, self._before, strict=True):
                 torch.stack([_local(self._parameters[k]) for k in group], out=before)
             if self._count:
-                self._cleared = [(p, g, g._version) for p in self._parameters if (g := p.grad) is not None]
+                self._cleared = [
+                    (p, g, g._version)
+                    for p in self._parameters
+                    if p.requires_grad and (g := p.grad) is not None
+                ]
 
     @torch.no_grad()
     def _read_input(self, args, kwargs) -> None:
@@ -313,11 +341,13 @@ class Recorder:
         passed.calls[k] += 1
         if self._activations:
             self._measure(passed, k, layer, _samples_by_units(h.detach()))
-        if self._deltas and layer.owns and h.requires_grad:
+        if self._deltas and layer.owns and h.grad_fn is not None:
             h.register_hook(lambda grad: self._receive(k, grad))
 
     def _receive(self, k: int, grad: Tensor) -> None:
         """The gradient of a layer's output has arrived."""
+        if _transformed():
+            return
         if self._stale is None:
             self._ask_whether_stale()
         self._deltas_seen.append((k, _norm(grad.detach())))
@@ -327,21 +357,23 @@ class Recorder:
             return
         self._listen(False)
         passed, h = self._passes[-1], _first_tensor(out)
-        if h is not None and h.requires_grad:
-            if self._written == 0:
-                self._output = h.detach()
-            h.register_hook(lambda grad: self._went_back(passed, grad))
+        if h is not None and h.grad_fn is not None:
+            first = h.detach() if self._written == 0 else None
+            h.register_hook(lambda grad: self._went_back(passed, first, grad))
 
-    def _went_back(self, passed: _Pass, grad: Tensor) -> None:
+    def _went_back(self, passed: _Pass, out: Tensor | None, grad: Tensor) -> None:
+        if _transformed():
+            return
         passed.went_back = True
         if self._stale is None:
             self._ask_whether_stale()
-        if self._written == 0:
-            self._output_delta = grad.detach()
+        if out is not None:
+            self._output, self._output_delta = out, grad.detach()
 
     def _ask_whether_stale(self) -> None:
         """A backward pass begins: are the gradients of the step before still there, and was nothing done to them?"""
-        self._stale = any(p.grad is g and g._version == version for p, g, version in self._cleared)
+        self._left_over = [(p, g) for p, g, version in self._cleared if p.grad is g and g._version == version]
+        self._stale = bool(self._left_over)
 
     def _measure(self, passed: _Pass, k: int, layer: _Layer, h: Tensor) -> None:
         """Add a layer's output, (samples, units), to the row; what is per unit is kept for ``_units``."""
@@ -399,13 +431,22 @@ class Recorder:
         if isinstance(loss, Tensor) and loss.numel() != 1:
             raise ValueError(f"loss must be a single number; got a tensor of shape {tuple(loss.shape)}")
         if self._recording:
+            if not self._written and all(p.grad is None for p in self._parameters):
+                warnings.warn(
+                    "no parameter has a gradient: call step() after backward() and before zero_grad()",
+                    stacklevel=2,
+                )
             self._cache = None
             self._listen(False)  # a pass that raised has left the hooks in place
             with torch.no_grad():
                 self._write(self._row(loss))
                 if not self._written:
-                    self._look_closer(loss)
-            self._marks.append((self._count, torch.nan if lr is None else float(lr), bool(self._stale)))
+                    self._look_at_loss(loss)
+                    self._look_at_loops()
+                    self._output = self._output_delta = None
+            # Gradients taken for a penalty may come before zero_grad: only what is still there now was not cleared.
+            stale = bool(self._stale) and any(p.grad is g for p, g in self._left_over)
+            self._marks.append((self._count, torch.nan if lr is None else float(lr), stale))
             self._written += 1
         self._count += 1
         self._prepare()
@@ -483,17 +524,15 @@ class Recorder:
         start, count = len(SCALARS), len(self._names)
         for group, before in zip(self._groups, self._before, strict=True):
             scratch = self._scratch[before.dtype, before.device][: before.numel()].view_as(before)
-            squares.append(([start + count + k for k in group], _row_norms(before.flatten(1))))
+            squares.append(([start + count + k for k in group], _row_norms(_flat(before))))
             torch.stack([_local(self._parameters[k]) for k in group], out=scratch)
-            squares.append(
-                ([start + 2 * count + k for k in group], _row_norms(scratch.sub_(before).flatten(1)))
-            )
+            squares.append(([start + 2 * count + k for k in group], _row_norms(_flat(scratch.sub_(before)))))
             graded = [k for k in group if self._parameters[k].grad is not None]
             counts.update((start + 3 * count + k, 1.0) for k in graded)
             dense = [k for k in graded if not self._parameters[k].grad.is_sparse]
             if dense:
                 torch.stack([_local(self._parameters[k].grad) for k in dense], out=scratch[: len(dense)])
-                squares.append(([start + k for k in dense], _row_norms(scratch[: len(dense)].flatten(1))))
+                squares.append(([start + k for k in dense], _row_norms(_flat(scratch[: len(dense)]))))
             for k in graded:
                 if self._parameters[k].grad.is_sparse:
                     values = self._parameters[k].grad.detach().coalesce().values()
@@ -512,22 +551,37 @@ class Recorder:
             self._marks.pop(FIRST)
         self._rows[place] = row
 
-    def _look_closer(self, loss) -> None:
-        """At the first step: which loss is this, what would a constant answer lose, how large are recurrent weights?"""
+    def _look_at_loss(self, loss) -> None:
+        """At the first step: which loss is this, and what would a constant answer lose?"""
         out, delta = getattr(self, "_output", None), getattr(self, "_output_delta", None)
         kind = type(getattr(loss, "grad_fn", None)).__name__
         self._loss_summed = getattr(getattr(loss, "grad_fn", None), "_saved_reduction", 1) == 2
-        if kind.startswith("NllLoss") and out is not None:
-            self._loss_kind = "cross entropy"
-            classes = out.shape[1] if kind.startswith("NllLoss2D") else out.shape[-1]
-            self._trivial = math.log(classes) * (out.numel() / classes if self._loss_summed else 1)
-        elif kind.startswith("MseLoss") and delta is not None:
+        if out is None or delta is None or out.ndim == 0:
+            return
+        if kind.startswith("NllLoss"):
+            # Softmax minus one-hot sums to zero over the classes: so they are found wherever they stand.
+            dims = [
+                d for d in range(1, out.ndim) if delta.sum(d).abs().max() < 1e-3 * delta.abs().sum(d).max()
+            ]
+            if len(dims) == 1:
+                classes = out.shape[dims[0]]
+                self._loss_kind = "cross entropy"
+                self._trivial = math.log(classes) * (out.numel() / classes if self._loss_summed else 1)
+        elif kind.startswith("BinaryCrossEntropy"):
+            self._loss_kind = "binary cross entropy"
+            self._trivial = math.log(2) * (out.numel() if self._loss_summed else 1)
+        elif kind.startswith("MseLoss"):
             self._loss_kind = "squared error"
             # The targets are gone by now, but its gradient 2 (out - y) / numel tells what they were.
             y = out.double() - delta.double() / 2 * (1 if self._loss_summed else out.numel())
-            spread = (y - y.mean(0)).square()
-            self._trivial = (spread.sum() if self._loss_summed else spread.mean()).item()
-        self._output = self._output_delta = None
+            total, spread = (out - y).square(), (y - y.mean(0)).square()
+            total, spread = ((v.sum() if self._loss_summed else v.mean()).item() for v in (total, spread))
+            # Unless the gradient was scaled, or the loss is not of these outputs.
+            if abs(total - loss.item()) < 0.01 * abs(loss.item()) and spread > 1e-6 * total:
+                self._trivial = spread
+
+    def _look_at_loops(self) -> None:
+        """At the first step: how far do recurrent weights stretch?"""
         loops = {f"{self._layers[k].name}.weight" for k, calls in self._calls.items() if calls > 1}
         for group, before in zip(self._groups, self._before, strict=True):
             for k, weight in zip(group, before, strict=True):
@@ -604,6 +658,10 @@ class Recorder:
             spectral_norms=dict(self._spectral),
             dropped=max(0, self._written - self._capacity),
         )
+
+    def __reduce__(self):
+        """A model saved whole while it is recorded takes no recorder with it; ``save`` keeps the recording."""
+        return _Asleep, ()
 
     def __deepcopy__(self, memo) -> "Recorder":
         """A copy of a model, hooks and all, still tells this recorder; it does not listen to copies."""

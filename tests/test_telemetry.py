@@ -466,9 +466,10 @@ def test_save_and_load_give_the_same_recording(tmp_path):
         assert str(loaded.to_dict()[name]) == str(value), name
     assert loaded.summary() == recorder.summary()
     assert list(tmp_path.iterdir()) == [path]
-    path.write_bytes(b"not a recording")
-    with pytest.raises(ValueError, match="is not a saved recording"):
-        Recording.load(path)
+    for content in (b"not a recording", b"", path.read_bytes()[:-40]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is not a saved recording"):
+            Recording.load(path)
 
 
 def test_a_failed_save_leaves_the_older_file(tmp_path, monkeypatch):
@@ -524,7 +525,7 @@ def test_recurrent_weights_are_measured_at_the_start():
     ("make", "error", "words"),
     [
         (lambda: Recorder("net"), TypeError, "nn.Module"),
-        (lambda: Recorder(nn.ReLU()), ValueError, "must have parameters"),
+        (lambda: Recorder(nn.ReLU()), ValueError, "must have floating-point"),
         (lambda: Recorder(nn.Linear(1, 1), every=0), ValueError, "every"),
         (lambda: Recorder(nn.Linear(1, 1), capacity=FIRST), ValueError, "capacity"),
         (lambda: Recorder(nn.LazyLinear(3)), ValueError, "run one batch"),
@@ -557,6 +558,92 @@ def test_copies_of_the_model_are_not_listened_to():
         run(average, 100 * x, steps=1)
     assert recorder.calls == (1,) * 9
     assert recorder.input_rms[0].item() == pytest.approx(x[:20].square().mean().sqrt().item(), rel=1e-5)
+
+
+class Odd(nn.Module):
+    """A gate without dimensions, a parameter handed out as it is, and a loss for an output."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.gate, self.count = nn.Linear(64, 10), nn.Parameter(torch.ones(())), nn.Parameter(torch.ones(1, dtype=torch.int64), requires_grad=False)  # fmt: skip
+
+    def forward(self, x, y):
+        return {"loss": F.cross_entropy(self.gate * self.fc(x), y)}
+
+
+def test_gates_integers_and_models_that_return_their_loss():
+    torch.manual_seed(0)
+    model = Odd()
+    with Recorder(model) as recorder:
+        for _ in range(2):
+            model.zero_grad()
+            loss = model(X[:20], Y[:20])["loss"]
+            loss.backward()
+            recorder.step(loss)
+    assert recorder.parameters == ("gate", "fc.weight", "fc.bias")
+    assert recorder.grad_norm[0, 0].item() == pytest.approx(model.gate.grad.norm().item(), rel=1e-5)
+
+
+def test_a_model_of_one_layer_is_a_layer():
+    torch.manual_seed(0)
+    with Recorder(nn.Linear(64, 10)) as recorder:
+        run(recorder._model, X, steps=2, recorder=recorder)
+    assert recorder.layers == ("Linear",)
+    assert (recorder.delta_norm > 0).all()
+
+
+def test_torch_func_goes_on_undisturbed():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        jacobian = torch.func.jacrev(lambda v: model(v))(x[0])
+        per_sample = torch.func.vmap(lambda v: model(v).sum())(x[:4])
+        run(model, x, steps=1, recorder=recorder)
+    assert jacobian.shape == (10, 64)
+    assert per_sample.shape == (4,)
+    assert recorder.calls == (1,) * 9
+
+
+def test_a_gradient_penalty_before_clearing_is_not_stale():
+    model, x = build("mlp")
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    with Recorder(model) as recorder:
+        for _ in range(3):
+            inputs = x[:20].clone().requires_grad_()
+            loss = F.cross_entropy(model(inputs), Y[:20])
+            (slope,) = torch.autograd.grad(loss, inputs, create_graph=True)
+            optimizer.zero_grad()
+            loss = loss + slope.square().sum()
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+    assert not recorder.stale.any()
+
+
+def test_a_model_saved_whole_while_recorded_can_be_loaded(tmp_path):
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        run(model, x, steps=1, recorder=recorder)
+        torch.save(model, tmp_path / "model.pt")
+    loaded = torch.load(tmp_path / "model.pt", weights_only=False)
+    assert torch.equal(loaded(x), model(x))
+
+
+def test_gradients_cleared_too_early_are_said_so():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        F.cross_entropy(model(x[:20]), Y[:20]).backward()
+        model.zero_grad()
+        with pytest.warns(UserWarning, match=r"before zero_grad\(\)"):
+            recorder.step(1.0)
+
+
+def test_a_scaled_loss_does_not_mislead_about_the_targets():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        loss = F.mse_loss(model(x[:20]), torch.randn(20, 10))
+        (1024 * loss).backward()
+        recorder.step(loss)
+    assert math.isnan(recorder.trivial_loss)
 
 
 def test_one_sample_has_no_separation():
