@@ -26,9 +26,8 @@ def hessian_vector_product(loss: Tensor, parameters: Iterable[Tensor]) -> Callab
     if not parameters:
         raise ValueError("parameters must hold at least one tensor; got none")
     grads = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
-    used = [
-        k for k, g in enumerate(grads) if g is not None and g.requires_grad
-    ]  # the loss is not linear in these
+    # those in which the loss is not linear
+    used = [k for k, g in enumerate(grads) if g is not None and g.requires_grad]
     some = [parameters[k] for k in used]
     sizes = [p.numel() for p in parameters]
 

@@ -26,9 +26,7 @@ def _grid(nodes: int = 128) -> tuple[Tensor, Tensor]:
     """Gauss-Legendre nodes on each side of zero and the Gaussian's weights: no panel crosses a kink at zero."""
     t, w = np.polynomial.legendre.leggauss(nodes)
     u = (t + 1) / 2
-    z = (
-        10 * u**3
-    )  # beyond 10 lies 1e-23 of the Gaussian; the cube crowds nodes where a large q makes phi turn sharply
+    z = 10 * u**3  # beyond 10 lies 1e-23 of the Gaussian; the cube crowds nodes at zero, for large q
     w = w * u**2 * np.exp(-(z**2) / 2)
     w /= 2 * w.sum()
     return torch.tensor(np.concatenate([-z[::-1], z])), torch.tensor(np.concatenate([w[::-1], w]))

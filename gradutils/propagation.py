@@ -97,15 +97,9 @@ def gradient_profile(
         slopes.append(gain * slope)  # on the way back every slope follows a weight
 
     shape = (seeds, count, len(depths), deepest)
-    delta_rms, weight_grad = (
-        torch.full(shape, torch.nan, dtype=dtype),
-        torch.full(shape, torch.nan, dtype=dtype),
-    )
+    delta_rms, weight_grad = (torch.full(shape, torch.nan, dtype=dtype) for _ in range(2))
     start = (direction @ readout / batch).view(seeds, 1, batch, 1, width).expand(-1, count, -1, -1, -1)
-    alive, grad = (
-        [],
-        start[:, :, :, :0],
-    )  # dL/dh over gain, of the networks begun so far: the deepest comes first
+    alive, grad = [], start[:, :, :, :0]  # dL/dh over gain, of the networks begun so far, deepest first
     for k in reversed(range(deepest)):
         beginning = [i for i in range(len(depths)) if depths[i] == k + 1]
         if beginning:

@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
@@ -52,9 +52,8 @@ class Recording:
     saturated_fraction: Tensor  # (R, L) outputs within 0.05 of a bound of the activation
     separation: Tensor  # (R, L) 1 - |mean h|^2 / mean |h|^2 over the samples: 0 where all look alike; not of one sample
     delta_norm: Tensor  # (R, L) |dL/dz|, z the output of a layer with parameters, over all its calls
-    first_call_delta: (
-        Tensor  # (R, L) of its first call alone: a loop through time is a layer called many times
-    )
+    # A loop through time is a layer called many times; these are of its first call alone and of its last.
+    first_call_delta: Tensor  # (R, L)
     last_call_delta: Tensor  # (R, L)
     loss_kind: str  # "cross entropy", "squared error" or "unknown"
     loss_summed: bool  # over the batch, instead of averaged
@@ -87,15 +86,13 @@ class Recording:
 
     def to_dict(self) -> dict:
         """Everything as plain numbers, strings, lists and dictionaries."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in values.items()}
+        return {name: v.tolist() if isinstance(v, Tensor) else v for name, v in vars(self).items()}
 
     def save(self, path: str | Path) -> None:
         """Write an npz file; a crash on the way leaves an older file of that name as it was."""
         path = Path(path)
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        arrays = {name: v.numpy() for name, v in values.items() if isinstance(v, Tensor)}
-        words = json.dumps({name: v for name, v in values.items() if not isinstance(v, Tensor)})
+        arrays = {name: v.numpy() for name, v in vars(self).items() if isinstance(v, Tensor)}
+        words = json.dumps({name: v for name, v in vars(self).items() if not isinstance(v, Tensor)})
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:

@@ -27,6 +27,7 @@ from gradutils.models import Elementwise, Erf
 from gradutils.recording import Recording
 
 FIRST = 5  # these steps are always recorded, and kept when the ring wraps: most illnesses show at once
+SMALL, LARGE = 1e-15, 1e18  # between them a norm in single precision can be trusted
 STACK = 2**18  # entries measured together at most
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 NEAR = 0.05  # a unit is saturated within this distance of a bound of its activation
@@ -55,10 +56,10 @@ def _row_norms(rows: Tensor) -> Tensor:
     # On a CPU double precision is three times slower, and looking first costs little.
     norms = torch.linalg.vector_norm(rows, dim=1)
     low, high = torch.aminmax(norms)
-    if low.item() > 1e-15 and high.item() < 1e18:
+    if low.item() > SMALL and high.item() < LARGE:
         return norms
     norms = norms.double()
-    extreme = ~((norms > 1e-15) & (norms < 1e18))
+    extreme = ~((norms > SMALL) & (norms < LARGE))
     norms[extreme] = torch.linalg.vector_norm(rows[extreme], dim=1, dtype=torch.float64)
     return norms
 
@@ -78,7 +79,7 @@ def _norm(tensor: Tensor) -> float | Tensor:
     if tensor.device.type != "cpu" or tensor.dtype != torch.float32:
         return _number(torch.linalg.vector_norm(tensor, dtype=_wide(tensor.device)))
     norm = torch.linalg.vector_norm(tensor).item()
-    return norm if 1e-15 < norm < 1e18 else torch.linalg.vector_norm(tensor, dtype=torch.float64).item()
+    return norm if SMALL < norm < LARGE else torch.linalg.vector_norm(tensor, dtype=torch.float64).item()
 
 
 def _groups(tensors: list[Tensor]) -> list[list[int]]:
@@ -97,7 +98,7 @@ def _first_tensor(value) -> Tensor | None:
     """The first floating-point tensor in nested tuples, lists, dictionaries and dataclasses."""
     if isinstance(value, Tensor):
         plain = value.dtype in FLOATS and value.layout is torch.strided and not value.is_nested
-        return value if plain and value.numel() and not torch._C._functorch.is_batchedtensor(value) else None
+        return value if plain and value.numel() else None
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, (tuple, list)):
@@ -254,6 +255,10 @@ class Recorder:
         self._count = self._written = 0
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._loss_kind, self._loss_summed, self._trivial = "unknown", False, torch.nan
+        self._output: Tensor | None = (
+            None  # of the first step's pass, and its gradient: they tell what the targets were
+        )
+        self._output_delta: Tensor | None = None
         self._spectral: dict[str, float] = {}
         self._sent: dict[tuple, Tensor] = {}
         self._cache: Recording | None = None
@@ -553,9 +558,9 @@ class Recorder:
 
     def _look_at_loss(self, loss) -> None:
         """At the first step: which loss is this, and what would a constant answer lose?"""
-        out, delta = getattr(self, "_output", None), getattr(self, "_output_delta", None)
-        kind = type(getattr(loss, "grad_fn", None)).__name__
-        self._loss_summed = getattr(getattr(loss, "grad_fn", None), "_saved_reduction", 1) == 2
+        out, delta, node = self._output, self._output_delta, getattr(loss, "grad_fn", None)
+        kind = type(node).__name__
+        self._loss_summed = getattr(node, "_saved_reduction", 1) == 2
         if out is None or delta is None or out.ndim == 0:
             return
         if kind.startswith("NllLoss"):
@@ -572,7 +577,7 @@ class Recorder:
             self._trivial = math.log(2) * (out.numel() if self._loss_summed else 1)
         elif kind.startswith("MseLoss"):
             self._loss_kind = "squared error"
-            # The targets are gone by now, but its gradient 2 (out - y) / numel tells what they were.
+            # The targets are gone by now, but the outputs' gradient 2 (out - y) / numel tells what they were.
             y = out.double() - delta.double() / 2 * (1 if self._loss_summed else out.numel())
             total, spread = (out - y).square(), (y - y.mean(0)).square()
             total, spread = ((v.sum() if self._loss_summed else v.mean()).item() for v in (total, spread))

@@ -12,6 +12,7 @@ from gradutils.diagnosis import REMEDIES, RERUNS, Diagnosis, diagnose, read_sign
 from gradutils.models import elman_rnn, init_weights_, mlp
 from gradutils.recording import Recording
 from gradutils.telemetry import Recorder
+from gradutils.training import train
 
 X, Y, _, _ = digits()
 SEQUENCES = digit_sequences().x_train
@@ -171,12 +172,7 @@ def test_less_recorded_still_gives_a_diagnosis():
         model = net()
         optimizer = torch.optim.SGD(model.parameters(), 3.0)
         with Recorder(model, **options) as recorder:
-            for _ in range(25):
-                optimizer.zero_grad()
-                loss = F.cross_entropy(model(X[:64]), Y[:64])
-                loss.backward()
-                optimizer.step()
-                recorder.step(loss)
+            train(model, F.cross_entropy, [(X[:64], Y[:64])] * 25, optimizer, measure=recorder.step)
         assert diagnose(recorder).illness == "learning rate too high"
 
 

@@ -5,19 +5,19 @@ import io
 import logging
 import os
 import tempfile
-import time
 import warnings
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from gradutils import propagation
 from gradutils.curvature import hessian_vector_product, lanczos
 from gradutils.data import digits
 from gradutils.meanfield import critical_sigma_w
-from gradutils.models import TransformerBlock, init_weights_, mlp
+from gradutils.models import init_weights_, mlp
 from gradutils.telemetry import Recorder
+from gradutils.training import train
+from tests.benchmarks.patients import Transformer
 from tests.benchmarks.timing import Line, compare, interleave, milliseconds
 
 X, Y, _, _ = digits()
@@ -92,11 +92,7 @@ def propagating(rounds):
 def curvature(rounds):
     torch.manual_seed(0)
     model = init_weights_(mlp(2, 24, "tanh"), 1.0)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    for _ in range(100):
-        optimizer.zero_grad()
-        F.cross_entropy(model(X[:300]), Y[:300]).backward()
-        optimizer.step()
+    train(model, F.cross_entropy, [(X[:300], Y[:300])] * 100, torch.optim.SGD(model.parameters(), 0.1))
     parameters = list(model.parameters())
     size = sum(p.numel() for p in parameters)
 
@@ -152,21 +148,10 @@ def curvature(rounds):
     return lines
 
 
-class Transformer(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.embed = nn.Linear(4, 64)
-        self.blocks = nn.Sequential(*(TransformerBlock(64) for _ in range(4)))
-        self.out = nn.Linear(64, 10)
-
-    def forward(self, x):
-        return self.out(self.blocks(self.embed(x.view(len(x), 16, 4))).mean(1))
-
-
 MODELS = {
     "20 x 128 MLP": (lambda: init_weights_(mlp(20, 128), 2**0.5), 256, (1.10, 1.35, 1.05)),
     "100 x 64 MLP": (lambda: init_weights_(mlp(100, 64), 2**0.5), 256, (1.25, 1.50, 1.12)),
-    "4-block transformer": (Transformer, 64, (1.08, 1.15, 1.03)),
+    "4-block transformer": (lambda: Transformer(64, 4, True, heads=4), 64, (1.08, 1.15, 1.03)),
 }
 
 
@@ -315,5 +300,4 @@ def recorder(rounds):
             "0.50",
         )
         sections[name] = [*lines, added]
-        time.sleep(0.1)
     return sections

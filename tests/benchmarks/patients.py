@@ -83,10 +83,10 @@ class Loop(nn.Module):
 
 
 class Transformer(nn.Module):
-    def __init__(self, width, blocks, pre_ln):
+    def __init__(self, width, blocks, pre_ln, heads=2):
         super().__init__()
         self.embed = nn.Linear(4, width)
-        self.blocks = nn.ModuleList(TransformerBlock(width, 2, pre_ln=pre_ln) for _ in range(blocks))
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, pre_ln=pre_ln) for _ in range(blocks))
         self.out = nn.Linear(width, 10)
 
     def forward(self, x):
@@ -135,8 +135,8 @@ def healthy_run(seed, families):
         hidden, kind = min(width, 96), rng.choice(["loop", "rnn", "lstm"])
         data = "digits"
         if kind == "loop":
-            build = lambda: _orthogonal_loop(Loop(hidden, rng_choice))
-            rng_choice = rng.choice(["tanh", "relu"])
+            activation = rng.choice(["tanh", "relu"])
+            build = lambda: _orthogonal_loop(Loop(hidden, activation))
         elif kind == "rnn":
             build = lambda: Flat(nn.RNN(4, hidden, batch_first=True), hidden)
         else:
@@ -146,8 +146,8 @@ def healthy_run(seed, families):
         build = lambda: Flat(nn.GRU(4, hidden, batch_first=True), hidden)
     elif family == "transformer":
         pre_ln, blocks = rng.random() < 0.5, rng.randint(1, 3)
-        build = lambda: Transformer(rng_width, blocks, pre_ln)
-        rng_width, data = 8 * rng.randint(2, 6), "digits"
+        width, data = 8 * rng.randint(2, 6), "digits"
+        build = lambda: Transformer(width, blocks, pre_ln)
     elif family == "default init":
         activation, depth = rng.choice(["relu", "tanh", "gelu"]), rng.randint(1, 4)
         build = lambda: mlp(depth, width, activation)
