@@ -1,15 +1,24 @@
 """Sliders around pure functions. Every explorer repeats, movable, a figure that its lesson has shown at rest."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import ipywidgets as widgets
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from gradutils.live import Explorer, LiveFigure, Scene, course_style, slider
-from gradutils.plots import EXPLODES, REFERENCE, SECOND, STABLE, THEORY
+from gradutils.meanfield import chi_1, q_trajectory
+from gradutils.models import activation_layer, with_slope
+from gradutils.plots import EXPLODES, REFERENCE, SECOND, STABLE, THEORY, VANISHES
+from gradutils.propagation import draw, rotations
 
 STEPS = 40
+
+
+def _choice(label: str, options) -> widgets.ToggleButtons:
+    return widgets.ToggleButtons(options=options, description=label, style={"description_width": "11em"})
 
 
 # The learning rate -------------------------------------------------------------------------------------------------------
@@ -227,10 +236,82 @@ def explore_momentum() -> Explorer:
 
     live = LiveFigure(figure, [picture, edge, point, run, predicted])
     sliders = {
-        "method": widgets.ToggleButtons(
-            options=METHODS, description="method", style={"description_width": "11em"}
-        ),
+        "method": _choice("method", METHODS),
         "product": slider("lr * curvature", 1.5, 0, 4.2, 0.02),
         "beta": slider("beta", 0.9, 0, 0.98, 0.01),
     }
     return Explorer(Scene(run_momentum_point, update, live), sliders)
+
+
+# Jacobians ---------------------------------------------------------------------------------------------------------------
+WIDTH, DEEPEST = 64, 40
+WEIGHTS = ("Gaussian", "orthogonal")
+
+
+@cache
+def _weights(kind: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """One input (1, n) and the weights (DEEPEST, n, n) of one network at sigma_w = 1, float64."""
+    x, weights, *_ = draw(1, DEEPEST, WIDTH, 1, torch.float64)
+    return x[0], rotations(weights[0]) if kind == "orthogonal" else weights[0] / WIDTH**0.5
+
+
+@dataclass(frozen=True)
+class JacobianRun:
+    """What a chain of layers does to a small change of its input."""
+
+    growth: np.ndarray  # (depth + 1,) root mean square of the singular values after 0, 1, … layers
+    predicted: np.ndarray  # (depth + 1,)
+    singular: np.ndarray  # (WIDTH,) of the whole chain, largest first
+    sentence: str
+
+
+def run_jacobian(activation: str, weights: str, sigma_w: float, depth: int) -> JacobianRun:
+    """The Jacobian of ``depth`` layers of width 64, for one input of mean square 1; weights "Gaussian" or "orthogonal".
+
+    The prediction is the square root of the product of chi_1 along the trajectory of the signal.
+    """
+    (h, W), phi = _weights(weights), activation_layer(activation)
+    jacobian, growth = torch.eye(WIDTH, dtype=torch.float64), [1.0]
+    for k in range(int(depth)):
+        h, slope = with_slope(phi, sigma_w * h @ W[k].T)
+        jacobian = slope.T * (sigma_w * W[k] @ jacobian)
+        growth.append(float(jacobian.norm()) / WIDTH**0.5)
+    q = q_trajectory(activation, sigma_w, q0=sigma_w**2, depth=int(depth))[:-1]
+    predicted = torch.cat([torch.ones(1), torch.as_tensor(chi_1(activation, sigma_w, q=q)).cumprod(0).sqrt()])
+    singular = torch.linalg.svdvals(jacobian).numpy()
+    sentence = (
+        f"{int(depth)} layers of {WIDTH} {activation} units, {weights} weights, sigma_w = {sigma_w:.2f}: a random change of the "
+        f"input grows by {growth[-1]:.1e} (predicted {float(predicted[-1]):.1e}), the most stretched one by {singular[0]:.1e}, "
+        f"the middle one by {singular[WIDTH // 2]:.1e}."
+    )
+    return JacobianRun(np.array(growth), predicted.numpy(), singular, sentence)
+
+
+@course_style()
+def explore_jacobian() -> Explorer:
+    """How a chain of layers stretches: layer by layer for a random change, and all singular values of the whole chain."""
+    figure = Figure()
+    left, right = figure.subplots(1, 2, sharey=True)
+    lines = [axes.plot([], [], marker="o", markersize=3)[0] for axes in (left, right)]
+    (predicted,) = left.plot([], [], **THEORY)
+    left.set(yscale="log", xlim=(0, DEEPEST), ylim=(1e-9, 1e9), xlabel="layers", ylabel="stretched by")
+    left.set_title("A random change (dotted: theory)")
+    right.set(xlim=(0, WIDTH), xlabel="singular value, from the largest")
+    right.set_title("Every direction")
+    for axes in (left, right):
+        axes.axhline(1, color=REFERENCE, linewidth=0.8)
+
+    def update(result: JacobianRun) -> None:
+        colour = EXPLODES if result.growth[-1] > 10 else VANISHES if result.growth[-1] < 0.1 else STABLE
+        for line, values in zip(lines, (result.growth, result.singular), strict=True):
+            line.set_data(np.arange(len(values)), np.clip(values, 1e-15, 1e15))
+            line.set_color(colour)
+        predicted.set_data(np.arange(len(result.predicted)), np.clip(result.predicted, 1e-15, 1e15))
+
+    sliders = {
+        "activation": _choice("activation", ("linear", "relu", "tanh")),
+        "weights": _choice("weights", WEIGHTS),
+        "sigma_w": slider("sigma_w", 1.0, 0.2, 4, 0.05),
+        "depth": slider("layers", 20, 1, DEEPEST, 1, ".0f"),
+    }
+    return Explorer(Scene(run_jacobian, update, LiveFigure(figure, [*lines, predicted])), sliders)

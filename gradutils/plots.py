@@ -182,12 +182,42 @@ def plot_outcomes(ax: Axes, x, y, good) -> Axes:
     return describe(ax, f"{good.sum()} of {len(x)} runs end well (blue), the others do not (red).")
 
 
-def plot_against_theory(ax: Axes, x, measured: dict, theory=(), *, bands=None, log="") -> Axes:
+def median_and_band(values, dim: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Over the seeds along ``dim``: the median, and the 10 and 90 % quantiles stacked, (2, ...); float64."""
+    levels = torch.tensor([0.5, 0.1, 0.9], dtype=torch.float64)
+    median, *band = torch.as_tensor(values, dtype=torch.float64).quantile(levels, dim=dim)
+    return median, torch.stack(band)
+
+
+def plot_vectors(ax: Axes, vectors) -> Axes:
+    """Arrows from the origin to the (n, 2) points and the outline through them, drawn as large as the longest."""
+    vectors = np.asarray(vectors, dtype=float)
+    sizes = np.linalg.norm(vectors, axis=1)
+    scale = sizes.max() or 1.0
+    x, y = (vectors / scale).T
+    ax.plot([*x, x[0]], [*y, y[0]], color=REFERENCE, linewidth=1)
+    ax.quiver(
+        np.zeros_like(x),
+        np.zeros_like(y),
+        x,
+        y,
+        color=STABLE,
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        width=0.012,
+    )
+    ax.set(xlim=(-1.1, 1.1), ylim=(-1.1, 1.1), xticks=[], yticks=[], aspect="equal")
+    return describe(ax, f"{len(vectors)} arrows; the longest is {scale:.1g}, the shortest {sizes.min():.0e}.")
+
+
+def plot_against_theory(ax: Axes, x, measured: dict, theory=(), *, bands=None, log="", rough=False) -> Axes:
     """Measurements over x, each with its prediction as a dotted black line on top.
 
     ``measured`` maps a name to a sequence; ``theory`` holds as many predictions, in the same order, or none;
     ``bands`` maps a name to a pair of sequences, the 10 and 90 % quantiles over seeds; ``log`` names the
-    logarithmic axes: "", "x", "y" or "xy".
+    logarithmic axes: "", "x", "y" or "xy". ``rough``: the sentence says in words where a line goes, for measurements
+    whose digits another processor does not keep.
     """
     if theory and len(theory) != len(measured):
         raise ValueError(
@@ -201,7 +231,10 @@ def plot_against_theory(ax: Axes, x, measured: dict, theory=(), *, bands=None, l
         if bands and name in bands:
             ax.fill_between(x, *bands[name], color=colour, alpha=0.25, linewidth=0)
         first, last = np.asarray(values, dtype=float)[[0, -1]]
-        words.append(f"{name} from {first:.2g} to {last:.2g}")
+        change = (
+            "rises" if last > 10 * first else "falls" if last < first / 10 else "stays within a factor of 10"
+        )
+        words.append(f"{name} {change}" if rough else f"{name} from {first:.2g} to {last:.2g}")
     for values in theory:
         ax.plot(x, values, **THEORY)
     label_lines(ax, labels)

@@ -8,7 +8,7 @@
 # - measure the steepest curvature of a model on real data, and get its largest stable learning rate from it,
 # - tell at which step a diverging run stops being a number.
 #
-# About 60 to 90 minutes to work (pause after section 5), half a minute to run. Needs: [lesson 00](00_start_here.ipynb). Next: lesson 02.
+# About 60 to 90 minutes to work (pause after section 5), half a minute to run. Needs: [lesson 00](00_start_here.ipynb). Next: [lesson 02](02_backpropagation.ipynb).
 
 # %%
 import math

@@ -18,7 +18,7 @@ from gradutils.explorers import (
     run_quadratic,
 )
 
-ALL = [explorers.explore_learning_rate, explorers.explore_momentum]
+ALL = [explorers.explore_learning_rate, explorers.explore_momentum, explorers.explore_jacobian]
 
 
 def corners(slider):

@@ -1,0 +1,635 @@
+"""Exercises of lesson 02: backpropagation."""
+
+import torch
+
+from gradutils.course.exercise import Exercise
+
+
+def _drawer(generator):
+    def randn(*shape, dtype=torch.float32):
+        return torch.randn(*shape, dtype=dtype, generator=generator)
+
+    return randn
+
+
+# 02.1 ----------------------------------------------------------------------------------------------------------------
+def _linear_backward(h, W, delta):
+    return delta @ W, delta.T @ h, delta.sum(0)
+
+
+def _linear_cases(generator):
+    randn = _drawer(generator)
+    return [
+        (torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 0.0], [0.0, 3.0]]), torch.tensor([[1.0, -1.0]])),
+        (randn(2, 3), randn(4, 3), randn(2, 4)),
+        (
+            randn(5, 2, dtype=torch.float64),
+            randn(3, 2, dtype=torch.float64),
+            randn(5, 3, dtype=torch.float64),
+        ),
+        (randn(3, 3), randn(3, 3), randn(3, 3)),
+        (randn(4, 6), randn(1, 6), randn(4, 1)),
+    ]
+
+
+LINEAR_BACKWARD = Exercise(
+    task="linear_backward(h, W, delta): the triple dL/dh, dL/dW, dL/db of the layer z = h @ W.T + b, from delta = dL/dz",
+    reference=_linear_backward,
+    cases=_linear_cases,
+    mistakes=(
+        (
+            lambda h, W, d: (d @ W, h.T @ d, d.sum(0)),
+            "dW is transposed. It has the shape of W: a row for each output, so delta comes first.",
+        ),
+        (
+            lambda h, W, d: (d @ W.T, d.T @ h, d.sum(0)),
+            "dh was pulled back through W.T. Forward goes through W.T, so backward goes through W: delta @ W.",
+        ),
+        (
+            lambda h, W, d: (d @ W, d.T @ h, d),
+            "db still has a row for each example. The bias is used by all of them, so their shares are added.",
+        ),
+        (
+            lambda h, W, d: (d @ W, d.T @ h, d.mean(0)),
+            "db is a mean over the batch. It is a sum: if the loss is a mean, its 1/B is in delta already.",
+        ),
+        (
+            lambda h, W, d: (d @ W, d.T @ h / len(h), d.mean(0)),
+            "dW and db were divided by the batch size. If the loss is a mean, its 1/B is in delta already.",
+        ),
+        (
+            lambda h, W, d: (d @ W, d.T @ h / len(h), d.sum(0)),
+            "dW was divided by the batch size. If the loss is a mean, its 1/B is in delta already.",
+        ),
+        (
+            lambda h, W, d: (d @ W, d.T @ h, d.sum(1)),
+            "db was summed over the outputs. Each output has its own bias: sum over the examples, axis 0.",
+        ),
+        (
+            lambda h, W, d: (d @ W, d.T @ h, d.sum()),
+            "db was summed over everything. Each output has its own bias: sum over the examples only.",
+        ),
+        (
+            lambda h, W, d: (d @ W, d.T @ h, d.sum(0, keepdim=True)),
+            "db has an axis too many: its shape is (m,), that of b.",
+        ),
+        (
+            lambda h, W, d: (d @ W, d.T @ h, torch.ones(len(W), dtype=d.dtype)),
+            "db is dz/db, which is 1. It still has to be multiplied by delta, and added over the examples.",
+        ),
+        (
+            lambda h, W, d: (d.T @ h, d @ W, d.sum(0)),
+            "dh and dW are swapped: the order is dh, dW, db.",
+        ),
+        (lambda h, W, d: (d @ W, d.T @ h), "db is missing: return dh, dW, db."),
+        (
+            lambda h, W, d: (W, h, 1),
+            "These are the local derivatives. Each has to meet delta, the slope that comes from above.",
+        ),
+        (
+            lambda h, W, d: (d @ W, d.T @ (d @ W), d.sum(0)),
+            "dW was built from dh. It needs h, the layer's input.",
+        ),
+    ),
+    hints=(
+        "Let the shapes lead: dh is like h (B, n), dW like W (m, n), db like b (m,). delta is (B, m).",
+        "One entry: z[i, j] = sum over k of h[i, k] * W[j, k]. So W[j, k] collects delta[i, j] * h[i, k] over all examples i.",
+        "dh = delta @ W; dW is delta.T times h; db adds delta over the batch.",
+    ),
+    alternatives=(
+        lambda h, W, delta: (delta @ W, torch.einsum("bm,bn->mn", delta, h), delta.sum(dim=0)),
+        lambda h, W, delta: [delta.matmul(W), (h.T @ delta).T, torch.ones(len(h), dtype=h.dtype) @ delta],
+    ),
+)
+
+
+# 02.2 ----------------------------------------------------------------------------------------------------------------
+def _activation_backward(phi, z, dh):
+    if phi == "linear":
+        return dh
+    return dh * (z > 0) if phi == "relu" else dh * (1 - torch.tanh(z) ** 2)
+
+
+def _activation_cases(generator):
+    def z(*shape, dtype=torch.float32):  # clear of 0, where ReLU has a kink
+        size = 0.2 + 2 * torch.rand(*shape, dtype=dtype, generator=generator)
+        return size * torch.randn(*shape, dtype=dtype, generator=generator).sign()
+
+    randn = _drawer(generator)
+    fixed = torch.tensor([-1.0, 0.5, 2.0]), torch.tensor([1.0, 10.0, -1.0])
+    cases = [("linear", *fixed), ("relu", *fixed), ("tanh", *fixed)]
+    for phi in ("linear", "relu", "tanh"):
+        cases += [
+            (phi, z(3, 8), randn(3, 8)),
+            (phi, z(6, dtype=torch.float64), randn(6, dtype=torch.float64)),
+        ]
+    return cases
+
+
+def _activation_variant(linear=None, relu=None, tanh=None):
+    """The right answer with one of its branches replaced."""
+    branches = {"linear": linear, "relu": relu, "tanh": tanh}
+
+    def activation_backward(phi, z, dh):
+        return (branches[phi] or (lambda z, dh: _activation_backward(phi, z, dh)))(z, dh)
+
+    return activation_backward
+
+
+ACTIVATION_BACKWARD = Exercise(
+    task='activation_backward(phi, z, dh): dL/dz from dh = dL/dh, where h = phi(z); phi is "linear", "relu" or "tanh"',
+    reference=_activation_backward,
+    cases=_activation_cases,
+    mistakes=(
+        (
+            lambda phi, z, dh: _activation_backward(phi, z, torch.ones_like(dh)),
+            "This is the slope of the activation alone. It has to meet dh, the slope that comes from above.",
+        ),
+        (
+            lambda phi, z, dh: {"linear": z, "relu": z.relu(), "tanh": z.tanh()}[phi],
+            "This is phi(z), the forward pass. Backwards dh is multiplied by the slope of phi.",
+        ),
+        (
+            lambda phi, z, dh: dh * {"linear": z, "relu": z.relu(), "tanh": z.tanh()}[phi],
+            "dh was multiplied by phi(z). It is multiplied by the slope of phi at z.",
+        ),
+        (
+            lambda phi, z, dh: {"linear": dh, "relu": dh.relu(), "tanh": dh.tanh()}[phi],
+            "The activation was applied to dh. Backwards dh is multiplied by the slope of phi at z.",
+        ),
+        (
+            _activation_variant(relu=lambda z, dh: dh.relu()),
+            "ReLU's gate was set by the sign of dh. It was set on the way forward, by the sign of z.",
+        ),
+        (
+            _activation_variant(relu=lambda z, dh: dh * z.relu()),
+            "Under ReLU dh was multiplied by z where z is positive. The slope there is 1.",
+        ),
+        (
+            _activation_variant(relu=lambda z, dh: dh * z.sign()),
+            "Under ReLU dh changes sign where z is negative. The slope there is 0, not -1.",
+        ),
+        (
+            _activation_variant(relu=lambda z, dh: dh),
+            "Under ReLU everything passes. Where z is negative the slope is 0.",
+        ),
+        (
+            _activation_variant(tanh=lambda z, dh: dh * (1 - z**2)),
+            "The slope of tanh is 1 - h**2 with h = tanh(z); here z itself was squared.",
+        ),
+        (
+            _activation_variant(tanh=lambda z, dh: dh * (1 - z.tanh())),
+            "The slope of tanh is 1 - tanh(z)**2: the square is missing.",
+        ),
+        (
+            _activation_variant(tanh=lambda z, dh: dh * (1 - dh.tanh() ** 2)),
+            "The slope of tanh was taken at dh. It is taken at z, where the forward pass was.",
+        ),
+        (
+            _activation_variant(tanh=lambda z, dh: dh * (1 + z.tanh() ** 2)),
+            "The slope of tanh is 1 minus tanh(z)**2: it is at most 1.",
+        ),
+        (
+            _activation_variant(tanh=lambda z, dh: dh * z.sigmoid() * (1 - z.sigmoid())),
+            "h * (1 - h) is the slope of the sigmoid. That of tanh is 1 - h**2.",
+        ),
+        (
+            _activation_variant(linear=lambda z, dh: torch.ones_like(dh)),
+            "For the linear phi the slope is 1, and it is multiplied by dh like any other: dh passes as it is.",
+        ),
+        (
+            _activation_variant(linear=lambda z, dh: z),
+            "For the linear phi z was returned. Its slope is 1, so dh passes as it is.",
+        ),
+    ),
+    hints=(
+        "Entry by entry: dL/dz = dL/dh times dh/dz, and dh/dz is the slope of phi at that z.",
+        "Slopes: linear 1; relu 1 where z > 0 and 0 elsewhere; tanh 1 - tanh(z)**2.",
+    ),
+    alternatives=(
+        lambda phi, z, dh: (
+            dh * {"linear": torch.ones_like(z), "relu": (z > 0).to(z.dtype), "tanh": 1 / z.cosh() ** 2}[phi]
+        ),
+        _activation_variant(relu=lambda z, dh: torch.where(z >= 0, dh, 0)),
+    ),
+)
+
+
+# 02.3 ----------------------------------------------------------------------------------------------------------------
+def _central_difference(f, x, v):
+    eps = torch.finfo(x.dtype).eps ** (1 / 3)
+    return (f(x + eps * v) - f(x - eps * v)) / (2 * eps)
+
+
+def _valley(x):
+    return 1e4 * x.square().sum()
+
+
+def _on_a_plateau(x):
+    return 15 + x.sin().sum()
+
+
+def _steep(x):
+    return (8 * x).exp().sum()
+
+
+def _ripple(x):
+    return (3000 * x).sin().sum() / 3000
+
+
+def _slope_cases(generator):
+    def rand(low, high, *shape, dtype=torch.float32):
+        return low + (high - low) * torch.rand(*shape, dtype=dtype, generator=generator)
+
+    return [
+        (_valley, torch.zeros(1), torch.tensor([1.0])),
+        (_ripple, torch.zeros(1, dtype=torch.float64), torch.tensor([1.5], dtype=torch.float64)),
+        (_on_a_plateau, rand(0.1, 0.3, 2), torch.tensor([2.0, 1.0])),
+        (_on_a_plateau, rand(0, 0.4, 4), rand(0.8, 1.6, 4)),
+        (_on_a_plateau, rand(0, 0.4, 6), rand(0.5, 1.2, 6)),
+        (_steep, rand(0, 0.3, 3), rand(0.4, 0.9, 3)),
+        (_steep, rand(0, 0.3, 3, dtype=torch.float64), rand(-2.0, -0.6, 3, dtype=torch.float64)),
+        (_ripple, rand(-1e-4, 1e-4, 2, dtype=torch.float64), rand(1.0, 2.0, 2, dtype=torch.float64)),
+    ]
+
+
+def _difference(eps_of, *, sides=2, divide=lambda eps: 2 * eps):
+    def central_difference(f, x, v):
+        eps = eps_of(x)
+        there = f(x + eps * v)
+        return (there - (f(x - eps * v) if sides == 2 else f(x))) / divide(eps)
+
+    return central_difference
+
+
+def _good(x):
+    return torch.finfo(x.dtype).eps ** (1 / 3)
+
+
+def _fixed(eps, sentence):
+    return _difference(lambda x: eps), sentence
+
+
+CENTRAL_DIFFERENCE = Exercise(
+    task="central_difference(f, x, v): the slope of f at x along v, to two digits, in float32 and in float64, without autograd",
+    reference=_central_difference,
+    cases=_slope_cases,
+    mistakes=(
+        (
+            _difference(_good, sides=1, divide=lambda eps: eps),
+            "This is one-sided: its error falls only with eps, not with its square. At the bottom of a valley it sees a slope.",
+        ),
+        (
+            _difference(lambda x: torch.finfo(x.dtype).eps ** 0.5, sides=1, divide=lambda eps: eps),
+            "A one-sided difference, with its best eps: still its error falls only with eps. Look to both sides.",
+        ),
+        (
+            _difference(_good, divide=lambda eps: eps),
+            "Twice too large: from x - eps * v to x + eps * v it is 2 * eps.",
+        ),
+        (_difference(_good, divide=lambda eps: 1), "The difference was not divided by the way, 2 * eps."),
+        (
+            _difference(_good, divide=lambda eps: -2 * eps),
+            "The sign is the other way round: ahead minus behind.",
+        ),
+        (
+            lambda f, x, v: _central_difference(f, x, v / v.norm()),
+            "v was scaled to length 1. The slope along v is gradient times v: a v twice as long sees twice the slope.",
+        ),
+        (
+            lambda f, x, v: _central_difference(f, x, torch.ones_like(v)),
+            "v was not used: every entry of x was moved by the same eps. Move x by eps * v.",
+        ),
+        (
+            _difference(lambda x: torch.finfo(x.dtype).eps),
+            "eps is as small as a rounding, so the difference is nothing but rounding. Where is the bottom of the U?",
+        ),
+        _fixed(1e-3, "An eps of 1e-3 suits float32. In float64 the function may bend within it: let eps depend on x.dtype."),
+        _fixed(1e-2, "An eps of 1e-2 suits float32. In float64 the function may bend within it: let eps depend on x.dtype."),
+        _fixed(1e-6, "An eps of 1e-6 suits float64. In float32 the difference is mostly rounding: let eps depend on x.dtype."),
+        _fixed(1e-7, "An eps of 1e-7 suits float64. In float32 the difference is mostly rounding: let eps depend on x.dtype."),
+        _fixed(1e-8, "An eps of 1e-8 suits float64. In float32 x + eps * v is often x itself: let eps depend on x.dtype."),
+    ),
+    hints=(
+        "Two values of f, one on either side of x, and the way between them.",
+        "torch.finfo(x.dtype).eps is the rounding of the format of x. Its cube root is near the bottom of the U.",
+        "(f(x + eps * v) - f(x - eps * v)) / (2 * eps)",
+    ),
+    alternatives=(
+        _difference(lambda x: 1e-3 if x.dtype == torch.float32 else 1e-6),
+        _difference(lambda x: torch.finfo(x.dtype).eps ** 0.4),
+        lambda f, x, v: float(_central_difference(f, x, v)),
+    ),
+    rtol=1e-2,
+)  # fmt: skip
+
+
+# 02.4 ----------------------------------------------------------------------------------------------------------------
+def _backward(weights, phi, h, z, delta):
+    grads = [None] * len(weights)
+    for k in reversed(range(len(weights))):
+        grads[k] = delta.T @ h[k]
+        if k:
+            delta = _activation_backward(phi, z[k - 1], delta @ weights[k])
+    return grads
+
+
+def _network_cases(generator):
+    def case(phi, *sizes, batch=3, dtype=torch.float64):
+        randn = _drawer(generator)
+        pairs = zip(sizes[1:], sizes[:-1], strict=True)
+        weights = [randn(m, n, dtype=dtype) / n**0.5 for m, n in pairs]
+        h, z = [randn(batch, sizes[0], dtype=dtype)], []
+        for W in weights:
+            z.append(h[-1] @ W.T)
+            h.append({"linear": z[-1], "relu": z[-1].relu(), "tanh": z[-1].tanh()}[phi])
+        return weights, phi, h, z, randn(batch, sizes[-1], dtype=dtype)
+
+    return [
+        case("linear", 2, 2, 2, batch=1),
+        case("tanh", 3, 3, 3, 3, dtype=torch.float32),
+        case("relu", 6, 6, 6, 6, 6),
+        case("tanh", 5, 4, 3, 2),
+        case("relu", 4, 8, 8, 3, batch=5),
+        case("tanh", 4, 2, batch=2),
+    ]
+
+
+def _network_variant(weight_grad=lambda delta, h, k: delta.T @ h[k], through=None, last=lambda d, phi, z: d):
+    through = through or (lambda phi, z, k, dh: _activation_backward(phi, z[k - 1], dh))
+
+    def backward(weights, phi, h, z, delta):
+        delta, grads = last(delta, phi, z), []
+        for k in reversed(range(len(weights))):
+            grads.insert(0, weight_grad(delta, h, k))
+            if k:
+                delta = through(phi, z, k, delta @ weights[k])
+        return grads
+
+    return backward
+
+
+def _stale_delta(weights, phi, h, z, delta):
+    grads, below = [], delta
+    for k in reversed(range(len(weights))):
+        grads.insert(0, below.T @ h[k])
+        if k:
+            below = _activation_backward(phi, z[k - 1], delta @ weights[k])
+    return grads
+
+
+def _through_the_wrong_weights(weights, phi, h, z, delta):
+    grads = []
+    for k in reversed(range(len(weights))):
+        grads.insert(0, delta.T @ h[k])
+        if k:
+            delta = _activation_backward(phi, z[k - 1], delta @ weights[k - 1])
+    return grads
+
+
+BACKWARD = Exercise(
+    task="backward(weights, phi, h, z, delta): the list of dL/dW, first layer first; delta is dL/dz of the last layer",
+    reference=_backward,
+    cases=_network_cases,
+    mistakes=(
+        (
+            lambda *case: _backward(*case)[::-1],
+            "The list is in the order of the backward pass. The task wants the first layer first.",
+        ),
+        (
+            _network_variant(through=lambda phi, z, k, dh: dh),
+            "The activations were left out: after delta @ W comes activation_backward, with the z below.",
+        ),
+        (
+            _network_variant(through=lambda phi, z, k, dh: _activation_backward(phi, z[k], dh)),
+            "The slope was taken at z[k]. Going down through weights[k] you arrive at layer k - 1: its z counts.",
+        ),
+        (
+            _network_variant(last=lambda d, phi, z: _activation_backward(phi, z[-1], d)),
+            "The last layer has no activation: delta is dL/dz of it already.",
+        ),
+        (
+            _network_variant(weight_grad=lambda delta, h, k: delta.T @ h[k + 1]),
+            "The gradient of weights[k] was built with h[k + 1]. Its input is h[k].",
+        ),
+        (
+            _network_variant(weight_grad=lambda delta, h, k: h[k].T @ delta),
+            "Each dW is transposed: it has the shape of its W.",
+        ),
+        (
+            _network_variant(weight_grad=lambda delta, h, k: delta.T @ h[k] / len(delta)),
+            "Divided by the batch size. If the loss is a mean, its 1/B is in delta already.",
+        ),
+        (
+            lambda weights, phi, h, z, delta: _backward(weights, phi, h, z, delta)[1:],
+            "The first layer is missing. The loop has to reach weights[0].",
+        ),
+        (
+            _stale_delta,
+            "Every layer was given the delta from the top, pulled back once. delta has to be carried down, layer by layer.",
+        ),
+        (
+            _through_the_wrong_weights,
+            "delta went down through weights[k - 1]. From layer k it goes down through that layer's own weights[k].",
+        ),
+    ),
+    hints=(
+        "Walk k from the last layer to the first. At each stop: the gradient of weights[k] needs delta and h[k].",
+        "Then move delta one layer down: through weights[k] (linear_backward gives dh), then through the activation at z[k - 1].",
+        "for k in reversed(range(len(weights))): …; if k > 0: delta = activation_backward(phi, z[k - 1], dh)",
+    ),
+    alternatives=(
+        _network_variant(),
+        lambda weights, phi, h, z, delta: tuple(_backward(weights, phi, h, z, delta)),
+    ),
+)  # fmt: skip
+
+
+# 02.5 ----------------------------------------------------------------------------------------------------------------
+def _tied_backward(W, x, c):
+    h = torch.tanh(x @ W.T)
+    return c.T @ h + (c @ W * (1 - h**2)).T @ x
+
+
+def _tied_cases(generator):
+    randn = _drawer(generator)
+    return [
+        (torch.tensor([[0.5]]), torch.tensor([[1.0]]), torch.tensor([[1.0]])),
+        (randn(2, 2), randn(1, 2), randn(1, 2)),
+        (
+            randn(3, 3, dtype=torch.float64),
+            randn(4, 3, dtype=torch.float64),
+            randn(4, 3, dtype=torch.float64),
+        ),
+        (randn(5, 5), randn(2, 5), randn(2, 5)),
+    ]
+
+
+def _tied_variant(combine, slope=lambda h: 1 - h**2):
+    def tied_backward(W, x, c):
+        h = torch.tanh(x @ W.T)
+        return combine(c.T @ h, (c @ W * slope(h)).T @ x)
+
+    return tied_backward
+
+
+TIED_BACKWARD = Exercise(
+    task="tied_backward(W, x, c): dL/dW where L = sum(c * z2), z2 = h @ W.T, h = tanh(x @ W.T): one W, used twice",
+    reference=_tied_backward,
+    cases=_tied_cases,
+    mistakes=(
+        (
+            _tied_variant(lambda second, first: second),
+            "Only the second use of W was counted: h was taken for a constant, and it depends on W too.",
+        ),
+        (
+            _tied_variant(lambda second, first: first),
+            "Only the first use of W is left. An `=` where a `+=` belongs overwrites the second.",
+        ),
+        (
+            _tied_variant(lambda second, first: (second + first) / 2),
+            "The two uses were averaged. They add up: W moves both.",
+        ),
+        (
+            _tied_variant(lambda second, first: second * first),
+            "The two uses were multiplied. A chain multiplies; two ways to the same loss add up.",
+        ),
+        (
+            _tied_variant(lambda second, first: 2 * second),
+            "The second use was counted twice. The first runs through h: through W, then through the slope of tanh.",
+        ),
+        (_tied_variant(lambda second, first: second - first), "The two uses were subtracted. They add up."),
+        (
+            _tied_variant(lambda second, first: second + first, slope=torch.ones_like),
+            "The slope of tanh is missing on the way to the first use.",
+        ),
+        (
+            _tied_variant(lambda second, first: second + first, slope=lambda h: 1 - h.tanh() ** 2),
+            "tanh was taken twice: h is tanh(z1) already, so the slope is 1 - h**2.",
+        ),
+        (
+            _tied_variant(lambda second, first: (second + first).T),
+            "dW is transposed: it has the shape of W, so delta.T comes first.",
+        ),
+    ),
+    hints=(
+        "Call the two uses W1 and W2, take the gradient of each as in a network of two layers, then make them one again.",
+        "Second use: c.T @ h. First use: pull c back through W and through tanh, then meet x.",
+        "dW = c.T @ h; dW = dW + delta1.T @ x, with delta1 = (c @ W) * (1 - h**2)",
+    ),
+    alternatives=(
+        lambda W, x, c: _backward([W, W], "tanh", [x, (x @ W.T).tanh()], [x @ W.T], c)[0] + c.T @ (x @ W.T).tanh(),
+    ),
+)  # fmt: skip
+
+
+# 02.6 ----------------------------------------------------------------------------------------------------------------
+def _push_forward(weights, phi, x, v):
+    for W in weights:
+        z = x @ W.T
+        v = _activation_backward(phi, z, v @ W.T)
+        x = {"linear": z, "relu": z.relu(), "tanh": z.tanh()}[phi]
+    return v
+
+
+def _push_cases(generator):
+    def case(phi, *sizes, batch=2, dtype=torch.float64):
+        randn = _drawer(generator)
+        weights = [
+            randn(m, n, dtype=dtype) * 1.5 / n**0.5 for m, n in zip(sizes[1:], sizes[:-1], strict=True)
+        ]
+        return weights, phi, randn(batch, sizes[0], dtype=dtype), randn(batch, sizes[0], dtype=dtype)
+
+    return [
+        case("linear", 2, 2, 2, batch=1),
+        case("tanh", 3, 3, 3, dtype=torch.float32),
+        case("relu", 8, 8, 8, 8, batch=3),
+        case("tanh", 2, 5, 3, batch=4),
+        case("relu", 9, 6, 7, 5),
+    ]
+
+
+def _push_variant(step):
+    def push_forward(weights, phi, x, v):
+        for W in weights:
+            x, v = step(W, phi, x, v)
+        return v
+
+    return push_forward
+
+
+def _act(phi, z):
+    return {"linear": z, "relu": z.relu(), "tanh": z.tanh()}[phi]
+
+
+def _forward_only(weights, phi, x):
+    for W in weights:
+        x = _act(phi, x @ W.T)
+    return x
+
+
+PUSH_FORWARD = Exercise(
+    task="push_forward(weights, phi, x, v): how the output moves when the input x moves along v; every layer is phi(x @ W.T)",
+    reference=_push_forward,
+    cases=_push_cases,
+    mistakes=(
+        (
+            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), v @ W.T)),
+            "The activations were left out: after W, v meets the slope of phi at z.",
+        ),
+        (
+            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, v @ W.T, v @ W.T))),
+            "The slope was taken at v. The network works at z, which comes from x.",
+        ),
+        (
+            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _act(phi, v @ W.T))),
+            "v went through the network like an input. It goes through its slopes: a straight line, not phi.",
+        ),
+        (
+            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, x, v) @ W.T)),
+            "The slope was taken before W, at x. In each layer W comes first, then the slope at z = x @ W.T.",
+        ),
+        (
+            _push_variant(lambda W, phi, x, v: (x @ W.T, _activation_backward(phi, x @ W.T, v @ W.T))),
+            "x went on without its activation: the next layer reads phi(z), not z.",
+        ),
+        (
+            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, _act(phi, x @ W.T), v @ W.T))),
+            "The slope was taken at phi(z). It is taken at z (activation_backward applies tanh itself).",
+        ),
+        (
+            _push_variant(lambda W, phi, x, v: (x, _activation_backward(phi, x @ W.T, v @ W.T))),
+            "x stood still: every layer has its own input. Carry x along with v.",
+        ),
+        (
+            lambda weights, phi, x, v: _forward_only(weights, phi, x),
+            "This is the output of the network. The task wants how it moves: v, pushed through.",
+        ),
+        (
+            lambda weights, phi, x, v: _push_forward(weights[:1], phi, x, v),
+            "v went through one layer only. Is the return inside the loop?",
+        ),
+        (
+            lambda weights, phi, x, v: _push_forward(weights[:-1], phi, x, v) @ weights[-1].T,
+            "The last layer's activation was left out. Here every layer has one.",
+        ),
+    ),
+    hints=(
+        "Carry two things through the loop: x, the signal, and v, its change.",
+        "A linear layer moves a change as it moves the signal: v @ W.T. An activation multiplies it by its slope at z.",
+        "v = activation_backward(phi, z, v @ W.T): a slope multiplies forwards as backwards.",
+    ),
+    alternatives=(
+        lambda weights, phi, x, v: torch.func.jvp(lambda x: _forward_only(weights, phi, x), (x,), (v,))[1],
+    ),
+)  # fmt: skip
+
+
+EXERCISES = {
+    "02.1": LINEAR_BACKWARD,
+    "02.2": ACTIVATION_BACKWARD,
+    "02.3": CENTRAL_DIFFERENCE,
+    "02.4": BACKWARD,
+    "02.5": TIED_BACKWARD,
+    "02.6": PUSH_FORWARD,
+}
