@@ -351,8 +351,10 @@ plots.finish(ax, "A bound that is true, and too large by the depth", "layers", "
 
 # %%
 vacuous, exact = float(medians["Gaussian"][-1]), float(medians["orthogonal"][-1])
-evidence = f"At 20 layers the bound is {vacuous:.0e} times too large with Gaussian weights, {exact:.1f} times with orthogonal ones. "
-evidence += "It proves that a gradient vanishes where it is small; where it is large it predicts nothing."
+evidence = f"At 20 layers the bound is {vacuous:.0e} times too large with Gaussian weights, {exact:.1f} with orthogonal "
+evidence += (
+    "ones. Where it is small it proves that a gradient vanishes; where it is large it predicts nothing."
+)
 outcome = "holds" if vacuous < 10 else "depends" if exact < 1.1 else "refuted"
 verdict("W9", outcome, evidence)
 
