@@ -351,9 +351,9 @@ plots.finish(ax, "A bound that is true, and too large by the depth", "layers", "
 
 # %%
 vacuous, exact = float(medians["Gaussian"][-1]), float(medians["orthogonal"][-1])
-evidence = f"At 20 layers the bound is {vacuous:.0e} times too large with Gaussian weights, {exact:.1f} with orthogonal "
+evidence = f"At 20 layers the bound is {vacuous:.0e} times too large with Gaussian weights, and exact with "
 evidence += (
-    "ones. Where it is small it proves that a gradient vanishes; where it is large it predicts nothing."
+    f"orthogonal ones ({exact:.1f}). Small, it proves that a gradient vanishes; large, it predicts nothing."
 )
 outcome = "holds" if vacuous < 10 else "depends" if exact < 1.1 else "refuted"
 verdict("W9", outcome, evidence)
@@ -464,8 +464,10 @@ because += f"Predicted depth: {math.log(2**24) / math.log(growth['tanh']):.0f}."
 reveal("02.c", "c" if off["tanh"] > 5 else "b", because)
 
 # %%
-evidence = f"At 40 layers in float32 the two agree to five digits in {agree} of 10 tanh nets, and are off by a tenth or more "
-evidence += f"in {off['tanh']} of 10. In ReLU nets of the same growth: {off['relu']} of 10."
+evidence = (
+    f"40 layers, float32: the two agree to five digits in {agree} of 10 tanh nets, and are off by a tenth "
+)
+evidence += f"or more in {off['tanh']} of 10. In ReLU nets of the same growth: {off['relu']} of 10."
 verdict("W7", "refuted" if agree > 5 and off["tanh"] > 5 else "holds", evidence)
 
 # %% [markdown]
