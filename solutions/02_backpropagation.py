@@ -351,12 +351,9 @@ plots.finish(ax, "A bound that is true, and too large by the depth", "layers", "
 
 # %%
 vacuous, exact = float(medians["Gaussian"][-1]), float(medians["orthogonal"][-1])
-evidence = f"At 20 layers the bound is {vacuous:.0e} times too large with Gaussian weights, and exact with "
-evidence += (
-    f"orthogonal ones ({exact:.1f}). Small, it proves that a gradient vanishes; large, it predicts nothing."
-)
-outcome = "holds" if vacuous < 10 else "depends" if exact < 1.1 else "refuted"
-verdict("W9", outcome, evidence)
+evidence = f"At 20 layers the bound is {vacuous:.0e} times too large with Gaussian weights, and exact "
+evidence += f"({exact:.1f}) with orthogonal ones. Small, it proves that a gradient vanishes."
+verdict("W9", "holds" if vacuous < 10 else "depends" if exact < 1.1 else "refuted", evidence)
 
 # %% [markdown]
 # The matrix norms belong to the most stretched directions, and the most stretched direction of one layer is not that of the next. What a gradient meets is the typical
