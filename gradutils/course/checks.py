@@ -222,12 +222,17 @@ _MEMORY = "Does it keep something between calls?"
 
 def named_mistake(exercise: Exercise, cases: list[tuple], runs: list[Run]) -> str | None:
     """The sentence of the first known mistake that returns the same as ``runs`` on every case, in place or not."""
-    runs = [replace(run, changed="") for run in runs]
     for wrong, sentence in exercise.mistakes:
-        theirs = run_all(exercise, wrong, cases)
-        if all(not difference(mine, run, exercise.rtol) for mine, run in zip(theirs, runs, strict=True)):
+        if agree(exercise, run_all(exercise, wrong, cases), runs):
             return sentence
     return None
+
+
+def agree(exercise: Exercise, theirs: list[Run], mine: list[Run]) -> bool:
+    """Whether two functions returned the same on every case, in place or not."""
+    return all(
+        not difference(a, replace(b, changed=""), exercise.rtol) for a, b in zip(theirs, mine, strict=True)
+    )
 
 
 @contextlib.contextmanager
@@ -353,6 +358,8 @@ def _different_number(want, got, rtol) -> str:
         return "The value is NaN."
     if a == b or (a != a and b != b):
         return ""
+    if math.isinf(a) or math.isinf(b):
+        return "The values differ."
     tolerance = rtol or (_tolerance(want.dtype) if isinstance(want, torch.Tensor) else 1e-6)
     return "" if abs(a - b) <= tolerance * max(abs(a), 1e-3) else "The values differ."
 
@@ -507,7 +514,7 @@ def _kind(value) -> str:
 
 def _short(value, limit: int = 300) -> str:
     if isinstance(value, (types.FunctionType, types.BuiltinFunctionType)):
-        return "a function"
+        return _name_of(value)
     try:
         text = f"{value:.6g}" if isinstance(value, float) else repr(value)
     except BaseException as error:
@@ -515,9 +522,22 @@ def _short(value, limit: int = 300) -> str:
     return _cut(text.replace("\n", "\n          "), limit)
 
 
+def _name_of(function) -> str:
+    """A function of a case: its name and the first line of its docstring, where it has them."""
+    if not function.__name__.strip("_").isidentifier():
+        return "a function"
+    about = (function.__doc__ or "").strip().splitlines()[:1]
+    return ": ".join([function.__name__.strip("_"), *about])
+
+
 def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[:limit] + " …"
 
 
 def _size(case: tuple) -> int:
-    return sum(value.numel() if isinstance(value, torch.Tensor) else 1 for value in case)
+    def size(value) -> int:
+        if isinstance(value, (list, tuple)):
+            return sum(map(size, value))
+        return value.numel() if isinstance(value, torch.Tensor) else 1
+
+    return size(case)

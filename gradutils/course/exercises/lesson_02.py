@@ -1,5 +1,7 @@
 """Exercises of lesson 02: backpropagation."""
 
+import math
+
 import torch
 
 from gradutils.course.exercise import Exercise
@@ -110,6 +112,10 @@ def _activation_backward(phi, z, dh):
     return dh * (z > 0) if phi == "relu" else dh * (1 - torch.tanh(z) ** 2)
 
 
+def _act(phi, z):
+    return {"linear": z, "relu": z.relu(), "tanh": z.tanh()}[phi]
+
+
 def _activation_cases(generator):
     def z(*shape, dtype=torch.float32):  # clear of 0, where ReLU has a kink
         size = 0.2 + 2 * torch.rand(*shape, dtype=dtype, generator=generator)
@@ -198,6 +204,10 @@ ACTIVATION_BACKWARD = Exercise(
             "For the linear phi the slope is 1, and it is multiplied by dh like any other: dh passes as it is.",
         ),
         (
+            _activation_variant(linear=lambda z, dh: None),
+            "Nothing comes back for the linear phi. Its slope is 1, so dh passes as it is.",
+        ),
+        (
             _activation_variant(linear=lambda z, dh: z),
             "For the linear phi z was returned. Its slope is 1, so dh passes as it is.",
         ),
@@ -222,18 +232,22 @@ def _central_difference(f, x, v):
 
 
 def _valley(x):
+    """1e4 * x**2, summed over x."""
     return 1e4 * x.square().sum()
 
 
 def _on_a_plateau(x):
-    return 15 + x.sin().sum()
+    """60 + sin(x), summed over x."""
+    return 60 + x.sin().sum()
 
 
 def _steep(x):
+    """exp(8 * x), summed over x."""
     return (8 * x).exp().sum()
 
 
 def _ripple(x):
+    """sin(3000 * x) / 3000, summed over x: it bends within a thousandth."""
     return (3000 * x).sin().sum() / 3000
 
 
@@ -245,8 +259,7 @@ def _slope_cases(generator):
         (_valley, torch.zeros(1), torch.tensor([1.0])),
         (_ripple, torch.zeros(1, dtype=torch.float64), torch.tensor([1.5], dtype=torch.float64)),
         (_on_a_plateau, rand(0.1, 0.3, 2), torch.tensor([2.0, 1.0])),
-        (_on_a_plateau, rand(0, 0.4, 4), rand(0.8, 1.6, 4)),
-        (_on_a_plateau, rand(0, 0.4, 6), rand(0.5, 1.2, 6)),
+        *((_on_a_plateau, rand(0, 0.4, n), rand(0.8, 1.6, n)) for n in (2, 3, 4) for _ in range(4)),
         (_steep, rand(0, 0.3, 3), rand(0.4, 0.9, 3)),
         (_steep, rand(0, 0.3, 3, dtype=torch.float64), rand(-2.0, -0.6, 3, dtype=torch.float64)),
         (_ripple, rand(-1e-4, 1e-4, 2, dtype=torch.float64), rand(1.0, 2.0, 2, dtype=torch.float64)),
@@ -264,10 +277,6 @@ def _difference(eps_of, *, sides=2, divide=lambda eps: 2 * eps):
 
 def _good(x):
     return torch.finfo(x.dtype).eps ** (1 / 3)
-
-
-def _fixed(eps, sentence):
-    return _difference(lambda x: eps), sentence
 
 
 CENTRAL_DIFFERENCE = Exercise(
@@ -302,17 +311,34 @@ CENTRAL_DIFFERENCE = Exercise(
         ),
         (
             _difference(lambda x: torch.finfo(x.dtype).eps),
-            "eps is as small as a rounding, so the difference is nothing but rounding. Where is the bottom of the U?",
+            "eps is as small as a rounding, so the difference is nothing but rounding. Where is the bottom of the V?",
         ),
-        _fixed(1e-3, "An eps of 1e-3 suits float32. In float64 the function may bend within it: let eps depend on x.dtype."),
-        _fixed(1e-2, "An eps of 1e-2 suits float32. In float64 the function may bend within it: let eps depend on x.dtype."),
-        _fixed(1e-6, "An eps of 1e-6 suits float64. In float32 the difference is mostly rounding: let eps depend on x.dtype."),
-        _fixed(1e-7, "An eps of 1e-7 suits float64. In float32 the difference is mostly rounding: let eps depend on x.dtype."),
-        _fixed(1e-8, "An eps of 1e-8 suits float64. In float32 x + eps * v is often x itself: let eps depend on x.dtype."),
+        *(
+            (
+                _difference(lambda x, eps=eps: eps),
+                f"An eps of {eps:.0e} suits float32. In float64 a finer one is possible, and f may bend within yours: let eps depend on x.dtype.",
+            )
+            for eps in (1e-2, 1e-3, 1e-4)
+        ),
+        *(
+            (
+                _difference(lambda x, eps=eps: eps),
+                f"An eps of {eps:.0e} suits float64. In float32 the difference is then mostly rounding: let eps depend on x.dtype.",
+            )
+            for eps in (1e-5, 1e-6, 1e-7, 1e-8)
+        ),
+        (
+            _difference(_good, divide=lambda eps: 2 / eps),
+            "`/ 2 * eps` divides by 2 and then multiplies by eps. Write `/ (2 * eps)`.",
+        ),
+        (
+            _difference(lambda x: torch.finfo(x.dtype).eps ** 1 / 3),
+            "`eps ** 1 / 3` is a third of eps: the power comes first. Write `eps ** (1 / 3)`.",
+        ),
     ),
     hints=(
         "Two values of f, one on either side of x, and the way between them.",
-        "torch.finfo(x.dtype).eps is the rounding of the format of x. Its cube root is near the bottom of the U.",
+        "torch.finfo(x.dtype).eps is the rounding of the format of x. Its cube root is near the bottom of the V.",
         "(f(x + eps * v) - f(x - eps * v)) / (2 * eps)",
     ),
     alternatives=(
@@ -346,6 +372,7 @@ def _network_cases(generator):
         return weights, phi, h, z, randn(batch, sizes[-1], dtype=dtype)
 
     return [
+        case("tanh", 1, 1, 1, batch=1),
         case("linear", 2, 2, 2, batch=1),
         case("tanh", 3, 3, 3, 3, dtype=torch.float32),
         case("relu", 6, 6, 6, 6, 6),
@@ -378,6 +405,14 @@ def _stale_delta(weights, phi, h, z, delta):
     return grads
 
 
+def _without_a_guard(weights, phi, h, z, delta):
+    grads = []
+    for k in reversed(range(len(weights))):
+        grads.insert(0, delta.T @ h[k])
+        delta = _activation_backward(phi, z[k - 1], delta @ weights[k])
+    return grads
+
+
 def _through_the_wrong_weights(weights, phi, h, z, delta):
     grads = []
     for k in reversed(range(len(weights))):
@@ -403,6 +438,14 @@ BACKWARD = Exercise(
         (
             _network_variant(through=lambda phi, z, k, dh: _activation_backward(phi, z[k], dh)),
             "The slope was taken at z[k]. Going down through weights[k] you arrive at layer k - 1: its z counts.",
+        ),
+        (
+            _network_variant(through=lambda phi, z, k, dh: _activation_backward(phi, _act(phi, z[k - 1]), dh)),
+            "The slope was taken at h[k]. activation_backward wants the pre-activation below, z[k - 1].",
+        ),
+        (
+            _without_a_guard,
+            "At k = 0 there is no layer below: z[k - 1] is then z[-1], the last. Stop after the gradient of weights[0].",
         ),
         (
             _network_variant(last=lambda d, phi, z: _activation_backward(phi, z[-1], d)),
@@ -508,6 +551,14 @@ TIED_BACKWARD = Exercise(
             "tanh was taken twice: h is tanh(z1) already, so the slope is 1 - h**2.",
         ),
         (
+            lambda W, x, c: c.T @ (x @ W.T).tanh() + (c @ W.T * (1 - (x @ W.T).tanh() ** 2)).T @ x,
+            "On the way to the first use c went through W.T. Backwards it goes through W: c @ W.",
+        ),
+        (
+            lambda W, x, c: _tied_backward(W, x, c * (1 - ((x @ W.T).tanh() @ W.T).tanh() ** 2)),
+            "A slope of tanh was taken at z2 as well. The second layer has no activation: its delta is c.",
+        ),
+        (
             _tied_variant(lambda second, first: (second + first).T),
             "dW is transposed: it has the shape of W, so delta.T comes first.",
         ),
@@ -558,10 +609,6 @@ def _push_variant(step):
     return push_forward
 
 
-def _act(phi, z):
-    return {"linear": z, "relu": z.relu(), "tanh": z.tanh()}[phi]
-
-
 def _forward_only(weights, phi, x):
     for W in weights:
         x = _act(phi, x @ W.T)
@@ -602,6 +649,18 @@ PUSH_FORWARD = Exercise(
             "x stood still: every layer has its own input. Carry x along with v.",
         ),
         (
+            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, x @ W.T, v @ W))),
+            "v went through W, which is the way back. Forwards it goes through W.T, like x.",
+        ),
+        (
+            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, _act(phi, x @ W.T) @ W.T, v @ W.T))),
+            "x was replaced before z was computed from it. The slope belongs to the z that this layer sees.",
+        ),
+        (
+            lambda weights, phi, x, v: _forward_only(weights, phi, x + v) - _forward_only(weights, phi, x),
+            "This is the change for a v of full size. To first order: each layer's slope at x, not a difference.",
+        ),
+        (
             lambda weights, phi, x, v: _forward_only(weights, phi, x),
             "This is the output of the network. The task wants how it moves: v, pushed through.",
         ),
@@ -625,6 +684,69 @@ PUSH_FORWARD = Exercise(
 )  # fmt: skip
 
 
+# 02.7 ----------------------------------------------------------------------------------------------------------------
+def _noise_depth(growth, dtype):
+    return math.log(2 / torch.finfo(dtype).eps) / math.log(growth)
+
+
+def _noise_cases(generator):
+    draws = (1.1 + 2 * torch.rand(4, generator=generator, dtype=torch.float64)).tolist()
+    formats = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+    return [(2.0, torch.float32), (2.0, torch.float64), *zip(draws, formats, strict=True)]
+
+
+NOISE_DEPTH = Exercise(
+    task="noise_depth(growth, dtype): after how many layers a rounding of half of torch.finfo(dtype).eps has grown to 1 (not rounded)",
+    reference=_noise_depth,
+    cases=_noise_cases,
+    mistakes=(
+        (
+            lambda g, dtype: math.log(1 / torch.finfo(dtype).eps) / math.log(g),
+            "This starts from eps. A number is rounded to the nearest, so the error is half of it.",
+        ),
+        (
+            lambda g, dtype: math.log(torch.finfo(dtype).eps / 2) / math.log(g),
+            "The sign is the other way round: growth has to lead from eps / 2 up to 1.",
+        ),
+        (
+            lambda g, dtype: math.log(torch.finfo(dtype).max) / math.log(g),
+            "This is the depth at which numbers leave the format. Wanted is the one at which its rounding reaches 1.",
+        ),
+        (
+            lambda g, dtype: 2 / torch.finfo(dtype).eps / g,
+            "The growth was divided out once. Every layer multiplies by it: a logarithm counts the layers.",
+        ),
+        (
+            lambda g, dtype: math.log(2 / torch.finfo(dtype).eps),
+            "The logarithm of the growth is missing: divide by it.",
+        ),
+        (
+            lambda g, dtype: math.log10(2 / torch.finfo(dtype).eps) / math.log(g),
+            "Two kinds of logarithm are mixed. Take the same above and below.",
+        ),
+        (
+            lambda g, dtype: math.log(2 / torch.finfo(dtype).eps) / g,
+            "Divided by the growth itself. Divide by its logarithm.",
+        ),
+        (
+            lambda g, dtype: math.floor(_noise_depth(g, dtype)),
+            "Right, and then rounded. The task wants the number as it is.",
+        ),
+        (
+            lambda g, dtype: _noise_depth(g, torch.float32),
+            "dtype was not used: this is the answer for float32.",
+        ),
+    ),
+    hints=(
+        "After L layers the error is eps / 2 times growth to the power L. When is that 1?",
+        "growth ** L = 2 / eps, so L = log(2 / eps) / log(growth).",
+    ),
+    alternatives=(
+        lambda growth, dtype: -math.log(torch.finfo(dtype).eps / 2, growth),
+        lambda growth, dtype: math.log2(2 / torch.finfo(dtype).eps) / math.log2(growth),
+    ),
+)
+
 EXERCISES = {
     "02.1": LINEAR_BACKWARD,
     "02.2": ACTIVATION_BACKWARD,
@@ -632,4 +754,5 @@ EXERCISES = {
     "02.4": BACKWARD,
     "02.5": TIED_BACKWARD,
     "02.6": PUSH_FORWARD,
+    "02.7": NOISE_DEPTH,
 }

@@ -1,0 +1,697 @@
+"""Exercises of lesson 03: exploding gradients."""
+
+import math
+
+import torch
+from torch import nn
+
+from gradutils.course.exercise import Exercise
+from gradutils.models import mlp
+
+
+# 03.1 ----------------------------------------------------------------------------------------------------------------
+def _growth_per_layer(sizes):
+    return float(sizes[0] / sizes[-1]) ** (1 / (len(sizes) - 1))
+
+
+def _profiles(generator):
+    def rough(growth, depth, dtype=torch.float32):
+        steps = torch.randn(depth, generator=generator, dtype=torch.float64) * 0.4
+        return (steps.exp() * growth ** torch.arange(depth - 1, -1, -1.0)).to(dtype)
+
+    return [
+        (torch.tensor([8.0, 1.0, 2.0]),),
+        (torch.tensor([0.01, 1.0]),),
+        (rough(1.5, 12),),
+        (rough(0.6, 7, torch.float64),),
+        (rough(3.0, 40, torch.float64),),
+    ]
+
+
+def _fitted_growth(sizes):
+    back = torch.arange(len(sizes) - 1, -1, -1.0, dtype=sizes.dtype)
+    back, logs = back - back.mean(), sizes.log() - sizes.log().mean()
+    return float((back * logs).sum() / back.square().sum().clamp(min=1e-9)) if len(sizes) > 1 else 0.0
+
+
+GROWTH_PER_LAYER = Exercise(
+    task="growth_per_layer(sizes): the factor that a layer contributes, on average, on the way back; sizes is (L,), first layer first",
+    reference=_growth_per_layer,
+    cases=_profiles,
+    mistakes=(
+        (
+            lambda s: float((s[:-1] / s[1:]).mean()),
+            "This is the arithmetic mean of the factors. Factors multiply, so their mean is geometric: one large factor must not win.",
+        ),
+        (
+            lambda s: float(s[0] / s[-1]),
+            "This is the growth over all layers together. The task asks for the factor of one.",
+        ),
+        (
+            lambda s: float(s[0] / s[-1]) ** (1 / len(s)),
+            "The root is off by one: between L layers there are L - 1 factors.",
+        ),
+        (
+            lambda s: float(s[-1] / s[0]) ** (1 / (len(s) - 1)),
+            "Upside down: on the way back the last layer comes first, and sizes[0] is where the gradient arrives.",
+        ),
+        (
+            lambda s: float(s[0] / s[-1]) / (len(s) - 1),
+            "The total growth was divided by the number of factors. Factors multiply: take the root.",
+        ),
+        (
+            lambda s: float((s[0] / s[-1]).log()) / (len(s) - 1),
+            "This is the logarithm of the factor. Take exp of it.",
+        ),
+        (
+            lambda s: math.exp(_fitted_growth(s)),
+            "A line was fitted to the logarithms. Wanted is the factor that takes the last size to the first in L - 1 equal steps.",
+        ),
+        (
+            lambda s: float((s[1:] / s[:-1]).mean()),
+            "The factors are upside down, and their mean is arithmetic. On the way back: sizes[k] / sizes[k + 1].",
+        ),
+        (
+            lambda s: float((s[:-1] / s[1:]).median()),
+            "This is the median of the factors. Their product would not lead from the last size to the first.",
+        ),
+        (
+            lambda s: float((s[0] - s[-1]) / (len(s) - 1)),
+            "Differences were averaged. The sizes grow by factors, not by amounts.",
+        ),
+    ),
+    hints=(
+        "With the factor g, the gradient meets sizes[-1] first, then g times that, and so on. How many steps to sizes[0]?",
+        "sizes[0] = sizes[-1] * g ** (L - 1)",
+    ),
+    alternatives=(
+        lambda sizes: (sizes[0] / sizes[-1]) ** (1 / (len(sizes) - 1)),
+        lambda sizes: torch.exp((sizes[:-1] / sizes[1:]).log().mean()),
+        lambda sizes: math.exp(-float(sizes.log().diff().mean())),
+    ),
+    rtol=1e-4,
+)
+
+
+# 03.2 ----------------------------------------------------------------------------------------------------------------
+def _what_it_does(delta, weight_grad):
+    if not delta.isfinite().all():
+        return "explodes"
+    if delta[0] > 10 * delta[-1]:
+        return "explodes"
+    return "vanishes" if delta[0] < delta[-1] / 10 else "steady"
+
+
+def _profile_cases(generator):
+    def profile(total, depth, rough=0.2):
+        bends = 1 + rough * (torch.rand(depth, generator=generator) - 0.5)
+        ends = torch.ones(depth)
+        ends[1:-1] = bends[1:-1]
+        return total ** torch.linspace(1, 0, depth) * ends
+
+    size = float(torch.rand((), generator=generator)) + 0.5
+    return [
+        (torch.tensor([100.0, 10.0, 1.0]), torch.tensor([1.0, 1.0, 1.0])),
+        (torch.tensor([0.01, 0.1, 1.0]), torch.tensor([5.0, 4.0, 5.0])),
+        (torch.tensor([3.0, 2.0, 1.0]), torch.tensor([2.0, 2.0, 2.0])),
+        (size * 1e-6 * profile(300.0, 8), size * profile(1.5, 8)),
+        (size * 1e6 * profile(1 / 300.0, 8), size * 1e6 * profile(0.7, 8)),
+        (size * 1e4 * profile(0.5, 12), size * profile(200.0, 12)),
+        (size * 1e-4 * profile(4.0, 12), size * profile(1 / 200.0, 12)),
+        (size * profile(25.0, 30), size * profile(0.8, 30)),
+        (size * profile(1 / 25.0, 30), size * profile(1.1, 30)),
+        (torch.tensor([math.inf, 1e30, 1.0]), torch.tensor([math.inf, 1e30, 1.0])),
+        (torch.tensor([math.nan, math.inf, 1e30, 1.0]), torch.tensor([math.nan, math.inf, 1.0, 1.0])),
+        (torch.tensor([0.0, 1e-30, 1.0]), torch.tensor([0.0, 1.0, 1.0])),
+    ]
+
+
+def _what_by(first_over_last, high=10.0, low=0.1, broken="explodes"):
+    def what_it_does(delta, weight_grad):
+        ratio = first_over_last(delta, weight_grad)
+        if not delta.isfinite().all():
+            return broken
+        return "explodes" if ratio > high else "vanishes" if ratio < low else "steady"
+
+    return what_it_does
+
+
+WHAT_IT_DOES = Exercise(
+    task='what_it_does(delta, weight_grad): "explodes", "vanishes" or "steady"; both are (L,), sizes by layer, first layer first',
+    reference=_what_it_does,
+    cases=_profile_cases,
+    mistakes=(
+        (
+            _what_by(lambda d, w: w[0] / w[-1]),
+            "The weight gradients were compared. In a ReLU network they are flat whatever happens; delta shows it.",
+        ),
+        (
+            _what_by(lambda d, w: d[-1] / d[0]),
+            "The direction is reversed. delta starts at the last layer and arrives at the first: exploding means delta[0] is large.",
+        ),
+        (
+            _what_by(lambda d, w: d[0] / d[-1], broken="steady"),
+            "An inf or a NaN in delta was not called an explosion. Every comparison with a NaN is false: test for it first.",
+        ),
+        (
+            _what_by(lambda d, w: d[0]),
+            "Only the size at the first layer was looked at. The scale of the loss is in it; compare with the last layer.",
+        ),
+        (
+            _what_by(lambda d, w: d.max() / d.min()),
+            "The largest was compared with the smallest, so a vanishing gradient looks like an exploding one.",
+        ),
+        (
+            _what_by(lambda d, w: (d[0] / d[-1]) ** (1 / (len(d) - 1))),
+            "The growth of one layer was compared with 10. Little by little is enough: compare the first with the last.",
+        ),
+        (
+            _what_by(lambda d, w: d[0] / d[-1], high=1.0, low=1.0),
+            "Everything that grows was called exploding. Within a factor of 10 over the whole network is steady.",
+        ),
+        (
+            lambda d, w: "explodes" if not d.isfinite().all() or d[0] > 10 * d[-1] else "steady",
+            "Nothing ever vanishes here: delta[0] below a tenth of delta[-1].",
+        ),
+        (
+            lambda d, w: "vanishes" if (d < 1e-5).any() else _what_it_does(d, w),
+            "A small delta was taken for a vanishing one. Small everywhere is only the scale of the loss.",
+        ),
+    ),
+    hints=(
+        "One of the two profiles is of no use here. Which one, and why? (See the figure.)",
+        "Compare delta[0], where the gradient arrives, with delta[-1], where it starts.",
+        "First `if not delta.isfinite().all()`, then the factor 10 in either direction.",
+    ),
+    alternatives=(
+        lambda delta, weight_grad: (
+            "vanishes"
+            if delta[0] * 10 < delta[-1]
+            else "steady"
+            if delta[0] <= 10 * delta[-1]
+            else "explodes"
+        ),
+    ),
+)
+
+
+# 03.3 ----------------------------------------------------------------------------------------------------------------
+def _linear_layers(model):
+    return [module for module in model.modules() if isinstance(module, nn.Linear)]
+
+
+def _rms(values):
+    return float(values.square().mean().sqrt())
+
+
+def _delta_sizes(model, loss_of, x):
+    outputs, handles = [], []
+    for layer in _linear_layers(model):
+        handles.append(layer.register_forward_hook(lambda layer, inputs, z: outputs.append(z)))
+    loss = loss_of(model(x))
+    for handle in handles:
+        handle.remove()
+    return [_rms(grad) for grad in torch.autograd.grad(loss, outputs)]
+
+
+def _call_and_look_for_hooks(function, model, loss_of, x):
+    """The sizes as numbers, and how many hooks the answer left on the model."""
+    sizes = function(model, loss_of, x)
+    left = sum(
+        len(hooks)
+        for module in model.modules()
+        for hooks in (module._forward_hooks, module._backward_hooks, module._forward_pre_hooks)
+    )
+    return sizes, f"{left} hooks left on the model"
+
+
+def _sum_of_squares(scores):
+    return scores.square().sum()
+
+
+def _mean_of_first(scores):
+    return scores[:, 0].mean()
+
+
+def _model_cases(generator):
+    def case(depth, width, activation, loss_of, batch, dtype=torch.float32):
+        model = mlp(depth, width, activation, inputs=3, outputs=2).to(dtype)
+        for parameter in model.parameters():
+            with torch.no_grad():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=dtype) * 0.7)
+        return model, loss_of, torch.randn(batch, 3, generator=generator, dtype=dtype)
+
+    return [
+        case(1, 4, "tanh", _sum_of_squares, 2),
+        case(2, 6, "sigmoid", _mean_of_first, 3),
+        case(4, 8, "tanh", _sum_of_squares, 5, torch.float64),
+        case(3, 16, "relu", _sum_of_squares, 6, torch.float64),
+    ]
+
+
+def _with_forward_hooks(chosen, seen, size=_rms, reverse=False, remove=True):
+    """Hook the ``chosen`` modules, keep what ``seen(inputs, output)`` picks, and give the sizes of its gradients."""
+
+    def delta_sizes(model, loss_of, x):
+        kept, handles = [], []
+        for layer in chosen(model):
+            handles.append(layer.register_forward_hook(lambda layer, inputs, z: kept.append(seen(inputs, z))))
+        loss = loss_of(model(x.requires_grad_() if not x.requires_grad else x))
+        x.requires_grad_(False)
+        if remove:
+            for handle in handles:
+                handle.remove()
+        sizes = [size(grad) for grad in torch.autograd.grad(loss, kept)]
+        return sizes[::-1] if reverse else sizes
+
+    return delta_sizes
+
+
+def _output(inputs, z):
+    return z
+
+
+def _forward_sizes(model, loss_of, x):
+    sizes = []
+    for layer in model:
+        x = layer(x)
+        if isinstance(layer, nn.Linear):
+            sizes.append(_rms(x))
+    return sizes
+
+
+def _weight_grad_sizes(model, loss_of, x):
+    weights = [layer.weight for layer in _linear_layers(model)]
+    return [_rms(grad) for grad in torch.autograd.grad(loss_of(model(x)), weights)]
+
+
+def _with_backward_hooks(model, loss_of, x):
+    sizes, handles = {}, []
+    for k, layer in enumerate(_linear_layers(model)):
+
+        def keep(layer, grad_input, grad_output, k=k):
+            sizes[k] = grad_output[0].pow(2).mean().sqrt()
+
+        handles.append(layer.register_full_backward_hook(keep))
+    loss_of(model(x)).backward()
+    for handle in handles:
+        handle.remove()
+    return [sizes[k] for k in sorted(sizes)]
+
+
+def _with_retained_grads(model, loss_of, x):
+    outputs = []
+
+    def keep(layer, inputs, z):
+        z.retain_grad()
+        outputs.append(z)
+
+    handles = [layer.register_forward_hook(keep) for layer in _linear_layers(model)]
+    loss_of(model(x)).backward()
+    [handle.remove() for handle in handles]
+    return tuple(_rms(z.grad) for z in outputs)
+
+
+DELTA_SIZES = Exercise(
+    task="delta_sizes(model, loss_of, x): the RMS of dL/dz for the output z of each nn.Linear, in order; no hook may stay behind",
+    reference=_delta_sizes,
+    cases=_model_cases,
+    call=_call_and_look_for_hooks,
+    mistakes=(
+        (
+            _with_forward_hooks(_linear_layers, _output, remove=False),
+            "The numbers are right, but your hooks stay on the model and run at every later call: remove each handle.",
+        ),
+        (
+            _with_forward_hooks(_linear_layers, lambda inputs, z: inputs[0]),
+            "These are the gradients by the layers' inputs. delta belongs to the output z (grad_output, not grad_input).",
+        ),
+        (
+            _with_forward_hooks(_linear_layers, _output, reverse=True),
+            "The order is that of the backward pass, last layer first. Wanted: first layer first.",
+        ),
+        (
+            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.norm())),
+            "These are norms, which grow with the number of entries. The RMS is the root of the mean square.",
+        ),
+        (
+            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.square().mean())),
+            "These are mean squares. The root is missing.",
+        ),
+        (
+            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.abs().mean())),
+            "These are means of absolute values. The RMS is the root of the mean square.",
+        ),
+        (
+            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.std())),
+            "This is the standard deviation, which takes the mean away first. The RMS does not.",
+        ),
+        (
+            _with_forward_hooks(list, _output),
+            "The activations' outputs are among them. Hook the nn.Linear layers only.",
+        ),
+        (
+            _forward_sizes,
+            "These are the sizes of the outputs z themselves. Wanted are the gradients of the loss by them.",
+        ),
+        (
+            _weight_grad_sizes,
+            "These are the gradients by the weights. Wanted are those by the layers' outputs z.",
+        ),
+    ),
+    hints=(
+        "layer.register_forward_hook(f) calls f(layer, inputs, output) at every pass; what it returns has .remove().",
+        "Collect the outputs in a list on the way forward. torch.autograd.grad(loss, outputs) then gives every delta at once.",
+        "Loop over model.modules(), take those with isinstance(module, nn.Linear), keep the handles and remove them.",
+    ),
+    alternatives=(_with_backward_hooks, _with_retained_grads),
+)
+
+
+# 03.4 ----------------------------------------------------------------------------------------------------------------
+def _overflow_depth(first, growth, largest):
+    if first > largest:
+        return 1
+    if growth <= 1:
+        return math.inf
+    return math.floor(math.log(largest / first) / math.log(growth)) + 2
+
+
+def _overflow_cases(generator):
+    formats = [torch.finfo(dtype).max for dtype in (torch.float16, torch.float32, torch.float64)]
+    cases = [
+        (1.0, 10.0, 5e4),
+        (3.0, 8.0, 65504.0),
+        (2.0, 1.5, formats[1]),
+        (7e6, 2.0, 65504.0),
+        (1.0, 0.9, 65504.0),
+        (1.0, 2.5, formats[2]),
+    ]
+    draws = torch.rand(30, 2, generator=generator, dtype=torch.float64)
+    for k, (a, b) in enumerate(draws.tolist()):
+        first, growth, largest = 1.5 + 20 * a, 1.2 + 6 * b, formats[k % 3]
+        exact = math.log(largest / first) / math.log(growth)
+        if abs(exact - round(exact)) > 1e-3:  # clear of whole numbers, where rounding would decide
+            cases.append((first, growth, largest))
+    return cases[:16]
+
+
+def _depth_variant(depth_of, never=math.inf, at_once=1):
+    def overflow_depth(first, growth, largest):
+        if first > largest:
+            return at_once
+        return never if growth <= 1 else depth_of(first, growth, largest)
+
+    return overflow_depth
+
+
+def _count_layers(first, growth, largest):
+    layer, size = 1, first
+    while size <= largest:
+        if growth <= 1:
+            return math.inf
+        layer, size = layer + 1, size * growth
+    return layer
+
+
+OVERFLOW_DEPTH = Exercise(
+    task="overflow_depth(first, growth, largest): the first layer (from 1) whose largest entry, first * growth**(layer - 1), passes largest",
+    reference=_overflow_depth,
+    cases=_overflow_cases,
+    mistakes=(
+        (
+            _depth_variant(lambda f, g, big: math.floor(math.log(big / f) / math.log(g)) + 1),
+            "One too few: this is the last layer that still fits. Layer 1 has the size `first`, before any growth.",
+        ),
+        (
+            _depth_variant(lambda f, g, big: math.floor(math.log(big / f) / math.log(g))),
+            "Two too few: the quotient counts growths that fit. Layer 1 has had none, and the first that does not fit is one later.",
+        ),
+        (
+            _depth_variant(lambda f, g, big: math.log(big / f) / math.log(g) + 1),
+            "A layer is a whole number: which is the first that does not fit?",
+        ),
+        (
+            _depth_variant(lambda f, g, big: math.floor(math.log(big) / math.log(g)) + 2),
+            "`first` was left out: layer 1 does not begin at 1.",
+        ),
+        (
+            lambda f, g, big: 1 if f > big else math.floor(math.log(big / f) / math.log(g)) + 2 if g != 1 else math.inf,
+            "With a growth below 1 it never happens: return math.inf.",
+        ),
+        (
+            _depth_variant(lambda f, g, big: math.floor(math.log(big / f) / math.log(g)) + 2, never=None),
+            "Where it never happens the answer is math.inf, a number that can be compared; here it is None.",
+        ),
+        (
+            lambda f, g, big: math.inf if g <= 1 else math.floor(math.log(big / f) / math.log(g)) + 2,
+            "If layer 1 is too large already, the answer is 1.",
+        ),
+        (
+            _depth_variant(lambda f, g, big: math.floor(big / (f * g)) + 1),
+            "The growth was added up, layer by layer. It multiplies: the answer is a logarithm.",
+        ),
+        (
+            _depth_variant(lambda f, g, big: math.floor(math.log10(big / f)) + 2),
+            "Powers of ten were counted. The layers multiply by `growth`: divide by its logarithm.",
+        ),
+    ),
+    hints=(
+        "Layer l holds first * growth**(l - 1). Solve for l with a logarithm.",
+        "Two cases apart: it is too large at once, or it does not grow at all.",
+        "math.floor(math.log(largest / first) / math.log(growth)) + 2",
+    ),
+    alternatives=(
+        _depth_variant(lambda f, g, big: math.ceil(math.log(big / f, g)) + 1),
+        _count_layers,
+    ),
+)  # fmt: skip
+
+
+# 03.5 ----------------------------------------------------------------------------------------------------------------
+def _through_time(W, h, dh):
+    grads = [dh]
+    for t in range(len(h) - 1, 0, -1):
+        grads.insert(0, (grads[0] * (1 - h[t] ** 2)) @ W)
+    return torch.stack(grads)
+
+
+def _states(generator, units, steps, scale=1.5, dtype=torch.float64, drive=0.0):
+    """W (n, n), the states h (T + 1, n) of h[t] = tanh(h[t-1] @ W.T + input), and a vector (n,)."""
+    W = torch.randn(units, units, generator=generator, dtype=dtype) * scale / units**0.5
+    h = [torch.rand(units, generator=generator, dtype=dtype) - 0.5]
+    for _ in range(steps):
+        noise = torch.randn(units, generator=generator, dtype=dtype)
+        h.append(torch.tanh(h[-1] @ W.T + drive * noise))
+    return W, torch.stack(h), torch.randn(units, generator=generator, dtype=dtype)
+
+
+def _time_cases(generator):
+    return [
+        (
+            torch.tensor([[2.0, 0.0], [1.0, 1.0]]),
+            torch.tensor([[0.5, 0.1], [0.8, -0.5]]),
+            torch.tensor([1.0, 1.0]),
+        ),
+        _states(generator, 3, 2, dtype=torch.float32),
+        _states(generator, 4, 6, drive=0.5),
+        _states(generator, 8, 20, drive=0.5),
+    ]
+
+
+def _time_variant(step, reverse=False, start=None):
+    def through_time(W, h, dh):
+        grads = [dh if start is None else start(h, dh)]
+        for t in range(len(h) - 1, 0, -1):
+            grads.insert(0, step(W, h, t, grads[0], dh))
+        return torch.stack(grads[::-1] if reverse else grads)
+
+    return through_time
+
+
+THROUGH_TIME = Exercise(
+    task="through_time(W, h, dh): dL/dh[t] for every t, (T + 1, n); h[t] = tanh(h[t-1] @ W.T + input), dh = dL/dh[T]",
+    reference=_through_time,
+    cases=_time_cases,
+    mistakes=(
+        (
+            _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t - 1] ** 2)) @ W),
+            "The slope was taken at h[t - 1]. Going from t to t - 1 you pass the tanh that made h[t]: its slope is 1 - h[t]**2.",
+        ),
+        (
+            _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t] ** 2)) @ W.T),
+            "The gradient went through W.T. Forward goes through W.T, so backward goes through W.",
+        ),
+        (
+            _time_variant(lambda W, h, t, g, dh: g @ W),
+            "The slope of tanh is missing at every step: 1 - h[t]**2.",
+        ),
+        (
+            _time_variant(lambda W, h, t, g, dh: (g @ W) * (1 - h[t - 1] ** 2)),
+            "This carries dL/dz, not dL/dh: the slope came after W. From dL/dh[t]: first the slope at t, then W.",
+        ),
+        (
+            _time_variant(lambda W, h, t, g, dh: (g @ W) * (1 - h[t] ** 2)),
+            "The slope and W are in the wrong order: from h[t] you meet the tanh first, then W.",
+        ),
+        (
+            _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t] ** 2)) @ W, reverse=True),
+            "The rows are in backward order. Row t belongs to h[t], so dh itself is the last.",
+        ),
+        (
+            _time_variant(lambda W, h, t, g, dh: (g * (1 - torch.tanh(h[t]) ** 2)) @ W),
+            "tanh was taken twice: h[t] is a tanh already, so its slope is 1 - h[t]**2.",
+        ),
+        (
+            _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t])) @ W),
+            "The square is missing: the slope is 1 - h[t]**2.",
+        ),
+        (
+            _time_variant(lambda W, h, t, g, dh: (dh * (1 - h[t] ** 2)) @ W),
+            "Every step started from dh again. The gradient has to be carried from step to step.",
+        ),
+        (
+            lambda W, h, dh: _through_time(W, h, dh)[0],
+            "Only the gradient by h[0] came back. The task wants all of them, (T + 1, n).",
+        ),
+        (
+            lambda W, h, dh: _through_time(W, h, dh)[:-1],
+            "dh itself is missing: it is the last row.",
+        ),
+    ),
+    hints=(
+        "One step back is a backward pass through one layer of lesson 02, always with the same W.",
+        "grad at t - 1 = (grad at t times the slope of the tanh that made h[t]) @ W",
+        "Start with [dh], walk t from T down to 1, put each new gradient in front, torch.stack at the end.",
+    ),
+    alternatives=(
+        _time_variant(lambda W, h, t, g, dh: W.T @ ((1 - h[t] ** 2) * g)),
+    ),
+)  # fmt: skip
+
+
+# 03.6 ----------------------------------------------------------------------------------------------------------------
+def _lyapunov(W, h, v):
+    total = 0.0
+    for state in h[1:]:
+        v = (v @ W.T) * (1 - state**2) / v.norm()
+        total += float(v.norm().log())
+    return total / (len(h) - 1)
+
+
+def _lyapunov_cases(generator):
+    # v has length 1, except where told: the first growth must be counted from the length it has.
+    def unit(W, h, v):
+        return W, h, v / v.norm()
+
+    quiet = torch.zeros(4, 2, dtype=torch.float64)
+    diagonal = torch.tensor([[3.0, 0.0], [0.0, 0.5]], dtype=torch.float64)
+    W, h, v = _states(generator, 5, 12, drive=0.3)
+    return [
+        (diagonal, quiet, torch.tensor([1.0, 0.0], dtype=torch.float64)),
+        unit(*_states(generator, 3, 4, dtype=torch.float32)),
+        unit(*_states(generator, 6, 30, scale=2.5)),
+        (W, h, 7 * v),
+        # Without renewing the length these two leave the numbers of float32.
+        unit(1e4 * torch.randn(3, 3, generator=generator), torch.zeros(21, 3), torch.ones(3)),
+        unit(1e-4 * torch.randn(3, 3, generator=generator), torch.zeros(21, 3), torch.ones(3)),
+    ]
+
+
+def _lyapunov_variant(growths_to_number, *, slope=lambda h, t: 1 - h[t] ** 2, renew=True, transpose=True):
+    def lyapunov(W, h, v):
+        factors = []
+        for t in range(1, len(h)):
+            new = (v @ (W.T if transpose else W)) * slope(h, t)
+            factors.append(float(new.norm() / v.norm()))
+            v = new / new.norm() if renew else new
+        return growths_to_number(torch.tensor(factors, dtype=torch.float64))
+
+    return lyapunov
+
+
+def _without_renewing(W, h, v):
+    start = v.norm()
+    for state in h[1:]:
+        v = (v @ W.T) * (1 - state**2)
+    return float((v.norm() / start).log()) / (len(h) - 1)
+
+
+def _mean_log(factors):
+    return float(factors.log().mean())
+
+
+LYAPUNOV = Exercise(
+    task="lyapunov(W, h, v): the mean over the steps of the log of the factor by which a small change v of h[0] grows",
+    reference=_lyapunov,
+    cases=_lyapunov_cases,
+    mistakes=(
+        (
+            _without_renewing,
+            "Right in principle, but over many steps v becomes 0 or inf. Bring it back to length 1 after each, and add up the logs.",
+        ),
+        (
+            _lyapunov_variant(lambda f: float(f.log().sum())),
+            "This is the sum of the logs. Divide by the number of steps.",
+        ),
+        (
+            _lyapunov_variant(lambda f: float(f.mean().log())),
+            "This is the log of the mean factor. Factors multiply: take the logs first, then their mean.",
+        ),
+        (
+            _lyapunov_variant(lambda f: float(f.mean())),
+            "The factors were averaged as they are. Take their logs, then the mean.",
+        ),
+        (
+            _lyapunov_variant(lambda f: float(f.log().mean().exp())),
+            "This is the factor of a step. The exponent is its logarithm.",
+        ),
+        (
+            _lyapunov_variant(lambda f: float(f.log2().mean())),
+            "The logarithm has base 2. The exponent is a natural logarithm.",
+        ),
+        (
+            _lyapunov_variant(_mean_log, slope=lambda h, t: 1.0),
+            "The slope of tanh is missing: after W.T comes 1 - h[t]**2.",
+        ),
+        (
+            _lyapunov_variant(_mean_log, slope=lambda h, t: 1 - h[t - 1] ** 2),
+            "The slope was taken at h[t - 1]. Moving into step t, v passes the tanh that made h[t].",
+        ),
+        (
+            _lyapunov_variant(_mean_log, transpose=False),
+            "v went through W, which is the way back. Forward is v @ W.T.",
+        ),
+        (
+            lambda W, h, v: math.log(float(torch.linalg.eigvals(W).abs().max())),
+            "This is the log of the spectral radius. It knows nothing of the states: use h.",
+        ),
+        (
+            lambda W, h, v: _lyapunov(W, h, v) * (len(h) - 1) / len(h),
+            "Divided by T + 1. Between T + 1 states there are T steps.",
+        ),
+        (
+            lambda W, h, v: _lyapunov(W, h, v) + math.log(float(v.norm())) / (len(h) - 1),
+            "The length that v had at the start was counted as growth. Divide by it.",
+        ),
+    ),
+    hints=(
+        "This is push_forward of lesson 02, one step after the other, with one W and the slopes 1 - h[t]**2.",
+        "After each step: how much longer is v than before? Add the log of that factor, then make v length 1 again.",
+        "v = v / v.norm(); v = (v @ W.T) * (1 - h[t]**2); total += v.norm().log()",
+    ),
+    alternatives=(
+        _lyapunov_variant(_mean_log),
+        lambda W, h, v: torch.tensor(_lyapunov(W, h, v), dtype=W.dtype),
+    ),
+    rtol=1e-3,
+)  # fmt: skip
+
+EXERCISES = {
+    "03.1": GROWTH_PER_LAYER,
+    "03.2": WHAT_IT_DOES,
+    "03.3": DELTA_SIZES,
+    "03.4": OVERFLOW_DEPTH,
+    "03.5": THROUGH_TIME,
+    "03.6": LYAPUNOV,
+}
