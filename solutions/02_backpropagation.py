@@ -273,7 +273,8 @@ tied_backward = check("02.5", tied_backward).function
 #
 # Between input and output stands the **Jacobian** $J$: the matrix of all slopes of the outputs by the inputs. It is a product, layer by layer, of $W$ and of
 # the slopes of the activation. A small change $v$ of the input moves the output by $Jv$; a gradient $g$ by the outputs comes back as $J^Tg$. Both meet the same stretching.
-#
+
+# %% [markdown]
 # ### Exercise 02.6 · ●●○ · 8 minutes
 #
 # Write `push_forward(weights, phi, x, v)`. `x` and `v` are (B, n): inputs, and a small change of each. Every layer is $\varphi(xW^T)$, the last one too. Return the change

@@ -369,3 +369,17 @@ def test_html_is_escaped_and_hints_nest():
 def test_exercises_returns_a_copy():
     exercises().clear()
     assert exercises()
+
+
+def test_infinity_is_matched_by_infinity_alone():
+    exercise = EXERCISES["03.4"]  # where it never overflows the answer is inf
+
+    def never_infinite(first, growth, largest):
+        return min(exercise.reference(first, growth, largest), 1e9)
+
+    assert judge(exercise, never_infinite).outcome == "not yet"
+
+
+def test_a_function_among_the_arguments_is_shown_by_name_and_docstring():
+    verdict = judge(EXERCISES["02.3"], lambda f, x, v: 123.0)
+    assert "ripple: sin(3000 * x) / 3000" in verdict.details

@@ -177,7 +177,8 @@ def judge(exercise: Exercise, answer, seed: int | None = None) -> Verdict:
 def fresh_cases(exercise: Exercise, seed: int | None = None) -> list[tuple]:
     generator = torch.Generator()
     generator.seed() if seed is None else generator.manual_seed(seed)
-    return exercise.cases(generator)
+    with torch.random.fork_rng(devices=[]):  # building a model draws from the global state
+        return exercise.cases(generator)
 
 
 def run_all(exercise: Exercise, function: Callable, cases: list[tuple]) -> list[Run]:

@@ -256,8 +256,8 @@ def _slope_cases(generator):
         return low + (high - low) * torch.rand(*shape, dtype=dtype, generator=generator)
 
     return [
-        (_valley, torch.zeros(1), torch.tensor([1.0])),
         (_ripple, torch.zeros(1, dtype=torch.float64), torch.tensor([1.5], dtype=torch.float64)),
+        (_valley, torch.zeros(1), torch.tensor([1.0])),
         (_on_a_plateau, rand(0.1, 0.3, 2), torch.tensor([2.0, 1.0])),
         *((_on_a_plateau, rand(0, 0.4, n), rand(0.8, 1.6, n)) for n in (2, 3, 4) for _ in range(4)),
         (_steep, rand(0, 0.3, 3), rand(0.4, 0.9, 3)),
