@@ -18,7 +18,13 @@ from gradutils.explorers import (
     run_quadratic,
 )
 
-ALL = [explorers.explore_learning_rate, explorers.explore_momentum, explorers.explore_jacobian]
+ALL = [
+    explorers.explore_learning_rate,
+    explorers.explore_momentum,
+    explorers.explore_jacobian,
+    explorers.explore_depth,
+    explorers.explore_recurrent,
+]
 
 
 def corners(slider):

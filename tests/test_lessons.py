@@ -13,6 +13,7 @@ from gradutils.course.verdicts import CLAIMS
 
 ROOT = Path(__file__).parent.parent
 NAMES = [path.stem for path in sorted((ROOT / "solutions").glob("*.py"))]
+EVERY_LESSON = {"check", "explorers", "plots", "predict", "reveal", "verdict"}
 FURNITURE = {
     "check",
     "hint",
@@ -26,8 +27,14 @@ FURNITURE = {
     "digits",
     "quadratic",
 }
-# The lesson in which a name is built by hand; it may be imported in later lessons only.
-FIRST_BUILT_IN = {}
+# The lesson in which a name is built by hand; earlier lessons may not import it.
+FIRST_BUILT_IN = {
+    "train": "01",
+    "mlp": "02",
+    "init_weights_": "02",
+    "gradient_profile": "02",
+    "Recorder": "03",
+}
 
 
 def notebook(folder, name):
@@ -72,16 +79,16 @@ def test_prose_keeps_to_its_limits(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_first_cell_imports_little_and_only_what_is_built(name):
     first = code(name)[0]
-    assert len(lines(first)) <= 8
+    assert len(lines(first)) <= 12
     imported = [
         alias.name
         for node in ast.walk(ast.parse(first))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gradutils")
         for alias in node.names
     ]
-    assert len(imported) <= 8
+    assert len(set(imported) - EVERY_LESSON) <= 8
     for thing in imported:
-        assert thing in FURNITURE or FIRST_BUILT_IN[thing] < name[:2], f"{thing} is not built yet"
+        assert thing in FURNITURE or FIRST_BUILT_IN[thing] <= name[:2], f"{thing} is not built yet"
     for source in code(name)[1:]:
         assert "import gradutils" not in source
         assert "from gradutils" not in source

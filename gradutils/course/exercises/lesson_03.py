@@ -201,7 +201,7 @@ def _linear_layers(model):
 
 
 def _rms(values):
-    return float(values.square().mean().sqrt())
+    return float(values.detach().square().mean().sqrt())
 
 
 def _delta_sizes(model, loss_of, x):

@@ -1,0 +1,526 @@
+# %% [markdown]
+# # 03 · Exploding gradients
+#
+# **What does depth do to a gradient, and at which depth does training die?**
+#
+# After this lesson you can
+# - compute the factor by which a layer multiplies a gradient, before any training,
+# - read an explosion off the right plot, and tell one that ends in a NaN from one that stays silent,
+# - say why the spectral radius of a recurrent network does not decide.
+#
+# About 90 to 120 minutes to work (pause after section 4), 20 seconds to run. Needs: [lesson 02](02_backpropagation.ipynb). Next: lesson 04.
+
+# %%
+import math
+
+import matplotlib.pyplot as plt
+import torch
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from gradutils import check, explorers, plots, predict, reveal, verdict
+from gradutils.data import digits
+from gradutils.models import init_weights_, mlp
+from gradutils.propagation import gradient_profile
+from gradutils.telemetry import Recorder
+from gradutils.training import train
+
+plots.use_style()
+
+# %% [markdown]
+# ## Predict
+#
+# Lesson 02 ended with two kinds of explosion, in networks that nobody trained. Now we train: the digits, ReLU, and weights somewhat too large (`sigma_w = 2`, each entry from $N(0, 4/n)$).
+# A network with 3 hidden layers learns them in 100 steps. We make it deeper and change nothing else.
+
+# %%
+options = ["learns more slowly", "jumps about and recovers", "becomes a NaN within a few steps"]
+predict("03.a", "With 24 hidden layers the loss…", options)
+
+# %% [markdown]
+# ## What happens
+#
+# Ten networks for every learning rate, all at once: a weight is a stack of matrices, one for each network.
+
+
+# %%
+def train_many(phi, depth, sigma_w, lrs, loss_of, steps=200, width=32):
+    generator, sizes = torch.Generator().manual_seed(0), [64] + [width] * depth + [10]
+    draws = [torch.randn(10, m, n, generator=generator) / n**0.5 for m, n in zip(sizes[1:], sizes[:-1])]
+    weights = [(sigma_w * draw).repeat(len(lrs), 1, 1).requires_grad_() for draw in draws]  # (N, m, n)
+    lr, losses = torch.tensor(lrs).repeat_interleave(10).view(-1, 1, 1), []
+    velocity = [torch.zeros_like(W) for W in weights]
+    for _ in range(steps):
+        rows = torch.randint(1400, (32,), generator=generator)
+        h = data.x_train[rows]
+        for W in weights[:-1]:
+            h = phi(h @ W.mT)
+        losses.append(loss_of(h @ weights[-1].mT, data.y_train[rows]))  # (N,)
+        grads = torch.autograd.grad(losses[-1].sum(), weights)
+        velocity = [0.9 * v + g for v, g in zip(velocity, grads)]
+        weights = [(W - lr * v).detach().requires_grad_() for W, v in zip(weights, velocity)]
+    return torch.stack(losses).detach().unflatten(1, (len(lrs), 10))  # (steps, rates, seeds)
+
+
+# %%
+def cross_entropy(scores, y):
+    return -scores.log_softmax(-1)[..., torch.arange(len(y)), y].mean(-1)
+
+
+data, depths = digits(), [3, 6, 12, 24]
+runs = {L: train_many(torch.relu, L, 2.0, [0.01], cross_entropy, steps=100)[:, 0] for L in depths}
+
+# %%
+fig, ax = plt.subplots()
+curves = {f"{L} layers": run.nan_to_num(torch.inf).median(1).values for L, run in runs.items()}
+plots.plot_history(ax, curves)
+plots.finish(ax, "Depth alone kills training")
+
+# %%
+dead = {L: int((~run.isfinite().all(0)).sum()) for L, run in runs.items()}
+because = f"A NaN in {dead[24]} of 10 networks with 24 layers, {dead[12]} with 12 and {dead[3]} with 3."
+reveal("03.a", "c" if dead[24] > 5 else "a", because)
+
+# %% [markdown]
+# Nothing about the task has changed, and the learning rate is the same. What changed is the gradient: how much?
+
+# %% [markdown]
+# ## 1 · One layer, one factor
+#
+# A layer takes $\delta = \partial L/\partial z$ back through $W$ and through the slopes $\varphi'$. Each entry of $\delta W$ is a sum of $n$ products with random weights of variance
+# $\sigma_w^2/n$: its mean square is $\sigma_w^2$ times that of $\delta$. Then the slope multiplies it. So the mean square of $\delta$ is multiplied by
+#
+# $$\chi_1 = \sigma_w^2 \, E[\varphi'(z)^2]$$
+#
+# (chi; Poole et al. 2016, Schoenholz et al. 2017), and its size by $\sqrt{\chi_1}$. The mean runs over the pre-activations, which in a wide network are Gaussian, with a mean square that follows from the layer before.
+#
+# ### Exercise 03.1 · ●○○ · 5 minutes
+#
+# Write `growth_per_layer(sizes)`. `sizes` is an (L,) tensor: the size of $\delta$ in each layer, first layer first. Return one number, the factor that a layer contributes: the one that
+# takes the last size to the first in equal steps.
+
+
+# %%
+def growth_per_layer(sizes):
+    ### BEGIN SOLUTION
+    return float(sizes[0] / sizes[-1]) ** (1 / (len(sizes) - 1))
+    ### END SOLUTION
+
+
+growth_per_layer = check("03.1", growth_per_layer).function
+
+# %% [markdown]
+# The theory takes eight lines. The Gaussian is represented by 2000 of its quantiles; `drive` is an input at every layer, which we shall need later.
+
+# %%
+gauss = torch.special.ndtri((torch.arange(2000).double() + 0.5) / 2000).requires_grad_()
+
+
+def chi_by_layer(phi, sigma_w, layers, drive=0.0):
+    q, chis = sigma_w**2 + drive**2, []  # q: the mean square of z in the first layer
+    for _ in range(layers):
+        h = phi(gauss * q**0.5)
+        slope = torch.autograd.grad(h.sum(), gauss)[0] / q**0.5
+        chis.append(sigma_w**2 * float((slope**2).mean()))
+        q = sigma_w**2 * float((h**2).mean()) + drive**2
+    return torch.tensor(chis)
+
+
+# %%
+functions = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "selu": torch.selu}
+sigmas, L = [1.0, 1.4, 2.0, 2.8, 4.0], 20
+growth, theory = {}, {}
+for name, phi in functions.items():
+    delta = gradient_profile(L, 128, name, sigmas).delta  # (sigmas, seeds, L)
+    growth[name] = torch.tensor([[growth_per_layer(sizes) for sizes in rows] for rows in delta])
+    theory[name] = [float(chi_by_layer(phi, s, L - 1).log().mean().mul(0.5).exp()) for s in sigmas]
+
+# %%
+medians, bands = zip(*(plots.median_and_band(g, dim=1) for g in growth.values()))
+measured, bands = dict(zip(growth, medians)), dict(zip(growth, bands))
+fig, ax = plt.subplots()
+plots.plot_against_theory(ax, sigmas, measured, list(theory.values()), bands=bands, log="xy")
+plots.finish(ax, "The factor of a layer, known before the first step", "sigma_w", "growth of delta a layer")
+
+# %% [markdown]
+# ## Claim on trial: S2
+#
+# *In a deep network the gradients multiply through the layers.*
+#
+# **Our prediction.** They multiply by $\sqrt{\chi_1}$ a layer, in every cell within three hundredths: four activations, five scales, the median of ten networks of width 128 and 20 layers.
+
+# %%
+off = {name: (measured[name] / torch.tensor(theory[name]) - 1).abs() for name in functions}
+near = sum(int((o < 0.03).sum()) for o in off.values())
+worst = max(float(o.max()) for o in off.values())
+evidence = f"{near} of 20 cells lie within 3 % of the root of chi_1; the worst is off by {worst:.1%}."
+verdict("S2", "holds" if near >= 19 else "depends" if near >= 10 else "refuted", evidence)
+
+# %% [markdown]
+# A factor of `1.4` a layer sounds harmless. Over 20 layers it is a thousand. Here every picture is on a logarithmic axis for that reason: multiplying becomes a straight line.
+
+# %% [markdown]
+# ## 2 · The plot that everybody draws
+#
+# To look for exploding gradients most people plot the norm of each layer's weight gradient. We have 20 ReLU layers whose $\delta$ doubles at every step back.
+
+# %%
+question = "sigma_w is the root of 8, so delta doubles a layer. Which layer has the largest weight gradient?"
+predict("03.b", question, ["the first, by far", "the last, by far", "all about the same"])
+
+# %%
+profiles = {name: gradient_profile(20, 128, name, 8**0.5) for name in ("relu", "tanh")}
+fig, axes = plt.subplots(1, 2)
+for ax, quantity in zip(axes, ("delta", "weight_grad")):
+    bands = {name: plots.median_and_band(getattr(p, quantity)[0]) for name, p in profiles.items()}
+    medians = {name: band[0] for name, band in bands.items()}
+    plots.plot_depth_profile(ax, medians, bands={k: b[1] for k, b in bands.items()}, ylabel=quantity)
+    plots.finish(ax, "delta: grows" if quantity == "delta" else "Weight gradient: flat for ReLU")
+
+# %%
+ratio = (profiles["relu"].weight_grad[0, :, 0] / profiles["relu"].weight_grad[0, :, -1]).median()
+grown = (profiles["relu"].delta[0, :, 0] / profiles["relu"].delta[0, :, -1]).median()
+because = f"First over last layer, in the median: weight gradient {ratio:.1f}, delta {grown:.0e}."
+reveal("03.b", "c" if 0.2 < ratio < 5 else "a" if ratio > 1 else "b", because)
+
+# %% [markdown]
+# Both plots show the same networks. A weight gradient is $\delta$ times the layer's input. Going back $\delta$ grows, and the signal shrinks by the same factor: the explosion is spread
+# evenly, and every layer's gradient is large. For ReLU this is exact. Scaling any one $W$ by $c$ scales the output by $c$, so the inner product of $W$ and $\partial L/\partial W$ must be the
+# same in every layer. (Glorot and Bengio saw the flat weight gradient in 2010, in tanh networks.)
+
+# %%
+torch.manual_seed(0)
+net = init_weights_(mlp(20, 64, "relu"), 2.0)
+(net(data.x_train[:50]) * torch.randn(50, 10)).sum().backward()
+products = torch.tensor([float((p * p.grad).sum()) for p in net.parameters() if p.ndim == 2])
+print(
+    f"<W, dL/dW> in {len(products)} layers: all equal to 3 digits: {bool(products.std() < 1e-3 * products.abs().mean())}"
+)
+
+# %% [markdown]
+# ### Exercise 03.2 · ●●○ · 6 minutes
+#
+# Write `what_it_does(delta, weight_grad)`: two (L,) tensors, sizes by layer, first layer first. Return `"explodes"` or `"vanishes"` if the gradient changes by more than a factor of 10 on its
+# way from the last layer to the first, otherwise `"steady"`. An inf or a NaN on the way is an explosion.
+
+
+# %%
+def what_it_does(delta, weight_grad):
+    ### BEGIN SOLUTION
+    if not delta.isfinite().all() or delta[0] > 10 * delta[-1]:
+        return "explodes"
+    return "vanishes" if delta[0] < delta[-1] / 10 else "steady"
+    ### END SOLUTION
+
+
+what_it_does = check("03.2", what_it_does).function
+
+# %%
+explorers.explore_depth()
+
+# %% [markdown]
+# ## 3 · Looking into your own network
+#
+# In your own project nobody hands you $\delta$. A **hook** does: a function that torch calls whenever a layer has run.
+#
+# ### Exercise 03.3 · ●●● · 12 minutes
+#
+# Write `delta_sizes(model, loss_of, x)`. The loss is `loss_of(model(x))`. Return a list with one number for each `torch.nn.Linear` in the model, in order: the RMS (the root of the mean square) of the gradient of
+# the loss by that layer's output. Use `layer.register_forward_hook(f)`, where `f(layer, inputs, output)`. Leave no hook behind: each registration returns a handle with `.remove()`.
+
+
+# %%
+def delta_sizes(model, loss_of, x):
+    ### BEGIN SOLUTION
+    outputs, handles = [], []
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Linear):
+            handles.append(layer.register_forward_hook(lambda layer, inputs, output: outputs.append(output)))
+    loss = loss_of(model(x))
+    for handle in handles:
+        handle.remove()
+    return [float(grad.square().mean().sqrt()) for grad in torch.autograd.grad(loss, outputs)]
+    ### END SOLUTION
+
+
+delta_sizes = check("03.3", delta_sizes).function
+
+# %% [markdown]
+# From here on `Recorder` does this at every step of a training, with the norms of weights, updates and activations beside it, for a few per cent of the time.
+
+# %%
+torch.manual_seed(0)
+net = init_weights_(mlp(12, 64, "relu"), 2.0)
+by_hooks = delta_sizes(net, lambda scores: F.cross_entropy(scores, data.y_train), data.x_train)
+with Recorder(net) as recorder:
+    batches = [(data.x_train, data.y_train)] * 20
+    train(net, F.cross_entropy, batches, torch.optim.SGD(net.parameters(), lr=3e-4), measure=recorder.step)
+theirs = recorder.delta_norm[0, 0] / math.sqrt(1400 * 64)  # a norm over all entries; yours is an RMS
+print(f"your hook and Recorder agree on the first layer: {math.isclose(by_hooks[0], theirs, rel_tol=1e-4)}")
+plots.plot_recording(recorder)
+
+# %% [markdown]
+# ## 4 · How deep until it is no number
+#
+# Growth is geometric, so the depth at which it leaves the numbers of a format can be computed. The largest entry goes first. Take ReLU and raw weights from $N(0, 1)$, width 128:
+# $\sqrt{\chi_1} = \sqrt{128/2} = 8$. Among the 2048 entries of a layer (16 inputs) the largest is about 4 times the RMS.
+#
+# ### Exercise 03.4 · ●●○ · 8 minutes
+#
+# Write `overflow_depth(first, growth, largest)`. Layer 1's largest entry is `first`, and each further layer multiplies it by `growth`. Return the number of the first layer whose largest
+# entry passes `largest`; `math.inf` if that never happens.
+
+
+# %%
+def overflow_depth(first, growth, largest):
+    ### BEGIN SOLUTION
+    if first > largest:
+        return 1
+    if growth <= 1:
+        return math.inf
+    return math.floor(math.log(largest / first) / math.log(growth)) + 2
+    ### END SOLUTION
+
+
+overflow_depth = check("03.4", overflow_depth).function
+
+
+# %%
+def first_inf_and_nan(dtype, seed):
+    generator = torch.Generator().manual_seed(seed)
+    h, first_inf = torch.randn(16, 128, generator=generator).to(dtype), 0
+    for layer in range(1, 100):
+        z = h @ torch.randn(128, 128, generator=generator).to(dtype).T
+        first_inf = first_inf or layer * bool(z.isinf().any())
+        if z.isnan().any():
+            return [first_inf, layer]
+        h = z.relu()
+
+
+rows = {}
+for dtype in (torch.float16, torch.bfloat16, torch.float32):
+    predicted = overflow_depth(4 * math.sqrt(128), 8, torch.finfo(dtype).max)
+    found = torch.tensor([first_inf_and_nan(dtype, seed) for seed in range(10)]).double().median(0).values
+    rows[str(dtype)] = [predicted, int(found[0]), int(found[1])]
+plots.table({"": rows} | dict(zip(["inf at, predicted", "inf at", "NaN at"], zip(*rows.values()))))
+
+# %% [markdown]
+# (Medians of ten networks.) First comes an inf. A layer later two infinities of opposite sign meet in one sum, and that is a NaN. When you find a NaN, the cause is above it. `bfloat16` has the range of `float32`: it does
+# not overflow earlier, it only rounds more coarsely.
+
+# %% [markdown]
+# ## Claim on trial: S3
+#
+# *Exploding gradients make the parameters jump about, and training fails.*
+#
+# With a NaN, one would think. Four hidden layers, a good initialisation, and learning rates from fine to far too large: what does a failed run look like?
+
+# %%
+question = (
+    "tanh with cross-entropy, a learning rate far too large. Of the runs that fail, how many show a NaN?"
+)
+predict("03.c", question, ["all of them", "about half", "none"])
+
+# %% [markdown]
+# **Our prediction.** An infinity needs something that can grow without bound. With tanh the last $h$ is bounded, and the slope of cross-entropy by the scores is, too: each step has a bounded length, so there is never a NaN. The slope of the squared error grows
+# with the error itself. Steps get longer, errors too: always a NaN. ReLU has no bound in the network: sometimes. Ten seeds at five rates, two budgets of steps; failed: a NaN, or a loss
+# no better than nine tenths of pure guessing.
+
+
+# %%
+def squared_error(scores, y):
+    return (scores - F.one_hot(y, 10)).square().mean((-1, -2))
+
+
+arms = [(phi, loss_of) for phi in ("tanh", "relu") for loss_of in (cross_entropy, squared_error)]
+guessing, table = {cross_entropy: math.log(10), squared_error: 0.09}, {}
+for phi, loss_of in tqdm(arms, leave=False):
+    sigma_w = {"tanh": 1.0, "relu": 2**0.5}[phi]
+    loss = train_many(functions[phi], 4, sigma_w, [0.1, 0.3, 1.0, 3.0, 10.0], loss_of, steps=150)
+    for steps in (60, 150):
+        nan = ~loss[:steps].isfinite().all(0)
+        failed = nan | ~(loss[steps - 20 : steps].mean(0) < 0.9 * guessing[loss_of])
+        table[f"{phi}, {loss_of.__name__}, {steps} steps"] = (int(failed.sum()), int(nan.sum()))
+
+# %%
+word = {
+    name: "none" if not nan else "all" if nan == failed else "some" for name, (failed, nan) in table.items()
+}
+many = [failed >= 20 for failed, nan in table.values()]
+plots.table({"": word, "20 or more of 50 failed": many, "of these with a NaN": word.values()})
+
+# %%
+silent, loud = (word[f"tanh, {loss}, 150 steps"] for loss in ("cross_entropy", "squared_error"))
+between = word["relu, cross_entropy, 150 steps"]
+evidence = (
+    f"Failed runs with a NaN: {silent} with tanh and cross-entropy, {loud} with tanh and squared error, "
+)
+evidence += f"{between} with ReLU. It fails all the same: a check for NaN misses the silent half."
+reveal("03.c", {"none": "c", "some": "b", "all": "a"}[silent])
+verdict("S3", "depends" if silent == "none" and loud == "all" else "holds", evidence)
+
+# %% [markdown]
+# ## 5 · One network lies
+#
+# The theory speaks of wide networks. How far does a single one stray? Under ReLU a layer multiplies $|\delta|^2$ by $\frac{2}{n}\sum_i \xi_i g_i^2$, with $g_i$ Gaussian and $\xi_i$ a coin, 0 or 1. Its mean is 1. Its
+# variance is $\frac{4}{n}(\frac32 - \frac14) = \frac5n$. The logarithms of many such factors add up: after $L$ layers $\ln|\delta|^2$ is about Gaussian, with variance $\beta = 5L/n$ and mean $-\beta/2$ (Hanin and Nica 2020 prove such a limit).
+# One hundred networks of width 64 at He's scale, where $\chi_1 = 1$:
+
+# %%
+delta = gradient_profile(30, 64, "relu", 2**0.5, seeds=100, batch=1).delta[0]  # (seeds, 30)
+logs, beta = 2 * (delta[:, 0] / delta[:, -1]).log().sort().values, 5 * 29 / 64
+normal = torch.special.ndtri((torch.arange(100) + 0.5) / 100)
+fig, ax = plt.subplots()
+plots.plot_against_theory(ax, normal, {"networks": logs}, [math.sqrt(beta) * normal - beta / 2])
+plots.finish(ax, "Same recipe, a hundred networks", "quantile of a Gaussian", "ln of the squared growth")
+
+# %% [markdown]
+# From the luckiest to the unluckiest network the squared gradient differs by a factor of more than ten thousand, with nothing changed but the seed. The mean is kept; the typical network lies below it. That is why no trial here
+# rests on one seed. Lesson 05 comes back to it. (Width 64 is small: measured networks lie somewhat below the line.)
+
+# %% [markdown]
+# ## 6 · Through time
+#
+# A recurrent network applies one $W$ at every step: $h_t = \tanh(h_{t-1} W^T + \text{input})$. Unrolled, it is a deep network with shared weights.
+#
+# ### Exercise 03.5 · ●●○ · 10 minutes
+#
+# Write `through_time(W, h, dh)`. `h` is (T + 1, n): the states, start included. `dh` is (n,): $\partial L/\partial h_T$. Return $\partial L/\partial h_t$ for every $t$, stacked, (T + 1, n): row $t$ belongs to $h_t$.
+
+
+# %%
+def through_time(W, h, dh):
+    ### BEGIN SOLUTION
+    grads = [dh]
+    for t in range(len(h) - 1, 0, -1):
+        grads.insert(0, (grads[0] * (1 - h[t] ** 2)) @ W)
+    return torch.stack(grads)
+    ### END SOLUTION
+
+
+through_time = check("03.5", through_time).function
+
+# %% [markdown]
+# ### A paper in small: eigenvalues through time
+#
+# Y. Bengio, P. Simard and P. Frasconi described it in 1994; R. Pascanu, T. Mikolov and Y. Bengio (2013, section 2.1) put it so for the *linear* recurrent network: the **spectral radius** $\rho$ (the largest size of
+# an eigenvalue of $W$) below 1 suffices for the gradient to vanish, and above 1 is necessary for it to explode. In the long run it goes as $\rho^k$. With $h = 0$ every slope of tanh is 1: then your `through_time` is linear. Reduced: 64
+# units, 100 steps, random $W$.
+
+# %%
+steps_back, radii = torch.arange(0, 101, 5), [0.9, 1.0, 1.1]
+sizes = {f"radius {r}": [] for r in radii}
+for seed in range(10):
+    generator = torch.Generator().manual_seed(seed)
+    W, dh = (
+        torch.randn(64, 64, generator=generator, dtype=torch.float64),
+        torch.randn(64, generator=generator).double(),
+    )
+    W = W / torch.linalg.eigvals(W).abs().max()
+    for r, rows in zip(radii, sizes.values()):
+        rows.append(through_time(r * W, torch.zeros(101, 64), dh / dh.norm()).norm(dim=1).flip(0)[::5])
+
+# %%
+bands = {name: plots.median_and_band(torch.stack(rows)) for name, rows in sizes.items()}
+medians, theory = {name: band[0] for name, band in bands.items()}, [r**steps_back for r in radii]
+fig, ax = plt.subplots()
+plots.plot_against_theory(ax, steps_back, medians, theory, bands={k: b[1] for k, b in bands.items()}, log="y")
+plots.finish(ax, "A linear network: the radius decides, in the long run", "steps back", "size of dL/dh")
+
+# %% [markdown]
+# The slope is right, the level is not: at first the gradient shrinks, because a random direction is mostly made of smaller eigenvalues. Now add tanh. The textbook rule "radius above 1, so it explodes" is often said of such networks too. Move the sliders: find a radius of 2 without an explosion.
+
+# %%
+explorers.explore_recurrent()
+
+# %% [markdown]
+# What decides is the mean growth along the states that the network really visits. Its logarithm is the **Lyapunov exponent**: above 0 small changes grow (chaos), below 0 they fade.
+#
+# ### Exercise 03.6 · ●●● · 10 minutes
+#
+# Write `lyapunov(W, h, v)`. `h` is (T + 1, n), the states; `v` is (n,), a small change of `h[0]`. Push `v` through the T steps. Return the mean over the steps of the natural logarithm of the factor by which its length
+# grows. T may be large: bring `v` back to length 1 after every step.
+
+
+# %%
+def lyapunov(W, h, v):
+    ### BEGIN SOLUTION
+    total = 0.0
+    for state in h[1:]:
+        v = (v / v.norm() @ W.T) * (1 - state**2)
+        total += float(v.norm().log())
+    return total / (len(h) - 1)
+    ### END SOLUTION
+
+
+lyapunov = check("03.6", lyapunov).function
+
+# %% [markdown]
+# ## Claim on trial: W8
+#
+# *A recurrent network with a spectral radius above 1 explodes.* (Pascanu et al. say it with care; teaching notes drop the care.)
+#
+# **Our prediction.** The rate of the gradient is the Lyapunov exponent, about $\frac12\ln\chi_1$ with the input as `drive`. An input pushes the units into saturation, where slopes are small. At gain 2 it turns
+# negative before an input of standard deviation 2, while the radius stays at 2. Twenty networks of 128 units, 100 steps. The control: is it the input's noise that calms them? A constant input of the same size has none.
+
+
+# %%
+def rates(gain, drive, seed, constant=False, n=128):  # of the gradient, and the Lyapunov exponent
+    draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    W, h, inputs = draw(n, n) * gain / n**0.5, [draw(n)], drive * draw(150, n)
+    for t in range(150):
+        h.append(torch.tanh(h[-1] @ W.T + inputs[0 if constant else t]))
+    h, (dh, v) = torch.stack(h[50:]), draw(2, n)
+    grads = through_time(W, h, dh)
+    return float((grads[0].norm() / dh.norm()).log() / 100), lyapunov(W, h, v)
+
+
+# %%
+drives = [0.0, 0.5, 1.0, 2.0, 4.0]
+found = torch.tensor([[rates(2.0, drive, seed) for seed in range(20)] for drive in tqdm(drives, leave=False)])
+constant = torch.tensor([rates(2.0, 2.0, seed, constant=True) for seed in range(20)])[:, 0]
+predicted = [float(chi_by_layer(torch.tanh, 2.0, 100, drive)[-1].log() / 2) for drive in drives]
+
+# %%
+fig, ax = plt.subplots()
+medians, bands = plots.median_and_band(found, dim=1)
+names = ["gradient", "Lyapunov"]
+measured, bands = dict(zip(names, medians.T)), dict(zip(names, bands.permute(2, 0, 1)))
+plots.plot_against_theory(ax, drives, measured, [predicted] * 2, bands=bands)
+ax.axhline(0, color=plots.REFERENCE)
+plots.finish(
+    ax, "An input calms a network whose radius is 2", "standard deviation of the input", "rate a step"
+)
+
+# %%
+grows = {drive: int((found[k, :, 0] > 0).sum()) for k, drive in enumerate(drives)}
+evidence = f"Radius 2 throughout. Without input the gradient grows in {grows[0.0]} of 20 networks, with an input of 2 in "
+evidence += (
+    f"{grows[2.0]} (constant input: {int((constant > 0).sum())}). The linear network does follow its radius."
+)
+verdict("W8", "depends" if grows[0.0] >= 18 and grows[2.0] <= 2 else "holds", evidence)
+
+# %% [markdown]
+# ## On a real run
+#
+# - Before the first step, take one batch and compare $\delta$ in the first and the last layer. More than a factor of 10? Change the initialisation, not the learning rate.
+# - Plot $\delta$, not only the weight gradients.
+# - A NaN: look at the layer before. No NaN proves nothing: watch the loss against guessing, and the gradient norm.
+# - A recurrent network: measure its rate on real inputs. Its radius alone tells you little.
+
+# %% [markdown]
+# ## Summary
+#
+# Each layer multiplies a gradient by the root of $\chi_1$, which is known before training; depth turns a small excess into an explosion.
+# It shows in $\delta$, for ReLU not in the weight gradients, and it need not end in a NaN.
+# With a bounded activation the states decide: the same weights can explode or fade.
+
+# %% [markdown]
+# ## Further reading
+#
+# - R. Pascanu, T. Mikolov, Y. Bengio, [On the difficulty of training recurrent neural networks](https://arxiv.org/abs/1211.5063) (2013): what the radius says and what it does not.
+# - S. Schoenholz et al., [Deep information propagation](https://arxiv.org/abs/1611.01232) (2017): how deep a network can be before a signal is lost.
+# - R. Vogt et al., [On Lyapunov exponents for RNNs](https://arxiv.org/abs/2006.14123) (2020): section 6, done thoroughly.
+#
+# [The solution of this lesson](../solutions/03_exploding_gradients.ipynb) · [Back to the start](00_start_here.ipynb)
