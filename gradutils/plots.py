@@ -211,13 +211,24 @@ def plot_vectors(ax: Axes, vectors) -> Axes:
     return describe(ax, f"{len(vectors)} arrows; the longest is {scale:.1g}, the shortest {sizes.min():.0e}.")
 
 
-def plot_against_theory(ax: Axes, x, measured: dict, theory=(), *, bands=None, log="", rough=False) -> Axes:
+def _line_and_band(ax: Axes, x, values, seeds_axis: int, colour: str, **style):
+    """Draw one line, or the median over the seeds with its 10-90 % band; the line and its heights."""
+    values = np.asarray(values, dtype=float)
+    if values.ndim == 2:
+        with np.errstate(all="ignore"):
+            low, values, high = np.quantile(values, [0.1, 0.5, 0.9], axis=seeds_axis)
+        ax.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
+    (line,) = ax.plot(x, values, color=colour, marker="o", **style)
+    return line, values
+
+
+def plot_against_theory(ax: Axes, x, measured: dict, theory=(), *, log="", rough=False) -> Axes:
     """Measurements over x, each with its prediction as a dotted black line on top.
 
-    ``measured`` maps a name to a sequence; ``theory`` holds as many predictions, in the same order, or none;
-    ``bands`` maps a name to a pair of sequences, the 10 and 90 % quantiles over seeds; ``log`` names the
-    logarithmic axes: "", "x", "y" or "xy". ``rough``: the sentence says in words where a line goes, for measurements
-    whose digits another processor does not keep.
+    ``measured`` maps a name to (points,), or to (points, seeds), of which the median is drawn with its 10-90 % band;
+    ``theory`` holds as many predictions, in the same order, or none; ``log`` names the logarithmic axes: "", "x", "y"
+    or "xy". ``rough``: the sentence says in words where a line goes, for measurements whose digits another processor
+    does not keep.
     """
     if theory and len(theory) != len(measured):
         raise ValueError(
@@ -226,11 +237,9 @@ def plot_against_theory(ax: Axes, x, measured: dict, theory=(), *, bands=None, l
     ax.set(xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear")
     labels, words = {}, []
     for (name, values), colour in zip(measured.items(), (STABLE, SECOND, THIRD, VANISHES), strict=False):
-        (line,) = ax.plot(x, values, color=colour, marker="o")
+        line, heights = _line_and_band(ax, x, values, 1, colour)
         labels[line] = name
-        if bands and name in bands:
-            ax.fill_between(x, *bands[name], color=colour, alpha=0.25, linewidth=0)
-        first, last = np.asarray(values, dtype=float)[[0, -1]]
+        first, last = heights[[0, -1]]
         change = (
             "rises" if last > 10 * first else "falls" if last < first / 10 else "stays within a factor of 10"
         )
@@ -265,14 +274,12 @@ def plot_map(ax: Axes, x, y, values, predicted=None, *, levels=(), limits=None, 
     return describe(ax, f"A map of values from {np.nanmin(values):.2g} to {np.nanmax(values):.2g}.")
 
 
-def plot_depth_profile(
-    ax: Axes, profiles: dict, predicted=None, *, bands=None, ylabel="RMS of delta"
-) -> Axes:
+def plot_depth_profile(ax: Axes, profiles: dict, predicted=None, *, ylabel="RMS of delta") -> Axes:
     """One line a network over its layers, counted back from the output, on a logarithmic axis.
 
-    ``profiles`` maps a name to sizes (depth,), first layer first; ``predicted`` maps some of the names to predictions,
-    dotted; ``bands`` maps names to pairs, the 10 and 90 % quantiles. Red grows on its way back by more than 10 x,
-    purple shrinks by more than 10 x, blue does neither. At most four.
+    ``profiles`` maps a name to sizes (depth,), first layer first, or to (seeds, depth), of which the median is drawn with
+    its 10-90 % band; ``predicted`` maps some of the names to predictions, dotted. Red grows on its way back by more than
+    10 x, purple shrinks by more than 10 x, blue does neither. At most four.
     """
     if len(profiles) > 4:
         raise ValueError(f"at most four lines an axes; got {len(profiles)}")
@@ -280,16 +287,14 @@ def plot_depth_profile(
     labels, words = {}, []
     for name, values in profiles.items():
         values = np.asarray(values, dtype=float)
-        back = np.arange(len(values) - 1, -1, -1)
+        back = np.arange(values.shape[-1])
         with np.errstate(all="ignore"):
-            growth = values[0] / values[-1]
+            ends = np.atleast_2d(values)[:, [0, -1]]
+            growth = np.divide(*np.median(ends, axis=0))
         colour = EXPLODES if not growth < 10 else VANISHES if growth < 0.1 else STABLE
-        (line,) = ax.plot(back[::-1], values[::-1], color=colour, marker="o", markersize=3)
-        labels[line] = name
-        if bands and name in bands:
-            ax.fill_between(back, *bands[name], color=colour, alpha=0.25, linewidth=0)
+        labels[_line_and_band(ax, back, values[..., ::-1], 0, colour, markersize=3)[0]] = name
         if predicted and name in predicted:
-            ax.plot(back, predicted[name], **THEORY)
+            ax.plot(back, np.asarray(predicted[name])[::-1], **THEORY)
         size = f"{growth:.1g} x" if np.isfinite(growth) else "beyond all numbers"
         words.append(f"{name}: {size} from the last layer to the first")
     ax.set(xlabel="layers back from the output", ylabel=ylabel)

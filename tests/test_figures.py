@@ -89,12 +89,14 @@ def test_paths(ax):
 
 
 def test_theory_is_dotted_black_over_the_measurement(ax):
-    bands = {"seen": ([0.5, 1.5], [1.5, 2.5])}
-    plots.plot_against_theory(ax, [1, 10], {"seen": [1.0, 2.0]}, [[1.1, 2.1]], bands=bands, log="xy")
+    seeds = torch.tensor([[0.5, 1.0, 1.5], [1.5, 2.0, 2.5]])  # (points, seeds)
+    plots.plot_against_theory(ax, [1, 10], {"seen": seeds}, [[1.1, 2.1]], log="xy")
     dotted = ax.lines[-1]
     assert dotted.get_color() == "black"
     assert dotted.get_linestyle() == ":"
     assert dotted.get_zorder() > ax.lines[0].get_zorder()
+    assert list(ax.lines[0].get_ydata()) == [1.0, 2.0]  # the median over the seeds
+    assert len(ax.collections) == 1
     assert ax.get_xscale() == ax.get_yscale() == "log"
     with pytest.raises(ValueError, match="1 expected, got 2"):
         plots.plot_against_theory(ax, [1, 10], {"seen": [1.0, 2.0]}, [[1, 2], [3, 4]])
@@ -166,12 +168,11 @@ def test_a_depth_profile_is_coloured_by_what_it_does(ax):
         "overflows": np.full(10, np.inf),
     }
     predicted = {"explodes": 3.0**-layers}
-    assert (
-        plots.plot_depth_profile(
-            ax, profiles, predicted, bands={"keeps": (0.5 * np.ones(10), 2 * np.ones(10))}
-        )
-        is ax
-    )
+    profiles["keeps"] = np.stack(
+        [0.5 * profiles["keeps"], profiles["keeps"], 2 * profiles["keeps"]]
+    )  # (seeds, depth)
+    assert plots.plot_depth_profile(ax, profiles, predicted) is ax
+    assert len(ax.collections) == 1  # the band over the seeds
     colours = [line.get_color() for line in ax.lines]
     assert colours == [plots.EXPLODES, "black", plots.VANISHES, plots.STABLE, plots.EXPLODES]
     assert (
@@ -214,3 +215,21 @@ def test_a_recording_is_drawn_whatever_it_holds(lr, options, tmp_path):
         assert words.startswith("12 records: loss from")
         assert ("is not finite at step" in words) == (lr > 1)
         plt.close(figure)
+
+
+def test_median_and_band_over_seeds():
+    median, (low, high) = plots.median_and_band(torch.arange(11.0).expand(3, 11), dim=1)
+    assert median.tolist() == [5, 5, 5]
+    assert (low.tolist(), high.tolist()) == ([1, 1, 1], [9, 9, 9])
+
+
+def test_arrows_are_drawn_as_large_as_the_longest(ax):
+    assert plots.plot_vectors(ax, [[3.0, 4.0], [0.0, 0.5]]) is ax
+    assert "the longest is 5, the shortest 5e-01" in plots.sentence(ax.figure)
+    plots.plot_vectors(ax, np.zeros((3, 2)))
+
+
+def test_rough_sentences_hold_no_digits(ax):
+    measured = {"a": [1.0, 30.0], "b": [1.0, 0.01], "c": [1.0, 2.0]}
+    plots.plot_against_theory(ax, [1, 2], measured, rough=True)
+    assert "a rises; b falls; c stays within a factor of 10" in plots.sentence(ax.figure)
