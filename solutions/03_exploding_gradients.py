@@ -55,11 +55,12 @@ def train_many(phi, depth, sigma_w, lrs, loss_of, steps=200, width=32):
         h = data.x_train[rows]
         for W in weights[:-1]:
             h = phi(h @ W.mT)
-        losses.append(loss_of(h @ weights[-1].mT, data.y_train[rows]))  # (N,)
-        grads = torch.autograd.grad(losses[-1].sum(), weights)
+        loss = loss_of(h @ weights[-1].mT, data.y_train[rows])  # (N,)
+        grads = torch.autograd.grad(loss.sum(), weights)
+        losses.append(loss.detach())
         velocity = [0.9 * v + g for v, g in zip(velocity, grads)]
         weights = [(W - lr * v).detach().requires_grad_() for W, v in zip(weights, velocity)]
-    return torch.stack(losses).detach().unflatten(1, (len(lrs), 10))  # (steps, rates, seeds)
+    return torch.stack(losses).unflatten(1, (len(lrs), 10))  # (steps, rates, seeds)
 
 
 # %%
@@ -92,8 +93,10 @@ reveal("03.a", "c" if dead[24] > 5 else "a", because)
 #
 # $$\chi_1 = \sigma_w^2 \, E[\varphi'(z)^2]$$
 #
-# (chi; Poole et al. 2016, Schoenholz et al. 2017), and its size by $\sqrt{\chi_1}$. The mean runs over the pre-activations, which in a wide network are Gaussian, with a mean square that follows from the layer before.
-#
+# (chi; Poole et al. 2016, Schoenholz et al. 2017), and its size by $\sqrt{\chi_1}$. $E$ is a mean over the pre-activations. In a wide network they are Gaussian; their mean square follows
+# from the layer before.
+
+# %% [markdown]
 # ### Exercise 03.1 · ●○○ · 5 minutes
 #
 # Write `growth_per_layer(sizes)`. `sizes` is an (L,) tensor: the size of $\delta$ in each layer, first layer first. Return one number, the factor that a layer contributes: the one that
@@ -126,7 +129,6 @@ def chi_by_layer(phi, sigma_w, layers, drive=0.0):
     return torch.tensor(chis)
 
 
-# %%
 functions = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "selu": torch.selu}
 sigmas, L = [1.0, 1.4, 2.0, 2.8, 4.0], 20
 growth, theory = {}, {}
@@ -166,7 +168,7 @@ question = "sigma_w is the root of 8, so delta doubles a layer. Which layer has 
 predict("03.b", question, ["the first, by far", "the last, by far", "all about the same"])
 
 # %%
-profiles = {name: gradient_profile(20, 128, name, 8**0.5) for name in ("relu", "tanh")}
+profiles = {name: gradient_profile(20, 64, name, 8**0.5, batch=8) for name in ("relu", "tanh")}
 fig, axes = plt.subplots(1, 2)
 for ax, quantity in zip(axes, ("delta", "weight_grad")):
     seeds = {name: getattr(profile, quantity)[0] for name, profile in profiles.items()}  # (seeds, layers)
@@ -188,10 +190,8 @@ reveal("03.b", "c" if 0.2 < ratio < 5 else "a" if ratio > 1 else "b", because)
 torch.manual_seed(0)
 net = init_weights_(mlp(20, 64, "relu"), 2.0)
 (net(data.x_train[:50]) * torch.randn(50, 10)).sum().backward()
-products = torch.tensor([float((p * p.grad).sum()) for p in net.parameters() if p.ndim == 2])
-print(
-    f"<W, dL/dW> in {len(products)} layers: all equal to 3 digits: {bool(products.std() < 1e-3 * products.abs().mean())}"
-)
+products = torch.stack([(W * W.grad).sum().detach() for W in net.parameters() if W.ndim == 2])
+print(f"{len(products)} layers, equal to 3 digits: {bool(products.std() < 1e-3 * products.abs().mean())}")
 
 # %% [markdown]
 # ### Exercise 03.2 · ●●○ · 6 minutes
@@ -203,9 +203,8 @@ print(
 # %%
 def what_it_does(delta, weight_grad):
     ### BEGIN SOLUTION
-    if not delta.isfinite().all() or delta[0] > 10 * delta[-1]:
-        return "explodes"
-    return "vanishes" if delta[0] < delta[-1] / 10 else "steady"
+    explodes, vanishes = delta[0] > 10 * delta[-1], delta[0] < delta[-1] / 10
+    return "explodes" if explodes or not delta.isfinite().all() else "vanishes" if vanishes else "steady"
     ### END SOLUTION
 
 
@@ -254,8 +253,13 @@ with Recorder(net) as recorder:
         net, F.cross_entropy, [(x, y)] * 20, torch.optim.SGD(net.parameters(), lr=3e-4), measure=recorder.step
     )
 theirs = recorder.delta_norm[0, 0] / math.sqrt(256 * 64)  # a norm over all entries; yours is an RMS
-print(f"your hook and Recorder agree on the first layer: {math.isclose(by_hooks[0], theirs, rel_tol=1e-4)}")
-figure = plots.plot_recording(recorder)
+print(f"your hooks and Recorder agree on the first layer: {math.isclose(by_hooks[0], theirs, rel_tol=1e-4)}")
+
+# %%
+fig, ax = plt.subplots()
+hidden = {f"step {k}": recorder.delta_norm[k, :12] for k in (0, 19)}
+plots.plot_depth_profile(ax, hidden, ylabel="norm of delta")
+plots.finish(ax, "Twelve layers at sigma_w = 2, before and after 20 steps")
 
 # %% [markdown]
 # ## 4 · How deep until it is no number
@@ -364,6 +368,8 @@ verdict("S3", "depends" if (silent, loud) == ("none", "all") else "holds", evide
 delta = gradient_profile(30, 64, "relu", 2**0.5, seeds=100, batch=1).delta[0]  # (seeds, 30)
 logs, beta = 2 * (delta[:, 0] / delta[:, -1]).log().sort().values, 5 * 29 / 64
 normal = torch.special.ndtri((torch.arange(100) + 0.5) / 100)
+
+# %%
 fig, ax = plt.subplots()
 plots.plot_against_theory(ax, normal, {"networks": logs}, [math.sqrt(beta) * normal - beta / 2])
 plots.finish(ax, "Same recipe, a hundred networks", "quantile of a Gaussian", "ln of the squared growth")
@@ -472,12 +478,11 @@ def rates(gain, drive, seed, constant=False, n=128):  # of the gradient, and the
 # %%
 drives = [0.0, 0.5, 1.0, 2.0, 4.0]
 found = torch.tensor([[rates(2.0, drive, seed) for seed in range(20)] for drive in tqdm(drives, leave=False)])
-constant = torch.tensor([rates(2.0, 2.0, seed, constant=True) for seed in range(20)])[:, 0]
+measured = dict(zip(["gradient", "Lyapunov"], found.permute(2, 0, 1)))  # each (drives, seeds)
 predicted = [float(chi_by_layer(torch.tanh, 2.0, 100, drive)[-1].log() / 2) for drive in drives]
 
 # %%
 fig, ax = plt.subplots()
-measured = {"gradient": found[:, :, 0], "Lyapunov": found[:, :, 1]}  # (drives, seeds)
 plots.plot_against_theory(ax, drives, measured, [predicted] * 2)
 ax.axhline(0, color=plots.REFERENCE)
 plots.finish(
@@ -485,12 +490,11 @@ plots.finish(
 )
 
 # %%
-grows = {drive: int((found[k, :, 0] > 0).sum()) for k, drive in enumerate(drives)}
-evidence = f"Radius 2 throughout. Without input the gradient grows in {grows[0.0]} of 20 networks, with an input of 2 in "
-evidence += (
-    f"{grows[2.0]} (constant input: {int((constant > 0).sum())}). The linear network does follow its radius."
-)
-verdict("W8", "depends" if grows[0.0] >= 18 and grows[2.0] <= 2 else "holds", evidence)
+alone, driven = (int((measured["gradient"][k] > 0).sum()) for k in (0, 3))
+constant = sum(rates(2.0, 2.0, seed, constant=True)[0] > 0 for seed in range(20))
+evidence = f"The radius is 2. Without input the gradient grows in {alone} of 20 networks, with an input of 2 in {driven} "
+evidence += f"(constant input: {constant}). The linear network does follow its radius."
+verdict("W8", "depends" if alone >= 18 and driven <= 2 else "holds", evidence)
 
 # %% [markdown]
 # ## On a real run
