@@ -8,7 +8,7 @@
 # - say why a deep chain stretches a few directions and flattens the rest,
 # - predict at which depth a chaotic network's gradient is nothing but rounding.
 #
-# About 80 to 110 minutes to work (pause after section 4), 15 seconds to run. Needs: [lesson 01](01_gradient_descent.ipynb). Next: lesson 03.
+# About 80 to 110 minutes to work (pause after section 4), 15 seconds to run. Needs: [lesson 01](01_gradient_descent.ipynb). Next: [lesson 03](03_exploding_gradients.ipynb).
 
 # %%
 import math

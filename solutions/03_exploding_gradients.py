@@ -152,7 +152,9 @@ plots.finish(ax, "The factor of a layer, known before the first step", "sigma_w"
 # %%
 medians = torch.stack([rows.median(1).values for rows in growth.values()])  # (activations, sigmas)
 off = (medians / torch.tensor(list(theory.values())) - 1).abs()
-evidence = f"{int((off < 0.03).sum())} of 20 cells lie within 3 % of the root of chi_1; the worst is off by {off.max():.1%}."
+evidence = (
+    f"{int((off < 0.03).sum())} of 20 cells lie within 3 % of the root of chi_1; worst: {off.max():.1%} off."
+)
 verdict("S2", "holds" if (off < 0.03).sum() >= 19 else "depends", evidence)
 
 # %% [markdown]

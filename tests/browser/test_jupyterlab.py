@@ -98,8 +98,14 @@ def untouched(course):
         shutil.copy(path, course / "lessons" / path.name)
 
 
+def both_themes_for_the_first_two(lab, name):
+    if lab["theme"] == "JupyterLab Dark" and name[:2] > "01":
+        pytest.skip("the dark theme is looked at in the first two lessons")
+
+
 @pytest.mark.parametrize("name", LESSONS)
 def test_an_untouched_lesson_runs_to_its_end(lab, page, name):
+    both_themes_for_the_first_two(lab, name)
     notebook = Page(page, lab, name)
     notebook.run_all()
     for cell in notebook.cells():
@@ -113,24 +119,34 @@ def test_an_untouched_lesson_runs_to_its_end(lab, page, name):
     assert "Loading widget" not in text
 
 
-def test_a_slider_moves_the_picture(lab, page):
-    notebook = Page(page, lab, "00_start_here")
+@pytest.mark.parametrize(
+    ("name", "explorer"),
+    [
+        ("00_start_here", "explore_learning_rate"),
+        ("01_gradient_descent", "explore_momentum"),
+        ("02_backpropagation", "explore_jacobian"),
+        ("03_exploding_gradients", "explore_depth"),
+        ("03_exploding_gradients", "explore_recurrent"),
+    ],
+)
+def test_a_slider_moves_picture_and_sentence(lab, page, name, explorer):
+    both_themes_for_the_first_two(lab, name)
+    notebook = Page(page, lab, name)
     notebook.run_all()
-    cell = notebook.cell("explorers.explore_learning_rate()")
+    cell = notebook.cell(f"explorers.{explorer}()")
     image, handle = cell.locator("img.widget-image"), cell.locator(".noUi-handle").first
     before = image.get_attribute("src"), cell.locator(".jp-OutputArea").inner_text()
-    assert "shrinks" in before[1]
     handle.focus()
     for _ in range(25):
         page.keyboard.press("ArrowRight")
     page.wait_for_function("([image, src]) => image.src !== src", arg=[image.element_handle(), before[0]])
     page.wait_for_function(IDLE)
     time.sleep(0.5)
-    assert "grows" in cell.locator(".jp-OutputArea").inner_text()
+    assert cell.locator(".jp-OutputArea").inner_text() != before[1]
     width = page.evaluate("image => [image.naturalWidth, image.clientWidth]", image.element_handle())
     assert width[0] == 704
     assert width[1] <= width[0]
-    notebook.picture("slider")
+    notebook.picture(f"slider-{explorer}")
 
 
 WRONG = 'def step(x, gradient, lr):\n    return x + lr * gradient\n\n\nstep = check("01.1", step).function'
@@ -175,8 +191,41 @@ def test_a_prediction_is_kept_and_settled(lab, page):
     assert "Settled earlier." in notebook.cell("predict(").inner_text()
 
 
+ANSWERS = {
+    "02_backpropagation": (
+        "02.1",
+        "def linear_backward(h, W, delta):\n    return delta @ W, h.T @ delta, delta.sum(0)",
+        ("h.T @ delta", "delta.T @ h"),
+        "dW is transposed",
+    ),
+    "03_exploding_gradients": (
+        "03.1",
+        "def growth_per_layer(sizes):\n    return float((sizes[:-1] / sizes[1:]).mean())",
+        ("float((sizes[:-1] / sizes[1:]).mean())", "float(sizes[0] / sizes[-1]) ** (1 / (len(sizes) - 1))"),
+        "arithmetic mean",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_exercise_answered_wrongly_then_rightly(lab, page, name):
+    both_themes_for_the_first_two(lab, name)
+    exercise, wrong, (mistake, mended), sentence = ANSWERS[name]
+    function = wrong.split("(")[0]
+    wrong += f'\n\n\n{function[4:]} = check("{exercise}", {function[4:]}).function'
+    notebook = Page(page, lab, name)
+    notebook.run_all()
+    assert f"{exercise} not attempted" in notebook.cell(function).inner_text()
+    said = notebook.answer(function, wrong)
+    assert f"{exercise} not yet" in said
+    assert sentence in said
+    notebook.picture("wrong")
+    assert f"{exercise} correct" in notebook.answer(function, wrong.replace(mistake, mended))
+
+
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_solution_can_be_read_without_running_it(lab, page, name):
+    both_themes_for_the_first_two(lab, name)
     notebook = Page(page, lab, name, "solutions")
-    notebook.cell("explore_learning_rate()")
+    notebook.cell("explorers.explore_")
     notebook.picture("solution")
