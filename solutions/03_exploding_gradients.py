@@ -152,9 +152,7 @@ plots.finish(ax, "The factor of a layer, known before the first step", "sigma_w"
 # %%
 medians = torch.stack([rows.median(1).values for rows in growth.values()])  # (activations, sigmas)
 off = (medians / torch.tensor(list(theory.values())) - 1).abs()
-evidence = (
-    f"{int((off < 0.03).sum())} of 20 cells lie within 3 % of the root of chi_1; worst: {off.max():.1%}."
-)
+evidence = f"{int((off < 0.03).sum())} of 20 cells lie within 3 % of the theory; worst: {off.max():.1%}."
 verdict("S2", "holds" if (off < 0.03).sum() >= 19 else "depends", evidence)
 
 # %% [markdown]
@@ -352,10 +350,8 @@ plots.table({"": word, "20 or more of 50 failed": many, "of these with a NaN": w
 
 # %%
 silent, loud, relu, _ = list(word.values())[1::2]
-evidence = (
-    f"Failed runs with a NaN: {silent} for tanh with cross-entropy, {loud} for tanh with squared error, "
-)
-evidence += f"{relu} for ReLU. A check for NaN misses the silent half."
+evidence = f"Failed runs with a NaN: {silent} for tanh and cross-entropy, {loud} for tanh and squared "
+evidence += f"error, {relu} for ReLU. A check for NaN misses the silent half."
 reveal("03.c", {"none": "c", "some": "b", "all": "a"}[silent])
 verdict("S3", "depends" if (silent, loud) == ("none", "all") else "holds", evidence)
 
