@@ -135,3 +135,8 @@ def slider(
         value=value, min=low, max=high, step=step, description=label, readout_format=fmt,
         style={"description_width": "11em"}, layout=widgets.Layout(width="34em"), continuous_update=True,
     )  # fmt: skip
+
+
+def choice(label: str, options) -> widgets.ToggleButtons:
+    """Buttons of which one is pressed, with room for their label."""
+    return widgets.ToggleButtons(options=options, description=label, style={"description_width": "11em"})

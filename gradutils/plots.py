@@ -274,6 +274,11 @@ def plot_map(ax: Axes, x, y, values, predicted=None, *, levels=(), limits=None, 
     return describe(ax, f"A map of values from {np.nanmin(values):.2g} to {np.nanmax(values):.2g}.")
 
 
+def colour_of_growth(growth: float) -> str:
+    """Red for what grows by more than 10 x over a network (or is no number), purple for what shrinks as much, else blue."""
+    return EXPLODES if not growth < 10 else VANISHES if growth < 0.1 else STABLE
+
+
 def plot_depth_profile(ax: Axes, profiles: dict, predicted=None, *, ylabel="RMS of delta") -> Axes:
     """One line a network over its layers, counted back from the output, on a logarithmic axis.
 
@@ -291,7 +296,7 @@ def plot_depth_profile(ax: Axes, profiles: dict, predicted=None, *, ylabel="RMS 
         with np.errstate(all="ignore"):
             ends = np.atleast_2d(values)[:, [0, -1]]
             growth = np.divide(*np.median(ends, axis=0))
-        colour = EXPLODES if not growth < 10 else VANISHES if growth < 0.1 else STABLE
+        colour = colour_of_growth(growth)
         labels[_line_and_band(ax, back, values[..., ::-1], 0, colour, markersize=3)[0]] = name
         if predicted and name in predicted:
             ax.plot(back, np.asarray(predicted[name])[::-1], **THEORY)

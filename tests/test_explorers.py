@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gradutils import explorers
-from gradutils.explorers import (
+from gradutils.explorers.descent import (
     METHODS,
     measured_rate,
     momentum_edge,

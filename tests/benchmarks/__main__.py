@@ -36,6 +36,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
 from gradutils import explorers, plots
+from gradutils.explorers import descent
 plots.use_style()
 
 def plain(product, beta):
@@ -43,14 +44,14 @@ def plain(product, beta):
     fig, (left, right) = plt.subplots(1, 2)
     x, y = np.linspace(0.02, 4.2, 85), np.linspace(0, 0.98, 50)
     left.imshow(RATES, origin="lower", aspect="auto", extent=(x[0], x[-1], y[0], y[-1]))
-    left.plot(explorers.momentum_edge("heavy ball", y), y)
+    left.plot(descent.momentum_edge("heavy ball", y), y)
     left.plot([product], [beta], "o")
-    run = explorers.run_momentum_point("heavy ball", product, beta)
+    run = descent.run_momentum_point("heavy ball", product, beta)
     right.semilogy(np.maximum(run.distance, 1e-12))
     right.semilogy(run.rate ** np.arange(len(run.distance)))
     plt.show()
 
-RATES = np.clip(explorers.measured_rate("heavy ball", *np.meshgrid(np.linspace(0.02, 4.2, 85), np.linspace(0, 0.98, 50))), 0.6, 1.2)
+RATES = np.clip(descent.measured_rate("heavy ball", *np.meshgrid(np.linspace(0.02, 4.2, 85), np.linspace(0, 0.98, 50))), 0.6, 1.2)
 arms = {"explorer": explorers.explore_momentum(), "explorer again": explorers.explore_momentum()}
 product, beta = (widgets.FloatSlider(value=v, min=0, max=4) for v in (1.5, 0.5))
 output = widgets.interactive_output(plain, {"product": product, "beta": beta})
