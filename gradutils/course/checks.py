@@ -318,7 +318,8 @@ def _different(want, got, rtol) -> str:
         for k, (a, b) in enumerate(zip(want, got, strict=True)):
             found = _different(a, b, rtol)
             if found:
-                return f"Value {k + 1} of {len(want)}: {found[0].lower()}{found[1:]}"
+                inner = f", {found[6:]}" if found.startswith("Value ") else f": {found[0].lower()}{found[1:]}"
+                return f"Value {k + 1} of {len(want)}{inner}"
         return ""
     if got is None or want is None:
         return "" if got is want else "It returns None. Is there a return?"

@@ -72,6 +72,10 @@ GROWTH_PER_LAYER = Exercise(
             "The factors are upside down, and their mean is arithmetic. On the way back: sizes[k] / sizes[k + 1].",
         ),
         (
+            lambda s: float(s[0] / s[-1]) ** (0.5 / (len(s) - 1)),
+            "A square root too many. The sizes are sizes, not squares: their factor is the growth itself.",
+        ),
+        (
             lambda s: float((s[:-1] / s[1:]).median()),
             "This is the median of the factors. Their product would not lead from the last size to the first.",
         ),
@@ -154,6 +158,10 @@ WHAT_IT_DOES = Exercise(
             "An inf or a NaN in delta was not called an explosion. Every comparison with a NaN is false: test for it first.",
         ),
         (
+            lambda d, w: "explodes" if d[0] > 10 * d[-1] else "vanishes" if d[0] < d[-1] / 10 else "steady",
+            "Right, but for a NaN: every comparison with it is false, so it comes out as steady. Test isfinite() first.",
+        ),
+        (
             _what_by(lambda d, w: d[0]),
             "Only the size at the first layer was looked at. The scale of the loss is in it; compare with the last layer.",
         ),
@@ -217,6 +225,8 @@ def _delta_sizes(model, loss_of, x):
 def _call_and_look_for_hooks(function, model, loss_of, x):
     """The sizes as numbers, and how many hooks the answer left on the model."""
     sizes = function(model, loss_of, x)
+    if isinstance(sizes, torch.Tensor) and sizes.ndim == 1:  # stacked is as good as listed
+        sizes = sizes.tolist()
     left = sum(
         len(hooks)
         for module in model.modules()
@@ -241,11 +251,16 @@ def _model_cases(generator):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=dtype) * 0.7)
         return model, loss_of, torch.randn(batch, 3, generator=generator, dtype=dtype)
 
+    def nested():
+        body, loss_of, x = case(2, 5, "tanh", _sum_of_squares, 4)
+        return nn.Sequential(body, nn.Tanh(), nn.Linear(2, 3)), loss_of, x
+
     return [
         case(1, 4, "tanh", _sum_of_squares, 2),
         case(2, 6, "sigmoid", _mean_of_first, 3),
         case(4, 8, "tanh", _sum_of_squares, 5, torch.float64),
         case(3, 16, "relu", _sum_of_squares, 6, torch.float64),
+        nested(),
     ]
 
 
@@ -272,11 +287,12 @@ def _output(inputs, z):
 
 
 def _forward_sizes(model, loss_of, x):
-    sizes = []
-    for layer in model:
-        x = layer(x)
-        if isinstance(layer, nn.Linear):
-            sizes.append(_rms(x))
+    sizes, handles = [], []
+    for layer in _linear_layers(model):
+        handles.append(layer.register_forward_hook(lambda layer, inputs, z: sizes.append(_rms(z))))
+    model(x)
+    for handle in handles:
+        handle.remove()
     return sizes
 
 
@@ -347,8 +363,16 @@ DELTA_SIZES = Exercise(
             "This is the standard deviation, which takes the mean away first. The RMS does not.",
         ),
         (
-            _with_forward_hooks(list, _output),
+            _with_forward_hooks(
+                lambda model: [part for part in model.modules() if not list(part.children())], _output
+            ),
             "The activations' outputs are among them. Hook the nn.Linear layers only.",
+        ),
+        (
+            _with_forward_hooks(
+                lambda model: [part for part in model.children() if isinstance(part, nn.Linear)], _output
+            ),
+            "Only the model's direct children were looked at. A layer may be nested deeper: walk over model.modules().",
         ),
         (
             _forward_sizes,
@@ -617,6 +641,14 @@ def _without_renewing(W, h, v):
     return float((v.norm() / start).log()) / (len(h) - 1)
 
 
+def _slope_before_weights(W, h, v):
+    total = 0.0
+    for state in h[1:]:
+        v = (v / v.norm() * (1 - state**2)) @ W.T
+        total += float(v.norm().log())
+    return total / (len(h) - 1)
+
+
 def _mean_log(factors):
     return float(factors.log().mean())
 
@@ -661,6 +693,10 @@ LYAPUNOV = Exercise(
         (
             _lyapunov_variant(_mean_log, transpose=False),
             "v went through W, which is the way back. Forward is v @ W.T.",
+        ),
+        (
+            _slope_before_weights,
+            "The slope came before W. Moving into step t, v goes through W.T first, then through the tanh that made h[t].",
         ),
         (
             lambda W, h, v: math.log(float(torch.linalg.eigvals(W).abs().max())),
