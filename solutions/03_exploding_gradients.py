@@ -366,9 +366,7 @@ plots.table({"": table} | columns | {"20 or more of 50 failed": [n >= 20 for n i
 
 # %%
 silent, bounded, loud, relu = rows[2]
-evidence = (
-    f"NaN in failed runs: tanh with cross-entropy {silent}, Huber {bounded}, squared {loud}; ReLU {relu}."
-)
+evidence = f"NaN in failed runs: tanh, cross-entropy {silent}; Huber {bounded}; squared {loud}; ReLU {relu}."
 reveal("03.c", {"none": "c", "some": "b", "all": "a"}[silent])
 verdict("S3", "depends" if (silent, bounded, loud) == ("none", "none", "all") else "holds", evidence)
 
