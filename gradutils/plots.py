@@ -80,6 +80,7 @@ def label_lines(ax: Axes, labels: dict) -> Axes:
             color=line.get_color(),
             va="center",
             fontsize=9,
+            annotation_clip=False,  # pushed past the top it is still shown
         )
         floor += height
     return ax

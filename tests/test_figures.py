@@ -233,3 +233,13 @@ def test_rough_sentences_hold_no_digits(ax):
     measured = {"a": [1.0, 30.0], "b": [1.0, 0.01], "c": [1.0, 2.0]}
     plots.plot_against_theory(ax, [1, 2], measured, rough=True)
     assert "a rises; b falls; c stays within a factor of 10" in plots.sentence(ax.figure)
+
+
+def test_labels_of_lines_that_end_together_are_all_shown(ax):
+    runs = {"one": [1.0, 1e5], "same": [1.0, 1e5], "again": [1.0, 1e5]}
+    plots.plot_history(ax, runs)
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) == 3
+    assert all(text.get_annotation_clip() is False for text in ax.texts)
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
