@@ -171,14 +171,12 @@ predict("03.b", question, ["the first, by far", "the last, by far", "all about t
 profiles = {name: gradient_profile(20, 64, name, 8**0.5, batch=8) for name in ("relu", "tanh")}
 seeds = {name: profile.delta[0] for name, profile in profiles.items()}  # (seeds, layers), first layer first
 roots = {name: chi_by_layer(functions[name], 8**0.5, 19).sqrt().flip(0) for name in seeds}
-theory = {
-    name: seeds[name][:, -1].median() * F.pad(r.cumprod(0), (1, 0), value=1).flip(0)
-    for name, r in roots.items()
-}
+back = {name: F.pad(r.cumprod(0), (1, 0), value=1).flip(0) for name, r in roots.items()}
+expected = {name: seeds[name][:, -1].median() * back[name] for name in seeds}
 
 # %%
 fig, (left, right) = plt.subplots(1, 2)
-plots.plot_depth_profile(left, seeds, theory, ylabel="RMS of delta")
+plots.plot_depth_profile(left, seeds, expected, ylabel="RMS of delta")
 plots.finish(left, "delta: grows")
 plots.plot_depth_profile(right, {n: p.weight_grad[0] for n, p in profiles.items()}, ylabel="norm of dL/dW")
 plots.finish(right, "Weight gradient: flat for ReLU")
