@@ -82,7 +82,7 @@ because = f"A NaN in {dead[24]} of 10 networks with 24 layers, and in {dead[3]} 
 reveal("03.a", "c" if dead[24] > 5 else "a", because)
 
 # %% [markdown]
-# The task has not changed. The first loss has: it is a hundred times larger with 24 layers, because signals grow from layer to layer. So do gradients, on their way back. By how much?
+# The task has not changed. The first loss has: it is hundreds of times larger with 24 layers, because signals grow from layer to layer. So do gradients, on their way back. By how much?
 
 # %% [markdown]
 # ## 1 · One layer, one factor

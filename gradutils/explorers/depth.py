@@ -208,6 +208,6 @@ def explore_recurrent() -> Explorer:
     sliders = {
         "activation": choice("activation", ("linear", "tanh")),
         "gain": slider("gain", 1.1, 0.5, 4, 0.05),
-        "drive": slider("standard deviation of the input", 0.0, 0, 4, 0.1, ".1f"),
+        "drive": slider("size of the input", 0.0, 0, 4, 0.1, ".1f"),
     }
     return Explorer(Scene(run_recurrent, update, LiveFigure(figure, [line, radius, *units])), sliders)
