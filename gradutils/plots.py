@@ -212,15 +212,20 @@ def plot_vectors(ax: Axes, vectors) -> Axes:
     return describe(ax, f"{len(vectors)} arrows; the longest is {scale:.1g}, the shortest {sizes.min():.0e}.")
 
 
-def _line_and_band(ax: Axes, x, values, seeds_axis: int, colour: str, **style):
-    """Draw one line, or the median over the seeds with its 10-90 % band; the line and its heights."""
+def _over_seeds(values, seeds_axis: int):
+    """The heights of a line and its band; of values without a second axis there is no band, (n,) and None."""
     values = np.asarray(values, dtype=float)
-    if values.ndim == 2:
-        with np.errstate(all="ignore"):
-            low, values, high = np.quantile(values, [0.1, 0.5, 0.9], axis=seeds_axis)
-        ax.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
-    (line,) = ax.plot(x, values, color=colour, marker="o", **style)
-    return line, values
+    if values.ndim < 2:
+        return values, None
+    median, band = median_and_band(values, seeds_axis)
+    return median.numpy(), band.numpy()
+
+
+def _line_and_band(ax: Axes, x, heights, band, colour: str, **style):
+    if band is not None:
+        ax.fill_between(x, *band, color=colour, alpha=0.25, linewidth=0)
+    (line,) = ax.plot(x, heights, color=colour, marker="o", **style)
+    return line
 
 
 def plot_against_theory(ax: Axes, x, measured: dict, theory=(), *, log="", rough=False) -> Axes:
@@ -238,8 +243,8 @@ def plot_against_theory(ax: Axes, x, measured: dict, theory=(), *, log="", rough
     ax.set(xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear")
     labels, words = {}, []
     for (name, values), colour in zip(measured.items(), (STABLE, SECOND, THIRD, VANISHES), strict=False):
-        line, heights = _line_and_band(ax, x, values, 1, colour)
-        labels[line] = name
+        heights, band = _over_seeds(values, 1)
+        labels[_line_and_band(ax, x, heights, band, colour)] = name
         first, last = heights[[0, -1]]
         change = (
             "rises" if last > 10 * first else "falls" if last < first / 10 else "stays within a factor of 10"
@@ -292,13 +297,11 @@ def plot_depth_profile(ax: Axes, profiles: dict, predicted=None, *, ylabel="RMS 
     ax.set_yscale("log")
     labels, words = {}, []
     for name, values in profiles.items():
-        values = np.asarray(values, dtype=float)
-        back = np.arange(values.shape[-1])
+        heights, band = _over_seeds(np.asarray(values, dtype=float)[..., ::-1].copy(), 0)  # last layer first
         with np.errstate(all="ignore"):
-            ends = np.atleast_2d(values)[:, [0, -1]]
-            growth = np.divide(*np.median(ends, axis=0))
-        colour = colour_of_growth(growth)
-        labels[_line_and_band(ax, back, values[..., ::-1], 0, colour, markersize=3)[0]] = name
+            growth = heights[-1] / heights[0]
+        back = np.arange(len(heights))
+        labels[_line_and_band(ax, back, heights, band, colour_of_growth(growth), markersize=3)] = name
         if predicted and name in predicted:
             ax.plot(back, np.asarray(predicted[name])[::-1], **THEORY)
         size = f"{growth:.1g} x" if np.isfinite(growth) else "beyond all numbers"

@@ -82,7 +82,7 @@ because = f"A NaN in {dead[24]} of 10 networks with 24 layers, and in {dead[3]} 
 reveal("03.a", "c" if dead[24] > 5 else "a", because)
 
 # %% [markdown]
-# The task has not changed. The first loss has: it is hundreds of times larger with 24 layers, because signals grow from layer to layer. So do gradients, on their way back. By how much?
+# The task has not changed. The first loss has: it is far larger with 24 layers, because signals grow from layer to layer. So do gradients, on their way back. By how much?
 
 # %% [markdown]
 # ## 1 · One layer, one factor
@@ -381,10 +381,11 @@ logs, beta = 2 * (delta[:, 0] / delta[:, -1]).log().sort().values, 5 * 29 / 64
 normal = torch.special.ndtri((torch.arange(100) + 0.5) / 100)
 fig, ax = plt.subplots()
 plots.plot_against_theory(ax, normal, {"networks": logs}, [math.sqrt(beta) * normal - beta / 2])
-plots.finish(ax, "Same recipe, a hundred networks", "quantile of a Gaussian", "ln of the squared growth")
+title = f"Same recipe: the luckiest and the unluckiest differ by {(logs[-1] - logs[0]).exp():.0e}"
+plots.finish(ax, title, "quantile of a Gaussian", "ln of the squared growth")
 
 # %% [markdown]
-# The axis is logarithmic: between the luckiest and the unluckiest network lie three powers of ten, with nothing changed but the seed. The mean over endlessly many networks is kept; the typical one lies below it. That is why no
+# Nothing was changed but the seed. The mean over endlessly many networks is kept; the typical one lies below it. That is why no
 # trial here rests on one seed. (Width 64 is small for this theory: the networks lie somewhat below the line.) Lesson 05 comes back to it.
 
 # %% [markdown]

@@ -152,15 +152,15 @@ ACTIVATION_BACKWARD = Exercise(
             "This is the slope of the activation alone. It has to meet dh, the slope that comes from above.",
         ),
         (
-            lambda phi, z, dh: {"linear": z, "relu": z.relu(), "tanh": z.tanh()}[phi],
+            lambda phi, z, dh: _act(phi, z),
             "This is phi(z), the forward pass. Backwards dh is multiplied by the slope of phi.",
         ),
         (
-            lambda phi, z, dh: dh * {"linear": z, "relu": z.relu(), "tanh": z.tanh()}[phi],
+            lambda phi, z, dh: dh * _act(phi, z),
             "dh was multiplied by phi(z). It is multiplied by the slope of phi at z.",
         ),
         (
-            lambda phi, z, dh: {"linear": dh, "relu": dh.relu(), "tanh": dh.tanh()}[phi],
+            lambda phi, z, dh: _act(phi, dh),
             "The activation was applied to dh. Backwards dh is multiplied by the slope of phi at z.",
         ),
         (
@@ -226,8 +226,12 @@ ACTIVATION_BACKWARD = Exercise(
 
 
 # 02.3 ----------------------------------------------------------------------------------------------------------------
+def _good(x):
+    return torch.finfo(x.dtype).eps ** (1 / 3)
+
+
 def _central_difference(f, x, v):
-    eps = torch.finfo(x.dtype).eps ** (1 / 3)
+    eps = _good(x)
     return (f(x + eps * v) - f(x - eps * v)) / (2 * eps)
 
 
@@ -273,10 +277,6 @@ def _difference(eps_of, *, sides=2, divide=lambda eps: 2 * eps):
         return (there - (f(x - eps * v) if sides == 2 else f(x))) / divide(eps)
 
     return central_difference
-
-
-def _good(x):
-    return torch.finfo(x.dtype).eps ** (1 / 3)
 
 
 CENTRAL_DIFFERENCE = Exercise(
@@ -368,7 +368,7 @@ def _network_cases(generator):
         h, z = [randn(batch, sizes[0], dtype=dtype)], []
         for W in weights:
             z.append(h[-1] @ W.T)
-            h.append({"linear": z[-1], "relu": z[-1].relu(), "tanh": z[-1].tanh()}[phi])
+            h.append(_act(phi, z[-1]))
         return weights, phi, h, z, randn(batch, sizes[-1], dtype=dtype)
 
     return [
@@ -382,27 +382,25 @@ def _network_cases(generator):
     ]
 
 
-def _network_variant(weight_grad=lambda delta, h, k: delta.T @ h[k], through=None, last=lambda d, phi, z: d):
-    through = through or (lambda phi, z, k, dh: _activation_backward(phi, z[k - 1], dh))
+def _one_layer_down(weights, phi, z, k, delta, top):
+    return _activation_backward(phi, z[k - 1], delta @ weights[k])
+
+
+def _network_variant(
+    weight_grad=lambda delta, h, k: delta.T @ h[k], down=_one_layer_down, last=lambda d, phi, z: d
+):
+    """The right answer with one of its steps replaced; ``down`` is given the delta at layer k and that of the top."""
 
     def backward(weights, phi, h, z, delta):
         delta, grads = last(delta, phi, z), []
+        top = delta
         for k in reversed(range(len(weights))):
             grads.insert(0, weight_grad(delta, h, k))
             if k:
-                delta = through(phi, z, k, delta @ weights[k])
+                delta = down(weights, phi, z, k, delta, top)
         return grads
 
     return backward
-
-
-def _stale_delta(weights, phi, h, z, delta):
-    grads, below = [], delta
-    for k in reversed(range(len(weights))):
-        grads.insert(0, below.T @ h[k])
-        if k:
-            below = _activation_backward(phi, z[k - 1], delta @ weights[k])
-    return grads
 
 
 def _without_a_guard(weights, phi, h, z, delta):
@@ -410,15 +408,6 @@ def _without_a_guard(weights, phi, h, z, delta):
     for k in reversed(range(len(weights))):
         grads.insert(0, delta.T @ h[k])
         delta = _activation_backward(phi, z[k - 1], delta @ weights[k])
-    return grads
-
-
-def _through_the_wrong_weights(weights, phi, h, z, delta):
-    grads = []
-    for k in reversed(range(len(weights))):
-        grads.insert(0, delta.T @ h[k])
-        if k:
-            delta = _activation_backward(phi, z[k - 1], delta @ weights[k - 1])
     return grads
 
 
@@ -432,15 +421,15 @@ BACKWARD = Exercise(
             "The list is in the order of the backward pass. The task wants the first layer first.",
         ),
         (
-            _network_variant(through=lambda phi, z, k, dh: dh),
+            _network_variant(down=lambda weights, phi, z, k, d, top: d @ weights[k]),
             "The activations were left out: after delta @ W comes activation_backward, with the z below.",
         ),
         (
-            _network_variant(through=lambda phi, z, k, dh: _activation_backward(phi, z[k], dh)),
+            _network_variant(down=lambda weights, phi, z, k, d, top: _activation_backward(phi, z[k], d @ weights[k])),
             "The slope was taken at z[k]. Going down through weights[k] you arrive at layer k - 1: its z counts.",
         ),
         (
-            _network_variant(through=lambda phi, z, k, dh: _activation_backward(phi, _act(phi, z[k - 1]), dh)),
+            _network_variant(down=lambda weights, phi, z, k, d, top: _activation_backward(phi, _act(phi, z[k - 1]), d @ weights[k])),
             "The slope was taken at h[k]. activation_backward wants the pre-activation below, z[k - 1].",
         ),
         (
@@ -468,11 +457,11 @@ BACKWARD = Exercise(
             "The first layer is missing. The loop has to reach weights[0].",
         ),
         (
-            _stale_delta,
+            _network_variant(down=lambda weights, phi, z, k, d, top: _one_layer_down(weights, phi, z, k, top, top)),
             "Every layer was given the delta from the top, pulled back once. delta has to be carried down, layer by layer.",
         ),
         (
-            _through_the_wrong_weights,
+            _network_variant(down=lambda weights, phi, z, k, d, top: _activation_backward(phi, z[k - 1], d @ weights[k - 1])),
             "delta went down through weights[k - 1]. From layer k it goes down through that layer's own weights[k].",
         ),
     ),
@@ -579,7 +568,7 @@ def _push_forward(weights, phi, x, v):
     for W in weights:
         z = x @ W.T
         v = _activation_backward(phi, z, v @ W.T)
-        x = {"linear": z, "relu": z.relu(), "tanh": z.tanh()}[phi]
+        x = _act(phi, z)
     return v
 
 

@@ -31,7 +31,7 @@ def _profiles(generator):
 def _fitted_growth(sizes):
     back = torch.arange(len(sizes) - 1, -1, -1.0, dtype=sizes.dtype)
     back, logs = back - back.mean(), sizes.log() - sizes.log().mean()
-    return float((back * logs).sum() / back.square().sum().clamp(min=1e-9)) if len(sizes) > 1 else 0.0
+    return float((back * logs).sum() / back.square().sum())
 
 
 GROWTH_PER_LAYER = Exercise(
@@ -99,9 +99,7 @@ GROWTH_PER_LAYER = Exercise(
 
 # 03.2 ----------------------------------------------------------------------------------------------------------------
 def _what_it_does(delta, weight_grad):
-    if not delta.isfinite().all():
-        return "explodes"
-    if delta[0] > 10 * delta[-1]:
+    if not delta.isfinite().all() or delta[0] > 10 * delta[-1]:
         return "explodes"
     return "vanishes" if delta[0] < delta[-1] / 10 else "steady"
 
@@ -420,10 +418,10 @@ def _overflow_cases(generator):
     return cases[:16]
 
 
-def _depth_variant(depth_of, never=math.inf, at_once=1):
+def _depth_variant(depth_of, never=math.inf):
     def overflow_depth(first, growth, largest):
         if first > largest:
-            return at_once
+            return 1
         return never if growth <= 1 else depth_of(first, growth, largest)
 
     return overflow_depth
@@ -523,9 +521,9 @@ def _time_cases(generator):
     ]
 
 
-def _time_variant(step, reverse=False, start=None):
+def _time_variant(step, reverse=False):
     def through_time(W, h, dh):
-        grads = [dh if start is None else start(h, dh)]
+        grads = [dh]
         for t in range(len(h) - 1, 0, -1):
             grads.insert(0, step(W, h, t, grads[0], dh))
         return torch.stack(grads[::-1] if reverse else grads)
@@ -622,13 +620,13 @@ def _lyapunov_cases(generator):
     ]
 
 
-def _lyapunov_variant(growths_to_number, *, slope=lambda h, t: 1 - h[t] ** 2, renew=True, transpose=True):
+def _lyapunov_variant(growths_to_number, *, slope=lambda h, t: 1 - h[t] ** 2, transpose=True):
     def lyapunov(W, h, v):
         factors = []
         for t in range(1, len(h)):
             new = (v @ (W.T if transpose else W)) * slope(h, t)
             factors.append(float(new.norm() / v.norm()))
-            v = new / new.norm() if renew else new
+            v = new / new.norm()
         return growths_to_number(torch.tensor(factors, dtype=torch.float64))
 
     return lyapunov
