@@ -1,4 +1,4 @@
-"""One training loop that knows nothing of its model."""
+"""One training loop that knows nothing of its model, and one that trains many small networks at once."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from gradutils.data import Digits
 from gradutils.schedules import Schedule
 
 
@@ -72,3 +74,70 @@ def train(
         for group, lr in zip(optimizer.param_groups, base, strict=True):
             group["lr"] = lr
     return history
+
+
+@dataclass
+class ManyRuns:
+    """What N networks trained together left behind."""
+
+    loss: Tensor  # (steps, N), of each step's batch
+    accuracy: Tensor  # (len(at), N), on the test set
+
+
+def train_many(
+    phi: Callable[[Tensor], Tensor],
+    weights: list[Tensor],
+    data: Digits,
+    lr: float | Tensor,
+    *,
+    biases: list[Tensor] | None = None,
+    steps: int = 200,
+    at: tuple[int, ...] = (),
+    batch: int = 32,
+    adam: bool = False,
+    seed: int = 0,
+) -> ManyRuns:
+    """Train N plain networks at once with cross-entropy: a layer's weight is a stack (N, m, n), its bias (N, m).
+
+    ``phi`` follows every layer but the last; ``lr`` is one number or (N,). SGD with momentum 0.9, or Adam with torch's
+    defaults. All networks see the same batches. ``at`` counts the steps after which test accuracy is taken; the last
+    is always among them. A network that left the finite numbers keeps NaN and its accuracy is that of guessing or less.
+    The weights given are not changed.
+    """
+    count, at = len(weights[0]), (*(step for step in at if step < steps), steps)
+    lr = torch.as_tensor(lr, dtype=torch.float32).expand(count).view(-1, 1, 1)
+    biases = biases or [weight.new_zeros(count, weight.shape[1]) for weight in weights]
+    learnt = [weight.clone() for weight in weights] + [bias.unsqueeze(1).clone() for bias in biases]
+    first, second = ([torch.zeros_like(p) for p in learnt] for _ in range(2))
+    generator, losses, accuracies = torch.Generator().manual_seed(seed), [], []
+
+    def scores(x):  # (B, inputs) -> (N, B, outputs)
+        h, layers = x, len(weights)
+        for k in range(layers):
+            z = h @ learnt[k].mT + learnt[layers + k]
+            h = phi(z) if k < layers - 1 else z
+        return h
+
+    for step in range(1, steps + 1):
+        rows = torch.randint(len(data.x_train), (batch,), generator=generator)
+        learnt = [p.requires_grad_() for p in learnt]
+        loss = F.cross_entropy(
+            scores(data.x_train[rows]).permute(1, 2, 0),
+            data.y_train[rows].unsqueeze(1).expand(-1, count),
+            reduction="none",
+        ).mean(0)
+        grads = torch.autograd.grad(loss.sum(), learnt)
+        losses.append(loss.detach())
+        with torch.no_grad():
+            learnt = [p.detach() for p in learnt]
+            for p, g, m, v in zip(learnt, grads, first, second, strict=True):
+                if adam:
+                    m.lerp_(g, 0.1)
+                    v.lerp_(g * g, 0.001)
+                    p -= lr / (1 - 0.9**step) * m / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
+                else:
+                    p -= lr * m.mul_(0.9).add_(g)
+            if step in at:
+                right = scores(data.x_test).argmax(-1) == data.y_test
+                accuracies.append(right.float().mean(-1))
+    return ManyRuns(torch.stack(losses), torch.stack(accuracies))

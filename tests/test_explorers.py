@@ -24,6 +24,7 @@ ALL = [
     explorers.explore_jacobian,
     explorers.explore_depth,
     explorers.explore_recurrent,
+    explorers.explore_activation,
 ]
 
 

@@ -1,9 +1,11 @@
 """Sliders around pure functions. Every explorer repeats, movable, a figure that its lesson has shown at rest."""
 
+from gradutils.explorers.activation import explore_activation
 from gradutils.explorers.depth import explore_depth, explore_jacobian, explore_recurrent
 from gradutils.explorers.descent import explore_learning_rate, explore_momentum
 
 __all__ = [
+    "explore_activation",
     "explore_depth",
     "explore_jacobian",
     "explore_learning_rate",
