@@ -267,12 +267,16 @@ def finish(ax: Axes, title: str, xlabel: str | None = None, ylabel: str | None =
     describe(ax, f"{title}.")
 
 
-def plot_map(ax: Axes, x, y, values, predicted=None, *, levels=(), limits=None, log=False) -> Axes:
+def plot_map(
+    ax: Axes, x, y, values, predicted=None, *, levels=(), limits=None, log=False, cmap="viridis"
+) -> Axes:
     """A map of ``values`` (rows follow y) with, dotted in black, the contours at ``levels`` of what was predicted."""
     x, y, values = (np.asarray(array, dtype=float) for array in (x, y, values))
     low, high = limits or (np.nanmin(values), np.nanmax(values))
     norm = LogNorm(low, high) if log else Normalize(low, high)
-    image = ax.pcolormesh(x.ravel(), y.ravel(), values, norm=norm, shading="nearest", rasterized=True)
+    image = ax.pcolormesh(
+        x.ravel(), y.ravel(), values, norm=norm, cmap=cmap, shading="nearest", rasterized=True
+    )
     ax.figure.colorbar(image, ax=ax, extend="both" if limits else "neither")
     if predicted is not None:
         dotted = {"colors": "black", "linestyles": "dotted", "linewidths": 1.4}

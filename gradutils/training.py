@@ -99,24 +99,24 @@ def train_many(
 ) -> ManyRuns:
     """Train N plain networks at once with cross-entropy: a layer's weight is a stack (N, m, n), its bias (N, m).
 
-    ``phi`` follows every layer but the last; ``lr`` is one number or (N,). SGD with momentum 0.9, or Adam with torch's
+    Without ``biases`` the networks have none. ``phi`` follows every layer but the last; ``lr`` is one number or (N,). SGD with momentum 0.9, or Adam with torch's
     defaults. All networks see the same batches. ``at`` counts the steps after which test accuracy is taken; the last
     is always among them. A network that left the finite numbers keeps NaN and its accuracy is that of guessing or less.
     The weights given are not changed.
     """
     count, at = len(weights[0]), (*(step for step in at if step < steps), steps)
     lr = torch.as_tensor(lr, dtype=torch.float32).expand(count).view(-1, 1, 1)
-    biases = biases or [weight.new_zeros(count, weight.shape[1]) for weight in weights]
-    learnt = [weight.clone() for weight in weights] + [bias.unsqueeze(1).clone() for bias in biases]
+    learnt = [weight.clone() for weight in weights] + [bias.unsqueeze(1).clone() for bias in biases or ()]
     first, second = ([torch.zeros_like(p) for p in learnt] for _ in range(2))
     generator, losses, accuracies = torch.Generator().manual_seed(seed), [], []
 
     def scores(x):  # (B, inputs) -> (N, B, outputs)
-        h, layers = x, len(weights)
+        z, layers = x, len(weights)
         for k in range(layers):
-            z = h @ learnt[k].mT + learnt[layers + k]
-            h = phi(z) if k < layers - 1 else z
-        return h
+            z = (phi(z) if k else z) @ learnt[k].mT
+            if biases:
+                z = z + learnt[layers + k]
+        return z
 
     for step in range(1, steps + 1):
         rows = torch.randint(len(data.x_train), (batch,), generator=generator)

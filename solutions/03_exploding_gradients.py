@@ -8,7 +8,7 @@
 # - read an explosion off the right plot, whether it ends in a NaN or stays silent,
 # - say why the spectral radius of a recurrent network does not decide.
 #
-# About two hours (120 minutes) to work (pause after section 4), 20 seconds to run. Needs: [lesson 02](02_backpropagation.ipynb). Next: lesson 04.
+# About two hours (120 minutes) to work (pause after section 4), 20 seconds to run. Needs: [lesson 02](02_backpropagation.ipynb). Next: [lesson 04](04_activations.ipynb).
 
 # %%
 import math

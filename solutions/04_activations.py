@@ -8,7 +8,7 @@
 # - find the one scale at which an activation neither explodes nor vanishes, or say that there is none,
 # - tell a saturated unit from a dead one.
 #
-# About 100 minutes to work, 20 seconds to run. Needs: [lesson 03](03_exploding_gradients.ipynb). Next: lesson 05.
+# About 100 minutes to work, 20 seconds to run. Needs: [lesson 03](03_exploding_gradients.ipynb). Next: [lesson 05](05_initialization.ipynb).
 
 # %%
 import math
@@ -43,7 +43,7 @@ predict("04.a", "In the first layer the gradient is…", options)
 def sizes_and_theory(names, scales, depth, width=128):
     sizes, expected = {}, {}
     for name, scale in zip(names, scales):
-        profile = gradient_profile(depth, width, name, scale, batch=8, dtype=torch.float64).delta[0]
+        profile = gradient_profile(depth, width, name, scale, batch=8).delta[0]
         sizes[name] = profile / profile[:, -1:]  # (seeds, depth), 1 in the last layer
         expected[name] = predicted_gradient_profile(name, depth, scale)
     return sizes, expected
@@ -364,8 +364,8 @@ def leaky(z):
 
 def dead_after(phi, lr, seeds=10):
     draw = torch.Generator().manual_seed(0)
-    randn = lambda n, m: torch.randn(seeds, n, m, generator=draw, dtype=torch.float64) / m**0.5
-    parameters, counts = [2**0.5 * randn(64, 64), torch.zeros(seeds, 1, 64).double(), randn(10, 64)], []
+    randn = lambda n, m: torch.randn(seeds, n, m, generator=draw) / m**0.5
+    parameters, counts = [2**0.5 * randn(64, 64), torch.zeros(seeds, 1, 64), randn(10, 64)], []
     for step in range(101):
         W, b, V = parameters = [p.detach().requires_grad_() for p in parameters]
         z = images @ W.mT + b
@@ -378,7 +378,7 @@ def dead_after(phi, lr, seeds=10):
 
 
 # %%
-images, labels, lrs = digits().x_train[:100].double(), digits().y_train[:100], [0.1, 0.5, 2.0, 5.0]
+images, labels, lrs = digits().x_train[:100], digits().y_train[:100], [0.1, 0.5, 2.0, 5.0]
 dead = {phi.__name__: torch.tensor([dead_after(phi, lr) for lr in lrs]) for phi in (torch.relu, leaky)}
 when = ("after large steps", "80 small steps later")
 counts = {f"{name}, {when[k]}": both[:, k] for name, both in dead.items() for k in (0, 1)}
@@ -394,7 +394,7 @@ plots.finish(ax, "Steps that are too long kill units", "learning rate", "units s
 # %% [markdown]
 # ## 7 · Does the scale decide training?
 #
-# Ten hidden layers of 24 units on the digits, three rates, ten seeds, SGD. Each activation at its own critical scale; then all at Xavier's `sigma_w = 1`. Accuracy on the test digits after 70 steps and after 200.
+# Ten hidden layers of 24 units on the digits, three rates, ten seeds, SGD. Each activation at its own critical scale; then all at Xavier's `sigma_w = 1`. Accuracy on the test digits after 50 steps and after 150.
 
 
 # %%
@@ -403,7 +403,7 @@ def accuracies(phi, scale, depth=10, width=24):  # (2 budgets, rates, 10 seeds)
     draw = lambda m, n: torch.randn(10, m, n, generator=generator, dtype=torch.float64) / n**0.5
     weights = [(scale * draw(m, n)).float().repeat(3, 1, 1) for n, m in zip(sizes, sizes[1:])]
     lr = torch.tensor(rates).repeat_interleave(10)
-    return train_many(phi, weights, digits(), lr, steps=200, at=(70,)).accuracy.view(2, 3, 10)
+    return train_many(phi, weights, digits(), lr, steps=150, at=(50,)).accuracy.view(2, 3, 10)
 
 
 # %%
@@ -418,7 +418,7 @@ one = {"relu": accuracies(torch.relu, 1.0), "tanh": own["tanh"], "sigmoid": accu
 fig, axes = plt.subplots(1, 2, sharey=True)
 for ax, arms, title in zip(axes, (own, one), ("Own critical scale", "sigma_w = 1 for all")):
     plots.plot_against_theory(ax, rates, {name: a[1] for name, a in arms.items()}, log="x", rough=True)
-    plots.finish(ax, f"{title}, 200 steps", "learning rate", "test accuracy")
+    plots.finish(ax, f"{title}, 150 steps", "learning rate", "test accuracy")
     ax.set_xticks(rates, rates)
     ax.minorticks_off()
 
@@ -431,7 +431,7 @@ best = [a.median(2).values.argmax(1) for a in rows.values()]  # of each budget t
 counts = [
     [(a[k, i[k]] > level).sum() for k in (0, 1) for level in (0.3, 0.6)] for a, i in zip(rows.values(), best)
 ]
-heads = ["above 0.3, 70 steps", "above 0.6", "above 0.3, 200 steps", "above 0.6 "]
+heads = ["above 0.3, 50 steps", "above 0.6", "above 0.3, 150 steps", "above 0.6 "]
 plots.table(
     {"at its best rate": rows} | {h: list(map(words, column)) for h, column in zip(heads, zip(*counts))}
 )

@@ -25,6 +25,7 @@ ALL = [
     explorers.explore_depth,
     explorers.explore_recurrent,
     explorers.explore_activation,
+    explorers.explore_phase_diagram,
 ]
 
 

@@ -38,6 +38,9 @@ FIRST_BUILT_IN = {
     "q_trajectory": "03",
     "train_many": "03",
     "critical_sigma_w": "04",
+    "depth_scale": "05",
+    "phase_diagram": "05",
+    "chi_1": "03",
 }
 
 
@@ -188,6 +191,14 @@ def test_every_trial_is_recorded_and_no_claim_is_tried_twice():
     expected = {"S1": "holds", "S9": "depends", "W7": "refuted", "W9": "depends"}
     expected |= {"S2": "holds", "S3": "depends", "W8": "depends"}
     expected |= {"S4": "refuted", "S7": "refuted", "W4": "refuted"}
+    expected |= {
+        "S5": "holds",
+        "W1": "refuted",
+        "W2": "refuted",
+        "W3": "depends",
+        "W5": "refuted",
+        "W6": "depends",
+    }
     assert outcomes.items() >= expected.items()
 
 

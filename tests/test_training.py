@@ -2,6 +2,8 @@
 
 import copy
 import math
+from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from gradutils.data import digits
 from gradutils.models import mlp
 from gradutils.schedules import warmup_cosine
 from gradutils.telemetry import Recorder
-from gradutils.training import History, train
+from gradutils.training import History, train, train_many
 
 torch.set_num_threads(1)
 
@@ -309,3 +311,50 @@ def test_gradients_left_from_before_are_cleared():
     train(ours, F.cross_entropy, BATCHES[:1], torch.optim.SGD(ours.parameters(), 0.1))
     train(theirs, F.cross_entropy, BATCHES[:1], torch.optim.SGD(theirs.parameters(), 0.1))
     assert_same_weights(ours, theirs)
+
+
+@pytest.mark.parametrize("adam", [False, True])
+@pytest.mark.parametrize("with_biases", [False, True])
+def test_many_networks_at_once_equal_torch_one_by_one(adam, with_biases):
+    generator, data, steps = torch.Generator().manual_seed(3), digits(), 6
+    sizes, rates = (64, 9, 10), (0.01, 0.003)
+    weights = [torch.randn(2, m, n, generator=generator) / n**0.5 for n, m in pairwise(sizes)]
+    biases = [torch.randn(2, m, generator=generator) for m in sizes[1:]] if with_biases else None
+    kept = [w.clone() for w in weights]
+    runs = train_many(
+        torch.tanh,
+        weights,
+        data,
+        torch.tensor(rates),
+        biases=biases,
+        steps=steps,
+        at=(2,),
+        batch=8,
+        adam=adam,
+    )
+    assert runs.loss.shape == (steps, 2)
+    assert runs.accuracy.shape == (2, 2)
+    assert all(torch.equal(a, b) for a, b in zip(weights, kept, strict=True))
+    for k, lr in enumerate(rates):
+        net = torch.nn.Sequential(
+            torch.nn.Linear(64, 9, bias=with_biases),
+            torch.nn.Tanh(),
+            torch.nn.Linear(9, 10, bias=with_biases),
+        )
+        with torch.no_grad():
+            for i, layer in enumerate((net[0], net[2])):
+                layer.weight.copy_(weights[i][k])
+                if with_biases:
+                    layer.bias.copy_(biases[i][k])
+        build = torch.optim.Adam if adam else partial(torch.optim.SGD, momentum=0.9)
+        draw = torch.Generator().manual_seed(0)
+        rows = [torch.randint(1400, (8,), generator=draw) for _ in range(steps)]
+        history = train(
+            net,
+            F.cross_entropy,
+            [(data.x_train[r], data.y_train[r]) for r in rows],
+            build(net.parameters(), lr=lr),
+        )
+        assert runs.loss[:, k].tolist() == pytest.approx(history.loss, rel=1e-4)
+        right = (net(data.x_test).argmax(-1) == data.y_test).float().mean()
+        assert float(runs.accuracy[-1, k]) == pytest.approx(float(right), abs=0.006)

@@ -3,6 +3,7 @@
 from gradutils.explorers.activation import explore_activation
 from gradutils.explorers.depth import explore_depth, explore_jacobian, explore_recurrent
 from gradutils.explorers.descent import explore_learning_rate, explore_momentum
+from gradutils.explorers.initialization import explore_phase_diagram
 
 __all__ = [
     "explore_activation",
@@ -10,5 +11,6 @@ __all__ = [
     "explore_jacobian",
     "explore_learning_rate",
     "explore_momentum",
+    "explore_phase_diagram",
     "explore_recurrent",
 ]

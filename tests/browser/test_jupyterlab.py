@@ -127,6 +127,8 @@ def test_an_untouched_lesson_runs_to_its_end(lab, page, name):
         ("02_backpropagation", "explore_jacobian"),
         ("03_exploding_gradients", "explore_depth"),
         ("03_exploding_gradients", "explore_recurrent"),
+        ("04_activations", "explore_activation"),
+        ("05_initialization", "explore_phase_diagram"),
     ],
 )
 def test_a_slider_moves_picture_and_sentence(lab, page, name, explorer):
@@ -203,6 +205,19 @@ ANSWERS = {
         "def growth_per_layer(sizes):\n    return float((sizes[:-1] / sizes[1:]).mean())",
         ("float((sizes[:-1] / sizes[1:]).mean())", "float(sizes[0] / sizes[-1]) ** (1 / (len(sizes) - 1))"),
         "arithmetic mean",
+    ),
+    "04_activations": (
+        "04.6",
+        "def dead_fraction(h):\n    return float((h == 0).float().mean())",
+        ("(h == 0).float()", "(h == 0).all(0).float()"),
+        "fraction of zeros",
+    ),
+    "05_initialization": (
+        "05.1",
+        "def weight_std(fan_in, fan_out, rule):\n"
+        '    return {"lecun": 1 / fan_in, "xavier": 2 / (fan_in + fan_out), "he": 2 / fan_in}[rule]',
+        ("[rule]", "[rule] ** 0.5"),
+        "This is the variance",
     ),
 }
 

@@ -1,0 +1,459 @@
+"""Exercises of lesson 05: initialisation."""
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+from gradutils.course.exercise import Exercise
+from gradutils.data import digits
+from gradutils.propagation import rotations
+
+
+# 05.1 ----------------------------------------------------------------------------------------------------------------
+def _weight_std(fan_in, fan_out, rule):
+    variance = {"lecun": 1 / fan_in, "xavier": 2 / (fan_in + fan_out), "he": 2 / fan_in}[rule]
+    return math.sqrt(variance)
+
+
+def _fan_cases(generator):
+    a, b = torch.randint(20, 300, (2,), generator=generator).tolist()
+    return [
+        (4, 12, "lecun"),
+        (4, 12, "xavier"),
+        (8, 2, "he"),
+        (a, b, "lecun"),
+        (a, b, "xavier"),
+        (a, b, "he"),
+    ]
+
+
+def _std_variant(
+    lecun=lambda i, o: 1 / i, xavier=lambda i, o: 2 / (i + o), he=lambda i, o: 2 / i, number=math.sqrt
+):
+    rules = {"lecun": lecun, "xavier": xavier, "he": he}
+    return lambda fan_in, fan_out, rule: number(rules[rule](fan_in, fan_out))
+
+
+WEIGHT_STD = Exercise(
+    task='weight_std(fan_in, fan_out, rule): the standard deviation of a weight; rule is "lecun", "xavier" or "he"',
+    reference=_weight_std,
+    cases=_fan_cases,
+    mistakes=(
+        (_std_variant(number=float), "This is the variance. The standard deviation is its root."),
+        (
+            _std_variant(lambda i, o: 1 / o, he=lambda i, o: 2 / o),
+            "fan_out stands where fan_in belongs: an output is a sum over its inputs.",
+        ),
+        (_std_variant(he=lambda i, o: 4 / i), "He's 2 is the factor of the variance. sqrt(2) was squared once too often, or 2 taken as a factor of the std."),
+        (_std_variant(he=lambda i, o: 2 / (i + o)), "He's rule has fan_in alone. fan_in + fan_out is Xavier's."),
+        (_std_variant(he=lambda i, o: 1 / i), "He's factor 2 is missing: ReLU lets half of the signal's square through."),
+        (_std_variant(xavier=lambda i, o: 1 / (i + o)), "Xavier takes the mean of the two fans: 2 / (fan_in + fan_out)."),
+        (_std_variant(xavier=lambda i, o: 1 / i), "Xavier was given fan_in alone, which is LeCun's rule. It is a compromise between both fans."),
+        (_std_variant(xavier=lambda i, o: 6 / (i + o)), "The 6 belongs to the bounds of a uniform distribution. A Gaussian takes the variance 2 / (fan_in + fan_out)."),
+        (_std_variant(he=lambda i, o: 4 / (i + o)), "He's rule does not average the fans: 2 / fan_in."),
+    ),
+    hints=(
+        "Write the three variances first, then take the root.",
+        "lecun: 1 / fan_in. he: 2 / fan_in. xavier: 1 over the mean of the two fans.",
+    ),
+    alternatives=(
+        lambda fan_in, fan_out, rule: torch.tensor(_weight_std(fan_in, fan_out, rule)),
+        _std_variant(number=lambda variance: variance**0.5),
+    ),
+    rtol=1e-5,
+)  # fmt: skip
+
+
+# 05.2 ----------------------------------------------------------------------------------------------------------------
+def _gauss():
+    return torch.special.ndtri((torch.arange(4000, dtype=torch.float64) + 0.5) / 4000)
+
+
+def _next_q(phi, q, sigma_w, sigma_b):
+    return sigma_w**2 * float(phi(_gauss() * q**0.5).square().mean()) + sigma_b**2
+
+
+def relu(z):
+    """max(z, 0)"""
+    return z.relu()
+
+
+def tanh(z):
+    """the hyperbolic tangent"""
+    return z.tanh()
+
+
+def sigmoid(z):
+    """1 / (1 + exp(-z))"""
+    return z.sigmoid()
+
+
+def _map_cases(generator):
+    a, b = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+    return [(relu, 1.0, 2.0, 0.0), (tanh, 4.0, 1.0, 0.0), (tanh, 0.5, 1.5, 1.0), (sigmoid, 1 + 5 * a, 3.0, 0.5 + b), (relu, 3 + a, 1 + b, 2.0)]  # fmt: skip
+
+
+def _map_variant(
+    mean=lambda phi, z: phi(z).square().mean(),
+    weight=lambda s: s**2,
+    bias=lambda s: s**2,
+    scale=lambda q: q**0.5,
+):
+    return lambda phi, q, sigma_w, sigma_b: float(
+        weight(sigma_w) * mean(phi, _gauss() * scale(q)) + bias(sigma_b)
+    )
+
+
+LENGTH_MAP = Exercise(
+    task="next_q(phi, q, sigma_w, sigma_b): the mean square of the next layer's pre-activations, within 2 %",
+    reference=_next_q,
+    cases=_map_cases,
+    mistakes=(
+        (_map_variant(bias=lambda s: 0.0), "The biases are missing: each adds its own square, sigma_b**2."),
+        (_map_variant(bias=lambda s: s), "sigma_b was added as it is. q is a mean square: add sigma_b**2."),
+        (_map_variant(weight=lambda s: s), "sigma_w was used as it is. q is a mean square: it takes sigma_w**2."),
+        (_map_variant(weight=lambda s: 1.0), "The weights are missing: sigma_w**2."),
+        (_map_variant(mean=lambda phi, z: phi(z).mean().square()), "This is the square of a mean. Square first, then take the mean."),
+        (_map_variant(mean=lambda phi, z: phi(z).var()), "The variance of phi(z) leaves its mean out. The next sum feels the mean square."),
+        (_map_variant(scale=lambda q: q), "z has the standard deviation q here. Its mean square is q: multiply by the root."),
+        (_map_variant(scale=lambda q: 1.0), "q was left out: z has mean square 1 here."),
+        (_map_variant(mean=lambda phi, z: z.square().mean()), "The activation is missing: it is phi(z) that the next layer sums."),
+        (_map_variant(mean=lambda phi, z: phi(z).abs().mean()), "This is the mean size of phi(z). Its mean square is wanted."),
+    ),
+    hints=(
+        "Draw many Gaussian z with mean square q, and send them through phi.",
+        "sigma_w**2 * (mean of phi(z)**2) + sigma_b**2",
+    ),
+    alternatives=(
+        lambda phi, q, sigma_w, sigma_b: sigma_w**2 * phi(torch.randn(400_000) * q**0.5).square().mean() + sigma_b**2,
+    ),
+    rtol=0.02,
+)  # fmt: skip
+
+
+# 05.3 ----------------------------------------------------------------------------------------------------------------
+def _orthogonal(A, gain):
+    return gain * rotations(A)
+
+
+def _orthogonal_cases(generator):
+    def draw(n, dtype=torch.float64):
+        return torch.randn(n, n, generator=generator, dtype=dtype)
+
+    return [
+        (torch.tensor([[0.0, -2.0], [3.0, 0.0]]), 1.0),
+        (draw(3), 1.0),
+        (draw(5), 2**0.5),
+        (draw(8, torch.float32), 0.5),
+        (draw(12), 3.0),
+    ]
+
+
+def _qr_variant(combine):
+    def orthogonal(A, gain):
+        Q, R = torch.linalg.qr(A)
+        return combine(A, gain, Q, R)
+
+    return orthogonal
+
+
+ORTHOGONAL = Exercise(
+    task="orthogonal(A, gain): gain times the Q of A = QR, with the signs chosen such that R has a positive diagonal; A is (n, n)",
+    reference=_orthogonal,
+    cases=_orthogonal_cases,
+    mistakes=(
+        (
+            _qr_variant(lambda A, gain, Q, R: gain * Q),
+            "The signs are those that the algorithm happened to choose, so not every rotation is equally likely. Multiply the columns by the signs of R's diagonal.",
+        ),
+        (
+            _qr_variant(lambda A, gain, Q, R: gain * Q * R.diagonal().sign().unsqueeze(1)),
+            "The signs went to the rows. Each belongs to a column of Q.",
+        ),
+        (
+            _qr_variant(lambda A, gain, Q, R: Q * R.diagonal().sign()),
+            "The gain is missing.",
+        ),
+        (
+            _qr_variant(lambda A, gain, Q, R: gain**2 * Q * R.diagonal().sign()),
+            "The gain was squared. A signal's size is multiplied by the gain itself.",
+        ),
+        (
+            _qr_variant(lambda A, gain, Q, R: gain * Q * R.diagonal()),
+            "The columns were multiplied by R's diagonal. Only its signs are wanted.",
+        ),
+        (
+            _qr_variant(lambda A, gain, Q, R: gain * (Q * R.diagonal().sign()).T),
+            "This is the transpose.",
+        ),
+        (
+            lambda A, gain: gain * A / len(A) ** 0.5,
+            "This is the Gaussian matrix, scaled. It stretches some directions and crushes others: take the Q of its QR.",
+        ),
+        (
+            _qr_variant(lambda A, gain, Q, R: gain / len(A) ** 0.5 * Q * R.diagonal().sign()),
+            "Divided by the root of n. An orthogonal matrix keeps lengths as it is.",
+        ),
+    ),
+    hints=(
+        "Q, R = torch.linalg.qr(A). Q is orthogonal already, up to the signs of its columns.",
+        "Q * R.diagonal().sign() multiplies column j by the sign of R[j, j].",
+    ),
+    alternatives=(
+        _qr_variant(lambda A, gain, Q, R: gain * Q @ torch.diag(R.diagonal().sign())),
+        _qr_variant(lambda A, gain, Q, R: torch.where(R.diagonal() < 0, -Q, Q) * gain),
+    ),
+)  # fmt: skip
+
+
+# 05.4 ----------------------------------------------------------------------------------------------------------------
+def _rms(values):
+    return values.square().mean().sqrt()
+
+
+def _lsuv(weights, phi, x):
+    scaled, h = [], x
+    for W in weights:
+        W = W / _rms(h @ W.T)
+        scaled.append(W)
+        h = phi(h @ W.T)
+    return scaled
+
+
+def _lsuv_cases(generator):
+    def case(phi, batch, sizes, scale, dtype=torch.float64):
+        randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+        return (
+            [scale * randn(m, n) for n, m in zip(sizes, sizes[1:], strict=False)],
+            phi,
+            2 * randn(batch, sizes[0]) + 0.5,
+        )
+
+    return [
+        case(tanh, 4, (3, 2), 2.0, torch.float32),
+        case(tanh, 8, (4, 6, 3), 3.0),
+        case(relu, 16, (5, 8, 8, 4), 1.5),
+        case(relu, 20, (6, 12, 12, 12), 0.2),
+    ]
+
+
+def _lsuv_variant(size=_rms, measure=lambda W, h, phi, x: h @ W.T, carry=lambda new, old: new):
+    def lsuv(weights, phi, x):
+        scaled, h = [], x
+        for W in weights:
+            new = W / size(measure(W, h, phi, x))
+            scaled.append(new)
+            h = phi(h @ carry(new, W).T)
+        return scaled
+
+    return lsuv
+
+
+def _first_only(weights, phi, x):
+    return [weights[0] / _rms(x @ weights[0].T), *weights[1:]]
+
+
+LSUV = Exercise(
+    task="lsuv(weights, phi, x): the list of weights, each divided by the RMS of its own pre-activations, first layer first; the given ones unchanged",
+    reference=_lsuv,
+    cases=_lsuv_cases,
+    mistakes=(
+        (
+            _lsuv_variant(size=lambda z: z.square().mean()),
+            "Divided by the mean square. To bring the RMS to 1, divide by the RMS.",
+        ),
+        (
+            _lsuv_variant(carry=lambda new, old: old),
+            "The signal went on through the old weights. Scale a layer first, then send the signal through the scaled one.",
+        ),
+        (
+            _lsuv_variant(measure=lambda W, h, phi, x: phi(h @ W.T)),
+            "The RMS was measured behind the activation. Measure the pre-activations.",
+        ),
+        (_first_only, "Only the first layer was scaled."),
+        (
+            _lsuv_variant(size=lambda z: z.std()),
+            "std takes the mean away first. Divide by the root of the mean square.",
+        ),
+        (
+            _lsuv_variant(size=lambda z: 1 / _rms(z)),
+            "Multiplied by the RMS instead of divided.",
+        ),
+        (
+            lambda weights, phi, x: [W / _rms(W) for W in weights],
+            "The weights themselves were brought to RMS 1. It is the layer's output that must have it.",
+        ),
+        (
+            _lsuv_variant(size=lambda z: z.abs().max()),
+            "Divided by the largest entry. Divide by the RMS.",
+        ),
+    ),
+    hints=(
+        "Walk through the layers with h, beginning with h = x.",
+        "z = h @ W.T; W = W / z.square().mean().sqrt(); h = phi(h @ W.T)",
+    ),
+    alternatives=(
+        lambda weights, phi, x: tuple(_lsuv(weights, phi, x)),
+    ),
+)  # fmt: skip
+
+
+# 05.5 ----------------------------------------------------------------------------------------------------------------
+def _cosine(a, b):
+    return float(F.cosine_similarity(a, b, dim=0))
+
+
+def _cosines(weights, phi, a, b):
+    found = [_cosine(a, b)]
+    for W in weights:
+        a, b = phi(W @ a), phi(W @ b)
+        found.append(_cosine(a, b))
+    return found
+
+
+def _pair_cases(generator):
+    def case(phi, size, depth, dtype=torch.float64):
+        randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+        return (
+            [randn(size, size) * (2 / size) ** 0.5 for _ in range(depth)],
+            phi,
+            randn(size),
+            1 + randn(size),
+        )
+
+    return [case(tanh, 3, 1, torch.float32), case(relu, 8, 2), case(relu, 20, 6), case(tanh, 10, 4)]
+
+
+def _pair_variant(number=_cosine, start=True, step=lambda phi, W, v: phi(W @ v), keep=lambda found: found):
+    def cosines(weights, phi, a, b):
+        found = [number(a, b)] if start else []
+        for W in weights:
+            a, b = step(phi, W, a), step(phi, W, b)
+            found.append(number(a, b))
+        return keep(found)
+
+    return cosines
+
+
+def _correlation(a, b):
+    return _cosine(a - a.mean(), b - b.mean())
+
+
+def _as_a_list(function, *arguments):
+    found = function(*arguments)
+    return found.tolist() if isinstance(found, torch.Tensor) and found.ndim == 1 else found
+
+
+COSINES = Exercise(
+    task="cosines(weights, phi, a, b): the cosine between two inputs, and between what they have become after each layer: L + 1 floats",
+    reference=_cosines,
+    cases=_pair_cases,
+    call=_as_a_list,
+    mistakes=(
+        (_pair_variant(number=lambda a, b: float(a @ b)), "This is the inner product. Divide it by both lengths."),
+        (_pair_variant(start=False), "The cosine of the inputs themselves is missing: it comes first."),
+        (_pair_variant(step=lambda phi, W, v: W @ v), "The activation is missing after each layer."),
+        (_pair_variant(number=_correlation), "The means were taken away first. A cosine is of the vectors as they are."),
+        (_pair_variant(keep=lambda found: found[-1]), "Only the last cosine came back. All L + 1 are wanted."),
+        (_pair_variant(step=lambda phi, W, v: phi(W.T @ v)), "The signal went through the transposed weights. For one vector, forward is W @ a."),
+        (_pair_variant(number=lambda a, b: math.acos(max(-1.0, min(1.0, _cosine(a, b))))), "These are angles. Their cosines are wanted."),
+        (_pair_variant(number=lambda a, b: float((a - b).norm())), "These are distances. A cosine does not know of lengths."),
+    ),
+    hints=(
+        "The cosine of two vectors is their inner product over the product of their lengths.",
+        "Carry both on: a, b = phi(W @ a), phi(W @ b), and append a cosine each time.",
+    ),
+    alternatives=(
+        lambda weights, phi, a, b: torch.tensor(_cosines(weights, phi, a, b), dtype=a.dtype),
+        lambda weights, phi, a, b: tuple(_cosines(weights, phi, a, b)),
+    ),
+    rtol=1e-4,
+)  # fmt: skip
+
+
+# 05.6 ----------------------------------------------------------------------------------------------------------------
+WIDTHS = (64, 48, 80, 40, 64, 32, 72, 48, 64, 40, 56, 48, 10)
+
+
+def _call_and_train(choose_std, depth, lr):
+    """What a leaky network of the first ``depth`` widths does with the learner's std; the words that the verdict compares."""
+    data, generator = digits(), torch.Generator().manual_seed(depth)
+    sizes = (*WIDTHS[:depth], WIDTHS[-1])
+    weights = []
+    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+        std = float(choose_std(fan_in, fan_out))
+        if not 0 <= std < math.inf:
+            raise ValueError(
+                f"choose_std must give a finite number, 0 or more; got {std!r} for {fan_in}, {fan_out}"
+            )
+        weights.append((torch.randn(fan_out, fan_in, generator=generator) * std).requires_grad_())
+    first, losses = None, []
+    for step in range(25):
+        h = data.x_train[step * 40 : step * 40 + 40]
+        for W in weights[:-1]:
+            h = F.leaky_relu(h @ W.T, 0.5)
+        loss = F.cross_entropy(h @ weights[-1].T, data.y_train[step * 40 : step * 40 + 40])
+        grads = torch.autograd.grad(loss, weights)
+        first = float(grads[0].norm()) if first is None else first
+        losses.append(float(loss.detach()))
+        weights = [(W - lr * g).detach().requires_grad_() for W, g in zip(weights, grads, strict=True)]
+    last = sum(losses[-5:]) / 5
+    size = (
+        "is zero"
+        if first == 0
+        else "vanishes"
+        if first < 1e-3
+        else "explodes"
+        if not first < 1e3
+        else "arrives"
+    )
+    return {"first gradient": size, "loss": "falls" if last < 2.0 else "does not fall"}
+
+
+def _choose_std(fan_in, fan_out):
+    return math.sqrt(2 / (1 + 0.5**2) / fan_in)
+
+
+def _net_cases(generator):
+    lr = 0.02 + 0.005 * float(torch.rand((), generator=generator))
+    return [(6, 0.02), (8, lr), (10, 0.02), (12, lr)]
+
+
+CHOOSE_STD = Exercise(
+    task="choose_std(fan_in, fan_out): a standard deviation with which 6 to 12 layers of leaky ReLU (slope 0.5 below zero) train",
+    reference=_choose_std,
+    cases=_net_cases,
+    call=_call_and_train,
+    mistakes=(
+        (
+            lambda fan_in, fan_out: 0.0,
+            "All weights zero: every gradient but the last layer's is exactly zero, and stays so.",
+        ),
+        (
+            lambda fan_in, fan_out: 0.01,
+            "The gradient of the first layer vanishes: the weights are too small for this depth.",
+        ),
+        (
+            lambda fan_in, fan_out: 1.0,
+            "The gradient explodes at the first step: the weights are too large. An output is a sum of fan_in products.",
+        ),
+    ),
+    hints=(
+        "This activation passes the whole square on one side and a quarter of it on the other. What is the mean squared slope?",
+        "chi_1 = fan_in * std**2 * (1 + 0.25) / 2 is to be 1.",
+    ),
+    alternatives=(
+        lambda fan_in, fan_out: math.sqrt(2 / (1 + 0.25) / fan_in) * 0.97,
+        lambda fan_in, fan_out: math.sqrt(2 * 2 / (1 + 0.25) / (fan_in + fan_out)),
+    ),
+)  # fmt: skip
+
+EXERCISES = {
+    "05.1": WEIGHT_STD,
+    "05.2": LENGTH_MAP,
+    "05.3": ORTHOGONAL,
+    "05.4": LSUV,
+    "05.5": COSINES,
+    "05.6": CHOOSE_STD,
+}

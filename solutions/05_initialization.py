@@ -1,0 +1,477 @@
+# %% [markdown]
+# # 05 · Initialisation
+#
+# **How large must the first weights be, and what can go wrong although they are right?**
+#
+# After this lesson you can
+# - derive the scale of a layer's weights, forward and backward, and test it by measuring,
+# - predict from two numbers how deep a network may be,
+# - tell apart three illnesses that look alike: a gradient that explodes, one that vanishes, and a signal that is dead.
+#
+# About two hours (120 minutes) to work, 20 seconds to run. Needs: [lesson 04](04_activations.ipynb). Next: lesson 06.
+
+# %%
+import math
+
+import matplotlib.pyplot as plt
+import torch
+
+from gradutils import check, explorers, plots, predict, reveal, verdict
+from gradutils.data import digits
+from gradutils.meanfield import chi_1, depth_scale, predicted_gradient_profile, q_trajectory
+from gradutils.propagation import gradient_profile, phase_diagram
+from gradutils.training import train_many
+
+plots.use_style()
+
+# %% [markdown]
+# ## Predict
+#
+# Lesson 04 found for each activation one scale that neither explodes nor vanishes. Most people never set it: they write `nn.Linear` and take what the framework draws. Ten hidden ReLU layers on the digits, SGD, weights and biases as `nn.Linear` draws them.
+
+# %%
+options = ["learns as well as 3 layers", "learns, but more slowly", "learns nothing"]
+predict("05.a", "At its best learning rate the network with ten layers…", options)
+
+# %% [markdown]
+# ## What happens
+
+
+# %%
+def stacks(sizes, seeds=10):  # Gaussian draws with variance 1/fan_in, one stack of matrices a layer
+    g = torch.Generator().manual_seed(0)
+    draws = [
+        torch.randn(seeds, m, n, generator=g, dtype=torch.float64) / n**0.5 for n, m in zip(sizes, sizes[1:])
+    ]
+    return [draw.float() for draw in draws]  # each (seeds, fan_out, fan_in)
+
+
+def accuracies(weights, biases, lrs, images=None, phi=torch.relu, steps=120, **options):
+    rates = torch.tensor(lrs).repeat_interleave(len(weights[0]))
+    many = [W.repeat(len(lrs), 1, 1) for W in weights]
+    biases = biases and [b.repeat(len(lrs), 1) for b in biases]
+    runs = train_many(
+        phi, many, images or data, rates, biases=biases, steps=steps, at=(steps // 2,), **options
+    )
+    return runs.accuracy.view(2, len(lrs), -1)  # (two budgets, rates, seeds)
+
+
+def as_torch_draws(depth):  # uniform within 1 over the root of fan_in, biases too: (weights, biases)
+    g, sizes = torch.Generator().manual_seed(0), [64] + [32] * depth + [10]
+    uniform = lambda n, *shape: (2 * torch.rand(10, *shape, generator=g) - 1) / n**0.5
+    return [uniform(n, m, n) for n, m in zip(sizes, sizes[1:])], [
+        uniform(n, m) for n, m in zip(sizes, sizes[1:])
+    ]
+
+
+# %%
+data, lrs = digits(), [0.01, 0.03, 0.1]
+default = {L: accuracies(*as_torch_draws(L), lrs, steps=140) for L in (3, 5, 10)}
+
+# %%
+fig, ax = plt.subplots()
+plots.plot_against_theory(ax, lrs, {f"{d} layers": a[1] for d, a in default.items()}, log="x", rough=True)
+plots.finish(ax, "As the framework draws them: at ten layers, nothing", "learning rate", "test accuracy")
+
+# %% [markdown]
+# ## Claim on trial: W6
+#
+# *The framework's default initialisation is fine* ("for moderate problem sizes", says the textbook d2l, with care; code comments drop the care).
+#
+# **Our prediction.** `nn.Linear` draws uniformly with variance $\frac{1}{3n}$: `sigma_w` is $1/\sqrt3$, and with ReLU the gradient shrinks to $\sqrt{1/6}$ a layer. Three layers lose a factor of 15, ten layers ten thousand. Control: the same ten layers with weights
+# $\sqrt6$ times as large and no biases.
+
+# %%
+control = accuracies([W * 6**0.5 for W in as_torch_draws(10)[0]], None, [0.03], steps=140)
+hits = lambda found, level=0.3: int((found[1] > level).sum(1).max())  # seeds at the best rate, longer budget
+shallow, deep, mended = hits(default[3], 0.8), hits(default[10]), hits(control)
+
+# %%
+reveal("05.a", "c" if deep <= 1 else "b", f"Above 0.3 at their best rate: {deep} of 10 networks.")
+evidence = f"3 layers pass 0.8 in {shallow}/10; 10 layers pass 0.3 in {deep}/10, and {mended}/10 once scaled."
+verdict("W6", "depends" if shallow >= 9 and deep <= 1 and mended >= 9 else "holds", evidence)
+
+# %% [markdown]
+# ## 1 · The rule of the variance
+#
+# An output $z_i = \sum_j W_{ij} h_j$ is a sum of fan-in products. For independent weights of variance $v$ its mean square is $v \cdot \text{fan-in}$ times that of $h$. Going back, an entry of $\delta W$ is a sum of **fan-out** products. Where a layer is not square, both wishes
+# cannot be met. LeCun's rule keeps the forward sum, $v = 1/\text{fan-in}$. Xavier's (Glorot and Bengio 2010, their equation 16) takes the mean of both fans, $v = 2/(\text{fan-in} + \text{fan-out})$. He's (2015) makes up for the half that ReLU removes:
+# $v = 2/\text{fan-in}$.
+
+# %% [markdown]
+# ### Exercise 05.1 · ●○○ · 5 minutes
+#
+# Write `weight_std(fan_in, fan_out, rule)`: the standard deviation of a weight, a float; `rule` is `"lecun"`, `"xavier"` or `"he"`.
+
+
+# %%
+def weight_std(fan_in, fan_out, rule):
+    ### BEGIN SOLUTION
+    variance = {"lecun": 1 / fan_in, "xavier": 2 / (fan_in + fan_out), "he": 2 / fan_in}[rule]
+    return math.sqrt(variance)
+    ### END SOLUTION
+
+
+weight_std = check("05.1", weight_std).function
+
+# %%
+rules, forward, backward, generator = ["lecun", "xavier", "he"], [], [], torch.Generator().manual_seed(0)
+randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
+for rule in rules:
+    W, h, delta = weight_std(100, 400, rule) * randn(400, 100), randn(50, 100), randn(50, 400)
+    forward.append(float((h @ W.T).square().mean()))
+    backward.append(float((delta @ W).square().mean()))
+plots.table({"100 units to 400, linear": rules, "signal squared x": forward, "gradient squared x": backward})
+
+# %% [markdown]
+# LeCun keeps the signal and multiplies the gradient by four, the ratio of the fans. Xavier keeps neither, and misses both by little. In square layers the three differ only by He's 2.
+#
+# ## 2 · Along the depth
+#
+# With an activation and biases of variance $\sigma_b^2$ the mean square $q$ of the pre-activations obeys the **length map** $q \to \sigma_w^2 E[\varphi(z)^2] + \sigma_b^2$ (Poole et al. 2016).
+#
+# ### Exercise 05.2 · ●○○ · 6 minutes
+#
+# Write `next_q(phi, q, sigma_w, sigma_b)`: one step of it, a float, right to two hundredths. $z$ is Gaussian with mean square `q`.
+
+
+# %%
+def next_q(phi, q, sigma_w, sigma_b):
+    ### BEGIN SOLUTION
+    z = torch.special.ndtri((torch.arange(4000).double() + 0.5) / 4000) * q**0.5
+    return sigma_w**2 * float((phi(z) ** 2).mean()) + sigma_b**2
+    ### END SOLUTION
+
+
+next_q = check("05.2", next_q).function
+
+# %%
+L, gains = 50, {"Xavier": 1.0, "gain 5/3": 5 / 3}
+profiles = {
+    name: gradient_profile(L, 128, "tanh", s, batch=1, dtype=torch.float64) for name, s in gains.items()
+}
+signal, lengths = {name: p.q[0].T for name, p in profiles.items()}, []  # (layers, seeds)
+for s in gains.values():
+    path = [s**2]
+    for _ in range(L - 1):
+        path.append(next_q(torch.tanh, path[-1], s, 0.0))
+    lengths.append(path)
+
+# %%
+fig, (left, right) = plt.subplots(1, 2)
+plots.plot_against_theory(left, range(1, L + 1), signal, lengths, log="xy")
+plots.finish(left, "Signal: mean square of z", "layer", "q")
+delta = {name: p.delta[0] / p.delta[0, :, -1:] for name, p in profiles.items()}
+plots.plot_depth_profile(
+    right, delta, {n: predicted_gradient_profile("tanh", L, s) for n, s in gains.items()}
+)
+plots.finish(right, "Gradient")
+
+# %% [markdown]
+# ## Claims on trial: W2 and W1
+#
+# *With Xavier initialisation a tanh network settles at a fixed variance* (often taught). *A gain of 5/3 is right for tanh* (torch's `calculate_gain` recommends it).
+#
+# **Our prediction.** W2: near zero $\tanh^2 z \approx z^2 - \frac23 z^4$, so $q \to q - 2q^2$: it never settles but decays as $\frac{1}{2l}$. W1: with 5/3 the signal is steady, while $\chi_1$ is about $1.2$: gradients grow by a tenth a layer. It asks one number to serve two
+# masters.
+
+# %%
+fall = signal["Xavier"][-1] / signal["Xavier"][24]  # (seeds,)
+evidence = f"From layer 25 to 50 q falls to {fall.median():.1f} of itself, below 0.8 in {int((fall < 0.8).sum())}/10."
+verdict("W2", "refuted" if (fall < 0.8).sum() >= 9 else "depends", evidence)
+
+# %%
+steady = (signal["gain 5/3"][-1] / signal["gain 5/3"][9]).median()
+grown = int((delta["gain 5/3"][:, 0] > 10).sum())
+evidence = f"From layer 10 to 50 q changes by x {steady:.1f}; gradients grow more than tenfold in {grown}/10."
+verdict("W1", "refuted" if grown >= 9 and 0.5 < steady < 2 else "holds", evidence)
+
+# %% [markdown]
+# ## Claim on trial: W3
+#
+# *He initialisation preserves the size of gradients.*
+#
+# He et al. derive it for the *mean* square, and so it is. Lesson 03 saw that a single network is log-normal: $\ln|\delta|^2$ has variance $\beta = 5L/n$ and mean $-\beta/2$. Width over depth decides.
+#
+# **Our prediction.** Over 100 networks of 30 layers the median of the squared growth is $e^{-\beta/2}$, a tenth at width 32, and near 1 only where networks are much wider than deep. (The mean is 1, by He's derivation; few lucky networks carry it, more than 100 would show.)
+
+# %%
+widths, squares = [16, 32, 64, 96], []
+for n in widths:
+    delta = gradient_profile(30, n, "relu", 2**0.5, seeds=100, batch=1).delta[0]
+    squares.append((delta[:, 0] / delta[:, -1]).square())
+
+# %%
+fig, ax = plt.subplots()
+medians, beta = torch.stack([s.median() for s in squares]), [5 * 29 / n for n in widths]
+plots.plot_against_theory(ax, widths, {"median": medians}, [[math.exp(-b / 2) for b in beta]], log="xy")
+ax.axhline(1, color=plots.REFERENCE, linewidth=0.8)
+plots.finish(ax, "He, 30 layers: the typical narrow network fades", "width", "squared growth, median of 100")
+
+# %%
+low, high = float(medians[1]), float(medians[3])
+evidence = f"Median at width 32: {low:.1f} ({math.exp(-beta[1] / 2):.1f} predicted); at 96: {high:.1f}."
+verdict("W3", "depends" if low < 0.2 and high > 2 * low else "holds", evidence)
+
+# %% [markdown]
+# So a variance rule is a statement about an average that no single network shows. **Orthogonal** weights have no such luck in them: every direction is stretched alike.
+#
+# ### Exercise 05.3 · ●●○ · 8 minutes
+#
+# Write `orthogonal(A, gain)`. `A` is (n, n), Gaussian. Return `gain` times the Q of `A = QR` (`torch.linalg.qr`), with the signs of its columns chosen such that R has a positive diagonal: only then is every rotation equally likely.
+
+
+# %%
+def orthogonal(A, gain):
+    ### BEGIN SOLUTION
+    Q, R = torch.linalg.qr(A)
+    return gain * Q * R.diagonal().sign()
+    ### END SOLUTION
+
+
+orthogonal = check("05.3", orthogonal).function
+
+# %% [markdown]
+# Or measure instead of deriving. **LSUV** (Mishkin and Matas 2016) starts orthogonal, sends one batch through, and divides each layer's weights by what it measures.
+#
+# ### Exercise 05.4 · ●●○ · 8 minutes
+#
+# Write `lsuv(weights, phi, x)`. `weights` is a list of (fan_out, fan_in) tensors, `x` is (B, n). Layer by layer: divide $W$ by the RMS of its pre-activations `h @ W.T`, then send `h` through the scaled layer and `phi`. Return the list of scaled weights.
+
+
+# %%
+def lsuv(weights, phi, x):
+    ### BEGIN SOLUTION
+    scaled, h = [], x
+    for W in weights:
+        W = W / (h @ W.T).square().mean().sqrt()
+        scaled.append(W)
+        h = phi(h @ W.T)
+    return scaled
+    ### END SOLUTION
+
+
+lsuv = check("05.4", lsuv).function
+
+# %% [markdown]
+# ## 3 · A paper in small: He et al., 2015
+#
+# Their figure 3 shows a network of 30 layers: with Xavier's scale it "completely stalls", with theirs it trains. The first layer's gradient is smaller by $\sqrt2^{\,29}$. Reduced: 30 dense layers of 32 units instead of convolutions, digits instead of ImageNet, 80 steps. And a
+# question that the figure leaves open: does Adam, which divides by the gradient's size, need the right scale?
+
+# %%
+arms = {"SGD": ([0.003, 0.01, 0.1], False), "Adam": ([0.001], True)}
+rows, square = {}, stacks([64] + [32] * 30 + [10])
+for optimizer, (rates, adam) in arms.items():
+    for rule, scale in {"He": 2**0.5, "Xavier": 1.0}.items():
+        rows[f"{rule}, {optimizer}"] = accuracies(
+            [scale * W for W in square], None, rates, adam=adam, steps=80
+        )
+words = lambda count: "all" if count >= 9 else "none" if count <= 1 else "some"
+leaves = [[words((a[k] > 0.15).sum(1).max()) for a in rows.values()] for k in (0, 1)]
+plots.table({"leaves guessing, at its best rate": rows, "after 40 steps": leaves[0], "after 80": leaves[1]})
+
+# %% [markdown]
+# With SGD the paper's picture: Xavier stalls at every rate. Adam rescues part of the networks: it makes a small gradient large, as long as it is not too small.
+#
+# ## 4 · Norms healthy, signal dead
+#
+# A He network of 50 layers has good norms, forward and backward, and does not train. Something else must be ill.
+#
+# ### Exercise 05.5 · ●●○ · 8 minutes
+#
+# Write `cosines(weights, phi, a, b)`. `a` and `b` are two inputs, (n,). Return L + 1 floats: the cosine of the angle between them, then between what they have become after each layer (`phi(W @ a)`).
+
+
+# %%
+def cosines(weights, phi, a, b):
+    ### BEGIN SOLUTION
+    cosine = torch.nn.functional.cosine_similarity
+    found = [float(cosine(a, b, dim=0))]
+    for W in weights:
+        a, b = phi(W @ a), phi(W @ b)
+        found.append(float(cosine(a, b, dim=0)))
+    return found
+    ### END SOLUTION
+
+
+cosines = check("05.5", cosines).function
+
+
+# %% [markdown]
+# For wide ReLU layers one step is known: two inputs at angle $\theta$ have, after it, the cosine $\frac1\pi(\sin\theta + (\pi-\theta)\cos\theta)$ (an arc-cosine kernel). A "looks-linear" network is the control: each layer holds a rotation $O$ as $\begin{pmatrix}O & -O\\-O & O\end{pmatrix}$, so that two
+# ReLUs together pass a number of either sign. Same ReLU, same depth.
+
+
+# %%
+def looks_linear(depth, n=32, seeds=10):
+    g = torch.Generator().manual_seed(0)
+    turns = [torch.randn(seeds, k, k, generator=g, dtype=torch.float64) for k in [64] + [n // 2] * depth]
+    turns = [torch.stack([orthogonal(A, 1.0) for A in stack]).float() for stack in turns]
+    mirror = lambda O: torch.cat([torch.cat([O, -O], 2), torch.cat([-O, O], 2)], 1)
+    first, last = turns[0][:, : n // 2], torch.cat([turns[-1], -turns[-1]], 2)[:, :10]
+    return [torch.cat([first, -first], 1), *map(mirror, turns[1:-1]), last]
+
+
+# %%
+nets = {"He": [2**0.5 * W for W in stacks([64] + [32] * 50 + [10])], "looks-linear": looks_linear(50)}
+pairs = [[data.x_test[k], data.x_test[k + 10]] for k in range(10)]
+angles = {
+    name: torch.tensor([cosines([W[k] for W in net[:-1]], torch.relu, *pairs[k]) for k in range(10)]).T
+    for name, net in nets.items()
+}
+theory = [angles["He"][0].median()]
+for _ in range(50):
+    theta = torch.acos(theory[-1])
+    theory.append((theta.sin() + (math.pi - theta) * theta.cos()) / math.pi)
+
+# %%
+fig, ax = plt.subplots()
+plots.plot_against_theory(ax, range(51), {"He": angles["He"]}, [theory])
+ax.plot(range(51), angles["looks-linear"].median(1).values, color=plots.SECOND)
+plots.finish(ax, "Any two digits become one direction (orange: looks-linear)", "layer", "cosine")
+
+# %% [markdown]
+# ## Claim on trial: W5
+#
+# *A very deep ReLU network fails because its gradients vanish or explode.*
+
+# %%
+question = (
+    "Three He layers only, and a constant added to all pixels, so that the inputs have cosine 0.999. It…"
+)
+predict("05.b", question, ["trains as before", "fails like 50 layers", "trains more slowly"])
+
+# %% [markdown]
+# **Our prediction.** It fails because all inputs have become one direction. If so, it must be curable by restoring the angle alone (looks-linear, 50 layers), and reproducible without depth (three layers, shifted inputs). Rates are swept in each arm.
+
+# %%
+shifted = data._replace(x_train=data.x_train + 30, x_test=data.x_test + 30)
+three = [2**0.5 * W for W in stacks([64, 32, 32, 32, 10])]
+arms = {name: accuracies(net, None, [0.003, 0.01], steps=60) for name, net in nets.items()}
+arms["three layers"] = accuracies(three, None, [0.003, 0.01], steps=200)
+arms["three, shifted"] = accuracies(three, None, [0.0001, 0.001, 0.003, 0.01], images=shifted, steps=200)
+
+# %%
+counts = {name: hits(a, 0.5) for name, a in arms.items()}
+plots.table({"": counts, "networks above 0.5, of 10": list(counts.values())})
+sick, cured, simple, copied = counts.values()
+reveal("05.b", "b" if copied <= 1 else "c", f"Above 0.5: {copied} of 10, against {simple} without the shift.")
+evidence = (
+    f"50 layers {sick}/10; angle restored {cured}/10; 3 layers {simple}/10, angle taken away {copied}/10."
+)
+verdict("W5", "refuted" if sick <= 1 and cured >= 9 and simple >= 9 and copied <= 1 else "depends", evidence)
+
+# %% [markdown]
+# The same activation, the same depth, and it trains; three layers only, and it does not. What decides is the angle. (Looks-linear weights are rotations, which also keep norms even; the shifted inputs are the cleaner half of the evidence.)
+#
+# ## 5 · The map
+#
+# Weights and biases together, for tanh: below the line where $\chi_1 = 1$ gradients vanish and inputs become one; above it gradients explode and neighbours part. On the line both last longest.
+
+# %%
+ws, bs = torch.linspace(0.5, 4, 29), torch.linspace(0, 2, 17)
+measured = phase_diagram("tanh", ws, bs, width=64, depth=30, seeds=1).chi
+grid = chi_1("tanh", ws, q=q_trajectory("tanh", ws, bs.unsqueeze(1), depth=200)[-1])
+fig, ax = plt.subplots()
+plots.plot_map(ax, ws, bs, measured, grid, levels=[1.0], limits=(0.1, 10), log=True, cmap="PuOr_r")
+plots.finish(ax, "Growth of the squared gradient a layer; dotted: chi_1 = 1", "sigma_w", "sigma_b")
+
+# %% [markdown]
+# How deep may a network be off the line? Signals change by a factor $e$ over the **depth scale** $\xi = 1/|\ln\chi_1|$. Schoenholz et al. (2017) found that networks train up to a few times that depth; six is the number often quoted.
+
+# %% [markdown]
+# ## A paper in small: Schoenholz et al., 2017
+#
+# 40 tanh layers, $\sigma_b^2 = 0.05$, five scales, ten seeds. Prediction: it trains where $6\xi > 40$. Reduced: 32 units, 60 steps, and "trains" means that it leaves guessing. The learning rate is a constant over the depth: the change of the output is a sum over all layers, so that deeper networks
+# need shorter steps.
+
+# %%
+squares, depth = [1.0, 1.3, 1.76, 3.0, 4.0], 40
+roots, noise = torch.tensor(squares).sqrt(), 0.05**0.5
+draws = stacks([64] + [32] * depth + [10])
+weights = [torch.cat([root * W for root in roots]) for W in draws]
+g = torch.Generator().manual_seed(1)
+biases = [noise * torch.randn(10, W.shape[1], generator=g).repeat(5, 1) for W in draws]
+tent = accuracies(weights, biases, [0.15 / depth], phi=torch.tanh, steps=60)[1].view(5, 10)
+
+# %%
+reach = [6 * depth_scale("tanh", float(root), noise) for root in roots]
+fig, ax = plt.subplots()
+plots.plot_against_theory(ax, squares, {"accuracy": tent}, rough=True)
+ax.plot(squares, [0.25 if r > depth else 0.1 for r in reach], drawstyle="steps-mid", **plots.THEORY)
+plots.finish(ax, "A tent around the critical line", "sigma_w squared", "accuracy after 60 steps")
+
+# %%
+learns = [bool(a.median() > 0.15) for a in tent]
+plots.table({"sigma_w squared": squares, "6 xi > 40": [r > depth for r in reach], "learns": learns})
+
+# %%
+explorers.explore_phase_diagram()
+
+# %% [markdown]
+# ## Claim on trial: S5
+#
+# *Initialisation and learning rate decide whether gradients explode.*
+#
+# **Our prediction.** They do, and not alike. Six ReLU layers: above $\sigma_w = \sqrt2$ the window of usable rates closes from the right, below it from the left, because nothing arrives. At He's scale a rate can still be too large.
+
+# %%
+sigmas, rates = [0.7, 1.0, 2**0.5, 2.0, 2.8], [0.001, 0.01, 0.03, 0.3]
+draws = stacks([64] + [32] * 6 + [10])
+found = accuracies([torch.cat([s * W for s in sigmas]) for W in draws], None, rates, steps=80)[1].view(
+    4, 5, 10
+)
+good = (found > 0.5).float().mean(-1)  # (rates, sigmas), of the ten seeds
+
+# %%
+fig, ax = plt.subplots()
+plots.plot_map(ax, sigmas, range(4), good, limits=(0, 1))
+ax.set(yticks=range(4), yticklabels=rates)
+plots.finish(ax, "Share that learns in 80 steps; the critical scale is 1.41", "sigma_w", "learning rate")
+
+# %%
+weak, matched, wild = ((good[:, k] > 0.5).sum() for k in (0, 2, 4))  # rates that train
+evidence = f"At He's scale {matched} of 4 rates train, not the largest; at twice it {wild}, at half {weak}."
+decide = 0 < matched < 4 and good[-1, 2] < 0.5 and wild == weak == 0
+verdict("S5", "holds" if decide else "depends", evidence)
+
+# %% [markdown]
+# ### Exercise 05.6 · ●●● · 10 minutes
+#
+# A network of 6 to 12 layers, their widths between 32 and 80, with a leaky ReLU that passes negative numbers at half their size. Write `choose_std(fan_in, fan_out)`: the standard deviation for each layer's weights. The check draws networks with yours and trains them for 25 steps.
+
+
+# %%
+def choose_std(fan_in, fan_out):
+    ### BEGIN SOLUTION
+    return math.sqrt(2 / (1 + 0.5**2) / fan_in)
+    ### END SOLUTION
+
+
+choose_std = check("05.6", choose_std).function
+
+# %% [markdown]
+# ## On a real run
+#
+# It does not train? Before anything else, look at three numbers at step 0:
+#
+# - $\delta$ first over last: above 10 it explodes, below a tenth it vanishes. Change the scale.
+# - the cosine between different inputs in the last hidden layer: above `0.99` the signal is dead. Centre the inputs; fewer layers, or a skip path (lesson 08).
+# - both healthy: then it is the learning rate. Set `nn.init` yourself beyond five layers.
+
+# %% [markdown]
+# ## Summary
+#
+# A layer's scale follows from counting: fan-in forward, fan-out backward, and what the activation lets through.
+# The rules hold for a mean over networks; the typical narrow and deep network fades.
+# Healthy norms are not enough: inputs that have become one direction cannot be told apart by any rate.
+
+# %% [markdown]
+# ## Further reading
+#
+# - K. He et al., [Delving deep into rectifiers](https://arxiv.org/abs/1502.01852) (2015): the derivation for ReLU, and the two figures.
+# - S. Schoenholz et al., [Deep information propagation](https://arxiv.org/abs/1611.01232) (2017): the depth scale and the tent.
+# - D. Mishkin, J. Matas, [All you need is a good init](https://arxiv.org/abs/1511.06422) (2016): LSUV.
+#
+# [The solution of this lesson](../solutions/05_initialization.ipynb) · [Back to the start](00_start_here.ipynb)
