@@ -268,9 +268,12 @@ def finish(ax: Axes, title: str, xlabel: str | None = None, ylabel: str | None =
 
 
 def plot_map(
-    ax: Axes, x, y, values, predicted=None, *, levels=(), limits=None, log=False, cmap="viridis"
+    ax: Axes, x, y, values, predicted=None, *, levels=(), limits=None, log=False, cmap="viridis", rough=False
 ) -> Axes:
-    """A map of ``values`` (rows follow y) with, dotted in black, the contours at ``levels`` of what was predicted."""
+    """A map of ``values`` (rows follow y) with, dotted in black, the contours at ``levels`` of what was predicted.
+
+    ``rough``: the sentence gives no digits, for measurements whose digits another processor does not keep.
+    """
     x, y, values = (np.asarray(array, dtype=float) for array in (x, y, values))
     low, high = limits or (np.nanmin(values), np.nanmax(values))
     norm = LogNorm(low, high) if log else Normalize(low, high)
@@ -281,7 +284,8 @@ def plot_map(
     if predicted is not None:
         dotted = {"colors": "black", "linestyles": "dotted", "linewidths": 1.4}
         ax.contour(x.ravel(), y.ravel(), np.asarray(predicted), levels=list(levels), **dotted)
-    return describe(ax, f"A map of values from {np.nanmin(values):.2g} to {np.nanmax(values):.2g}.")
+    words = "" if rough else f" of values from {np.nanmin(values):.2g} to {np.nanmax(values):.2g}"
+    return describe(ax, f"A map{words}.")
 
 
 def colour_of_growth(growth: float) -> str:

@@ -179,7 +179,7 @@ plots.table({"power of ten": arms, "median of 10": powers, "predicted": [round(p
 
 # %%
 wild, steep, asleep, control = ((rows.min(), rows.max()) for rows in totals.values())
-refuted = wild[0] > 6 and steep[0] > 2 and asleep[1] < -6 and -2 < control[0] and control[1] < 0
+refuted = wild[0] > 6 and steep[0] > 2 and asleep[1] < -6 and control[0] > -2 and control[1] < 0
 evidence = "tanh past 1e6 and sigmoid past 1e2 in 10/10; sigmoid at 1 below 1e-6; tanh at 1 within 1e-2."
 verdict("S7", "refuted" if refuted else "depends", evidence if refuted else "Not all arms agree.")
 
@@ -401,7 +401,7 @@ plots.finish(ax, "Steps that are too long kill units", "learning rate", "units s
 def accuracies(phi, scale, depth=10, width=24):  # (2 budgets, rates, 10 seeds)
     generator, sizes = torch.Generator().manual_seed(0), [64] + [width] * depth + [10]
     draw = lambda m, n: torch.randn(10, m, n, generator=generator, dtype=torch.float64) / n**0.5
-    weights = [(scale * draw(m, n)).float().repeat(3, 1, 1) for n, m in zip(sizes, sizes[1:])]
+    weights = [(scale * draw(m, n)).float().repeat(3, 1, 1) for m, n in zip(sizes[1:], sizes)]
     lr = torch.tensor(rates).repeat_interleave(10)
     return train_many(phi, weights, digits(), lr, steps=150, at=(50,)).accuracy.view(2, 3, 10)
 

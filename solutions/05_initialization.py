@@ -41,7 +41,7 @@ predict("05.a", "At its best learning rate the network with ten layers…", opti
 def stacks(sizes, seeds=10):  # Gaussian draws with variance 1/fan_in, one stack of matrices a layer
     g = torch.Generator().manual_seed(0)
     draws = [
-        torch.randn(seeds, m, n, generator=g, dtype=torch.float64) / n**0.5 for n, m in zip(sizes, sizes[1:])
+        torch.randn(seeds, m, n, generator=g, dtype=torch.float64) / n**0.5 for m, n in zip(sizes[1:], sizes)
     ]
     return [draw.float() for draw in draws]  # each (seeds, fan_out, fan_in)
 
@@ -59,8 +59,8 @@ def accuracies(weights, biases, lrs, images=None, phi=torch.relu, steps=120, **o
 def as_torch_draws(depth):  # uniform within 1 over the root of fan_in, biases too: (weights, biases)
     g, sizes = torch.Generator().manual_seed(0), [64] + [32] * depth + [10]
     uniform = lambda n, *shape: (2 * torch.rand(10, *shape, generator=g) - 1) / n**0.5
-    return [uniform(n, m, n) for n, m in zip(sizes, sizes[1:])], [
-        uniform(n, m) for n, m in zip(sizes, sizes[1:])
+    return [uniform(n, m, n) for m, n in zip(sizes[1:], sizes)], [
+        uniform(n, m) for m, n in zip(sizes[1:], sizes)
     ]
 
 
@@ -374,7 +374,8 @@ ws, bs = torch.linspace(0.5, 4, 29), torch.linspace(0, 2, 17)
 measured = phase_diagram("tanh", ws, bs, width=64, depth=30, seeds=1).chi
 grid = chi_1("tanh", ws, q=q_trajectory("tanh", ws, bs.unsqueeze(1), depth=200)[-1])
 fig, ax = plt.subplots()
-plots.plot_map(ax, ws, bs, measured, grid, levels=[1.0], limits=(0.1, 10), log=True, cmap="PuOr_r")
+style = {"limits": (0.1, 10), "log": True, "cmap": "PuOr_r", "rough": True}
+plots.plot_map(ax, ws, bs, measured, grid, levels=[1.0], **style)
 plots.finish(ax, "Growth of the squared gradient a layer; dotted: chi_1 = 1", "sigma_w", "sigma_b")
 
 # %% [markdown]

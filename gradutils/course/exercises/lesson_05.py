@@ -225,7 +225,7 @@ def _lsuv_cases(generator):
     def case(phi, batch, sizes, scale, dtype=torch.float64):
         randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
         return (
-            [scale * randn(m, n) for n, m in zip(sizes, sizes[1:], strict=False)],
+            [scale * randn(m, n) for m, n in zip(sizes[1:], sizes, strict=False)],
             phi,
             2 * randn(batch, sizes[0]) + 0.5,
         )
@@ -381,7 +381,7 @@ def _call_and_train(choose_std, depth, lr):
     data, generator = digits(), torch.Generator().manual_seed(depth)
     sizes = (*WIDTHS[:depth], WIDTHS[-1])
     weights = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_out, fan_in in zip(sizes[1:], sizes, strict=False):
         std = float(choose_std(fan_in, fan_out))
         if not 0 <= std < math.inf:
             raise ValueError(
