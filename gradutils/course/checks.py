@@ -272,7 +272,11 @@ def _run(exercise: Exercise, function: Callable, case: tuple) -> Run:
     except BaseException as error:  # SystemExit too: an answer must not stop the kernel
         return Run(error=error, where=_where(error, function))
     changed = [not _same(before, after) for before, after in zip(case, arguments, strict=True)]
-    return Run(value, changed=_argument_names(exercise)[changed.index(True)] if any(changed) else "")
+    return Run(value, changed=_case_names(exercise)[changed.index(True)] if any(changed) else "")
+
+
+def _case_names(exercise: Exercise) -> list[str]:
+    return list(exercise.given) or _argument_names(exercise)
 
 
 def _argument_names(exercise: Exercise) -> list[str]:
@@ -483,7 +487,7 @@ def _call(exercise: Exercise) -> str:
 
 
 def _describe_case(exercise: Exercise, case: tuple, want: Run, run: Run) -> str:
-    given = [f"{name} = {_short(value)}" for name, value in zip(_argument_names(exercise), case, strict=True)]
+    given = [f"{name} = {_short(value)}" for name, value in zip(_case_names(exercise), case, strict=True)]
     got = _cut(type(run.error).__name__, 60) if run.error is not None else _short(run.value)
     return "\n".join(
         ["with      " + "\n          ".join(given), f"expected  {_short(want.value)}", f"got       {got}"]

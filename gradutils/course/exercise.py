@@ -21,7 +21,8 @@ class Exercise:
     mistakes      pairs (wrong function, what it did): the first that agrees with an answer on every case names its mistake
     hints         two or three, weakest first
     alternatives  other right answers, which must pass
-    call          (function, *arguments) -> the value to compare, where that is not simply function(*arguments)
+    call          (function, *case) -> the value to compare, where that is not simply function(*case)
+    given         what the values of a case are called, where ``call`` takes others than the function itself
     rtol          relative tolerance; None: by dtype
     """
 
@@ -32,4 +33,5 @@ class Exercise:
     hints: tuple[str, ...]
     alternatives: tuple[Callable, ...] = ()
     call: Callable = call_directly
+    given: tuple[str, ...] = ()
     rtol: float | None = None

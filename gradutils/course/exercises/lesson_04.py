@@ -462,6 +462,7 @@ DESIGN = Exercise(
     reference=_steady,
     cases=_design_cases,
     call=_measure_design,
+    given=("sigma_w", "depth", "width"),
     mistakes=(
         (
             lambda z: z / GIVEN_SCALE,
