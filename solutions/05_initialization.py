@@ -131,7 +131,7 @@ plots.table({"100 units to 400, linear": rules, "signal squared x": forward, "gr
 #
 # ### Exercise 05.2 · ●○○ · 6 minutes
 #
-# Write `next_q(phi, q, sigma_w, sigma_b)`: one step of it, a float, right to two hundredths. $z$ is Gaussian with mean square `q`.
+# Write `next_q(phi, q, sigma_w, sigma_b)`: one step of it, a float, right to two hundredths. $z$ is Gaussian with mean square `q`; `phi` takes a tensor.
 
 
 # %%
@@ -194,22 +194,20 @@ verdict("W1", "refuted" if grown >= 9 and 0.5 < steady < 2 else "holds", evidenc
 # **Our prediction.** Over 100 networks of 12 layers the median of the squared growth is $e^{-\beta/2}$: a fifth at width 16, four fifths at width 128. (The mean is 1, by He's derivation; a few lucky networks carry it.)
 
 # %%
-widths, squares = [16, 32, 64, 128], []
-for n in widths:
-    delta = gradient_profile(12, n, "relu", 2**0.5, seeds=100, batch=1).delta[0]
-    squares.append((delta[:, 0] / delta[:, -1]).square())
+widths = [16, 32, 64, 128]
+profiles = [gradient_profile(12, n, "relu", 2**0.5, seeds=100, batch=1).delta[0] for n in widths]
+medians = torch.stack([(delta[:, 0] / delta[:, -1]).square().median() for delta in profiles])
+theory = [math.exp(-5 * 11 / n / 2) for n in widths]
 
 # %%
 fig, ax = plt.subplots()
-medians, beta = torch.stack([s.median() for s in squares]), [5 * 11 / n for n in widths]
-plots.plot_against_theory(ax, widths, {"median": medians}, [[math.exp(-b / 2) for b in beta]], log="xy")
+plots.plot_against_theory(ax, widths, {"median": medians}, [theory], log="y")
 ax.axhline(1, color=plots.REFERENCE, linewidth=0.8)
-ax.set_xticks(widths, widths, minor=False)
 plots.finish(ax, "He, 12 layers: the typical narrow network fades", "width", "squared growth, median of 100")
 
 # %%
 low, high = float(medians[0]), float(medians[-1])
-evidence = f"Median at width 16: {low:.1f} ({math.exp(-beta[0] / 2):.1f} predicted); at 128: {high:.1f} ({math.exp(-beta[-1] / 2):.1f})."
+evidence = f"Median at width 16: {low:.1f} (theory {theory[0]:.1f}); at 128: {high:.1f} ({theory[-1]:.1f})."
 verdict("W3", "depends" if low < 0.4 and high > 2 * low else "holds", evidence)
 
 # %% [markdown]
@@ -235,7 +233,7 @@ orthogonal = check("05.3", orthogonal).function
 #
 # ### Exercise 05.4 · ●●○ · 8 minutes
 #
-# Write `lsuv(weights, phi, x)`. `weights` is a list of (fan_out, fan_in) tensors, `x` is (B, n). Layer by layer: divide $W$ by the RMS of its pre-activations `h @ W.T`, then send `h` through the scaled layer and `phi`. Return the list of scaled weights.
+# Write `lsuv(weights, phi, x)`. `weights` is a list of (fan_out, fan_in) tensors, `x` is (B, n). Layer by layer: divide $W$ by the RMS of its pre-activations `h @ W.T`, then send `h` through the scaled layer and `phi`. Return the list of scaled weights. (The check does not ask for orthogonal ones.)
 
 
 # %%
@@ -271,7 +269,7 @@ leaves = [[words((a[k] > 0.15).sum(1).max()) for a in rows.values()] for k in (0
 plots.table({"leaves guessing": rows, "after 60 steps": leaves[0], "after 120": leaves[1]})
 
 # %% [markdown]
-# With SGD the paper's picture: Xavier stalls at every rate. Adam divides by the gradient's size; with it Xavier moves too, only later. But even He's networks merely leave guessing. At 30 layers something else is wrong.
+# With SGD the paper's picture: Xavier stalls at every rate. Adam divides by the gradient's size; with it Xavier moves too, only later. But even He's networks merely leave guessing. Why?
 #
 # ## 4 · Norms healthy, signal dead
 #
@@ -395,20 +393,21 @@ weights = [torch.cat([root * W for root in roots]) for W in draws]
 g = torch.Generator().manual_seed(1)
 biases = [noise * torch.randn(10, W.shape[1], generator=g).repeat(5, 1) for W in draws]
 tent = accuracies(weights, biases, [0.15 / depth], phi=torch.tanh, steps=60)[1].view(5, 10)
+inside = [s / 100 for s in range(100, 400, 4) if 6 * depth_scale("tanh", (s / 100) ** 0.5, noise) > depth]
+
+# %%
+fig, ax = plt.subplots()
+plots.plot_against_theory(ax, squares, {"accuracy": tent}, rough=True)
+ax.axvspan(inside[0], inside[-1], color=plots.REFERENCE, alpha=0.2, linewidth=0)
+plots.finish(ax, "Shaded, 6 xi > 40: a tent around the critical line", "sigma_w squared", "accuracy")
 
 # %%
 reach = [6 * depth_scale("tanh", float(root), noise) for root in roots]
-fig, ax = plt.subplots()
-plots.plot_against_theory(ax, squares, {"accuracy": tent}, rough=True)
-inside = [s / 100 for s in range(100, 400, 4) if 6 * depth_scale("tanh", (s / 100) ** 0.5, noise) > depth]
-ax.axvspan(inside[0], inside[-1], color=plots.REFERENCE, alpha=0.2, linewidth=0)
-plots.finish(
-    ax, "Shaded, 6 xi > 40: a tent around the critical line", "sigma_w squared", "accuracy after 60 steps"
-)
-
-# %%
 learns = [bool(a.median() > 0.15) for a in tent]
 plots.table({"sigma_w squared": squares, "6 xi > 40": [r > depth for r in reach], "learns": learns})
+
+# %% [markdown]
+# All five scales as predicted; the one just inside the edge, only just. Move the point along the line and off it.
 
 # %%
 explorers.explore_phase_diagram()
@@ -418,7 +417,7 @@ explorers.explore_phase_diagram()
 #
 # *Initialisation and learning rate decide whether gradients explode.*
 #
-# **Our prediction.** They do, together. In six ReLU layers the gradient at the start changes by $(\sigma_w^2/2)^3$: it is 60 times too large at twice He's scale, 60 times too small at half of it. So on the right a rate explodes (the loss grows tenfold) that is safe at He's scale; on the left nothing explodes, and
+# **Our prediction.** They do, together. In six ReLU layers the gradient at the start changes by $(\sigma_w^2/2)^3$: it is 60 times too large at twice He's scale, 60 times too small at half of it. So on the right a rate explodes (the loss grows tenfold) that is safe at He's scale; on the left little explodes and
 # little is learnt.
 
 # %%

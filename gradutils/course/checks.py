@@ -218,7 +218,7 @@ def _comparable(value) -> bool:
     return isinstance(value, (str, bool, torch.Tensor)) or _is_number(value)
 
 
-_MEMORY = "Does it keep something between calls?"
+_MEMORY = "Does it keep something between calls, or draw too few random numbers?"
 
 
 def named_mistake(exercise: Exercise, cases: list[tuple], runs: list[Run]) -> str | None:

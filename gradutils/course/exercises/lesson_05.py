@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
@@ -45,7 +46,7 @@ WEIGHT_STD = Exercise(
             _std_variant(lambda i, o: 1 / o, he=lambda i, o: 2 / o),
             "fan_out stands where fan_in belongs: an output is a sum over its inputs.",
         ),
-        (_std_variant(he=lambda i, o: 4 / i), "He's 2 is the factor of the variance. sqrt(2) was squared once too often, or 2 taken as a factor of the std."),
+        (_std_variant(he=lambda i, o: 4 / i), "He's 2 is the factor of the variance: in the std it stands under the root, and multiplies by sqrt(2)."),
         (_std_variant(he=lambda i, o: 2 / (i + o)), "He's rule has fan_in alone. fan_in + fan_out is Xavier's."),
         (_std_variant(he=lambda i, o: 1 / i), "He's factor 2 is missing: ReLU lets half of the signal's square through."),
         (_std_variant(xavier=lambda i, o: 1 / (i + o)), "Xavier takes the mean of the two fans: 2 / (fan_in + fan_out)."),
@@ -89,6 +90,11 @@ def sigmoid(z):
     return z.sigmoid()
 
 
+def _slope(phi, z):
+    z = z.clone().requires_grad_()
+    return torch.autograd.grad(phi(z).sum(), z)[0]
+
+
 def _map_cases(generator):
     a, b = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     return [(relu, 1.0, 2.0, 0.0), (tanh, 4.0, 1.0, 0.0), (tanh, 0.5, 1.5, 1.0), (sigmoid, 1 + 5 * a, 3.0, 0.5 + b), (relu, 3 + a, 1 + b, 2.0)]  # fmt: skip
@@ -113,6 +119,9 @@ LENGTH_MAP = Exercise(
         (_map_variant(bias=lambda s: 0.0), "The biases are missing: each adds its own square, sigma_b**2."),
         (_map_variant(bias=lambda s: s), "sigma_b was added as it is. q is a mean square: add sigma_b**2."),
         (_map_variant(weight=lambda s: s), "sigma_w was used as it is. q is a mean square: it takes sigma_w**2."),
+        (_map_variant(mean=lambda phi, z: _slope(phi, z).square().mean(), bias=lambda s: 0.0), "This is chi_1, the growth of gradients: phi itself is wanted, not its slope, and sigma_b**2 is added."),
+        (_map_variant(mean=lambda phi, z: _slope(phi, z).square().mean()), "The slope of phi was squared. It is phi(z) itself that the next layer sums."),
+        (_map_variant(mean=lambda phi, z: phi(z.square().mean().sqrt()).square()), "phi was taken of the RMS. A mean over many z is needed: phi is not a straight line."),
         (_map_variant(weight=lambda s: 1.0), "The weights are missing: sigma_w**2."),
         (_map_variant(mean=lambda phi, z: phi(z).mean().square()), "This is the square of a mean. Square first, then take the mean."),
         (_map_variant(mean=lambda phi, z: phi(z).var()), "The variance of phi(z) leaves its mean out. The next sum feels the mean square."),
@@ -238,13 +247,18 @@ def _lsuv_cases(generator):
     ]
 
 
-def _lsuv_variant(size=_rms, measure=lambda W, h, phi, x: h @ W.T, carry=lambda new, old: new):
+def _lsuv_variant(
+    size=_rms,
+    measure=lambda W, h, phi, x: h @ W.T,
+    carry=lambda new, old: new,
+    step=lambda phi, z: phi(z),
+):
     def lsuv(weights, phi, x):
         scaled, h = [], x
         for W in weights:
             new = W / size(measure(W, h, phi, x))
             scaled.append(new)
-            h = phi(h @ carry(new, W).T)
+            h = step(phi, h @ carry(new, W).T)
         return scaled
 
     return lsuv
@@ -272,6 +286,14 @@ LSUV = Exercise(
             "The RMS was measured behind the activation. Measure the pre-activations.",
         ),
         (_first_only, "Only the first layer was scaled."),
+        (
+            _lsuv_variant(step=lambda phi, z: z),
+            "The activation is missing between the layers: h = phi(h @ W.T).",
+        ),
+        (
+            _lsuv_variant(size=lambda z: z.square().mean(0).sqrt().unsqueeze(1)),
+            "Each unit got an RMS of its own. A layer is divided by one number, over the batch and all units.",
+        ),
         (
             _lsuv_variant(size=lambda z: z.std()),
             "std takes the mean away first. Divide by the root of the mean square.",
@@ -336,13 +358,21 @@ def _pair_variant(number=_cosine, start=True, step=lambda phi, W, v: phi(W @ v),
     return cosines
 
 
+def _before_the_activation(weights, phi, a, b):
+    found = [_cosine(a, b)]
+    for W in weights:
+        found.append(_cosine(W @ a, W @ b))
+        a, b = phi(W @ a), phi(W @ b)
+    return found
+
+
 def _correlation(a, b):
     return _cosine(a - a.mean(), b - b.mean())
 
 
 def _as_a_list(function, *arguments):
     found = function(*arguments)
-    return found.tolist() if isinstance(found, torch.Tensor) and found.ndim == 1 else found
+    return found.tolist() if getattr(found, "ndim", 0) == 1 else found  # a tensor, or a numpy array
 
 
 COSINES = Exercise(
@@ -353,6 +383,7 @@ COSINES = Exercise(
     mistakes=(
         (_pair_variant(number=lambda a, b: float(a @ b)), "This is the inner product. Divide it by both lengths."),
         (_pair_variant(start=False), "The cosine of the inputs themselves is missing: it comes first."),
+        (_before_the_activation, "The cosine was taken of W @ a. It is wanted behind the activation: phi(W @ a)."),
         (_pair_variant(step=lambda phi, W, v: W @ v), "The activation is missing after each layer."),
         (_pair_variant(number=_correlation), "The means were taken away first. A cosine is of the vectors as they are."),
         (_pair_variant(keep=lambda found: found[-1]), "Only the last cosine came back. All L + 1 are wanted."),
@@ -365,6 +396,7 @@ COSINES = Exercise(
         "Carry both on: a, b = phi(W @ a), phi(W @ b), and append a cosine each time.",
     ),
     alternatives=(
+        lambda weights, phi, a, b: np.array(_cosines(weights, phi, a, b)),
         lambda weights, phi, a, b: torch.tensor(_cosines(weights, phi, a, b), dtype=a.dtype),
         lambda weights, phi, a, b: tuple(_cosines(weights, phi, a, b)),
     ),
