@@ -276,7 +276,7 @@ reveal("04.c", "a" if equal < 2**0.5 else "b" if equal < 2 else "c", f"They are 
 #
 # *ReLU has large derivatives and so amplifies gradients.*
 #
-# **Our prediction.** Its derivatives are those of tanh. Between a scale of one and the crossing, tanh grows faster. Above it ReLU does, and not by its slope: because it does not saturate. A control that has small slopes and no bound: the leaky ReLU
+# **Our prediction.** Its largest slope is that of tanh. Below the crossing tanh has the larger factor. Above it ReLU does, not by its slope, but because it does not saturate. A control that has small slopes and no bound: the leaky ReLU
 # with both slopes halved. At `sigma_w = 16` it should outgrow tanh, whose largest slope is twice its own.
 
 # %%
@@ -303,10 +303,10 @@ verdict("S4", "refuted" if below >= 9 and above <= 1 and outgrown >= 9 else "dep
 fig, ax = plt.subplots()
 sizes, expected = sizes_and_theory(exact, exact.values(), 50)
 plots.plot_depth_profile(ax, sizes, expected)
-plots.finish(ax, "Each at its critical scale: ReLU keeps its gradient best")
+plots.finish(ax, "Each at its critical scale: no exponential is left")
 
 # %% [markdown]
-# At its critical scale tanh sends $q$ towards zero, slowly, and on the way $\chi_1$ is a little below 1. The loss adds up. "Critical" means no exponential; ReLU alone is flat. Now GELU: does its signal settle?
+# "Critical" means that no exponential is left, not that nothing is lost. At their critical scales tanh and erf send $q$ towards zero, slowly; on the way $\chi_1$ is a little below 1, and that adds up. ReLU and the sigmoid stay near 1. Now GELU: does its signal settle?
 
 # %%
 paths = {f"q = {q:g}": q_trajectory("gelu", math.sqrt(2.4), q0=q, depth=40) for q in (0.1, 0.5, 1.0, 3.0)}
@@ -389,25 +389,25 @@ plots.plot_against_theory(ax, lrs, counts, log="x", rough=True)
 plots.finish(ax, "Steps that are too long kill units", "learning rate", "units silent for every image")
 
 # %% [markdown]
-# No theory is drawn: nothing here was derived. The rate does it, by throwing biases and weights so far that no image reaches the unit any more. The two ReLU lines are one: no unit came back. Some leaky units do, but not soon, since a tenth of a slope is little: leaking is a slow cure.
+# No theory is drawn: nothing here was derived. The rate does it, by throwing biases and weights so far that no image reaches the unit any more. The two ReLU lines are one: no unit came back. Some leaky units do, not soon: a tenth of a slope is little.
 
 # %% [markdown]
 # ## 7 · Does the scale decide training?
 #
-# Ten hidden layers of 24 units on the digits, three rates, ten seeds, SGD. Each activation at its own critical scale; then all at Xavier's `sigma_w = 1`. Accuracy on the test digits after 50 steps and after 150.
+# Ten hidden layers of 24 units on the digits, four rates (the last far too large for most), ten seeds, SGD. Each activation at its own critical scale; then all at Xavier's `sigma_w = 1`. Accuracy on the test digits after 50 steps and after 150.
 
 
 # %%
 def accuracies(phi, scale, depth=10, width=24):  # (2 budgets, rates, 10 seeds)
     generator, sizes = torch.Generator().manual_seed(0), [64] + [width] * depth + [10]
     draw = lambda m, n: torch.randn(10, m, n, generator=generator, dtype=torch.float64) / n**0.5
-    weights = [(scale * draw(m, n)).float().repeat(3, 1, 1) for m, n in zip(sizes[1:], sizes)]
+    weights = [(scale * draw(m, n)).float().repeat(len(rates), 1, 1) for m, n in zip(sizes[1:], sizes)]
     lr = torch.tensor(rates).repeat_interleave(10)
-    return train_many(phi, weights, digits(), lr, steps=150, at=(50,)).accuracy.view(2, 3, 10)
+    return train_many(phi, weights, digits(), lr, steps=150, at=(50,)).accuracy.view(2, len(rates), 10)
 
 
 # %%
-rates = [0.003, 0.01, 0.03]
+rates = [0.003, 0.01, 0.03, 1.0]
 own = {"relu": accuracies(torch.relu, exact["relu"]), "tanh": accuracies(torch.tanh, 1.0)}
 own["sigmoid"] = accuracies(torch.sigmoid, exact["sigmoid"])
 
@@ -437,8 +437,7 @@ plots.table(
 )
 
 # %% [markdown]
-# A matched scale is what makes the difference, most of all for the sigmoid, which at `sigma_w = 1` never leaves guessing. It does not make activations equal: the sigmoid at its own scale learns slowly, because most of its
-# units are saturated there, and what one layer separates the next one scrambles. ReLU at 1 still learns, given time: ten layers lose less than forty.
+# A matched scale is what makes the difference, most of all for the sigmoid, which at `sigma_w = 1` never leaves guessing, at no rate: what could arrive in its first layer is too small for a rate that the last layer survives. A matched scale does not make activations equal: the sigmoid learns slowly at its own. There most of its units are saturated. ReLU at 1 still learns, given time: ten layers lose less than forty.
 
 # %% [markdown]
 # ## A paper in small: Glorot and Bengio, 2010
