@@ -303,6 +303,10 @@ SETTLED_GROWTH = Exercise(
             _settled_variant(_next_q, lambda phi, s, q: s**2 * _mean_square_slope(phi, q) ** 0.5),
             "sigma_w stands there squared, the slope does not. The root of sigma_w**2 times the mean square is wanted.",
         ),
+        (
+            _settled_variant(_next_q, lambda phi, s, q: s * _mean_square_slope(phi, q)),
+            "The root was taken of sigma_w**2 alone. The mean squared slope stands under it as well.",
+        ),
     ),
     hints=(
         "Two steps: where does the signal settle, and what is the slope worth there?",
