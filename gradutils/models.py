@@ -4,9 +4,10 @@ Every network ends in a random linear readout. A bare sum over the last activati
 terms all push the same way, and the gradient comes out several times too large.
 """
 
+import itertools
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 
 import torch
@@ -220,3 +221,41 @@ def init_weights_(
             elif "bias" in name:
                 parameter.normal_(0.0, sigma_b, generator=generator)
     return model
+
+
+def weight_stacks(
+    sizes: Sequence[int], sigma_w: float = 1.0, *, seeds: int = 10, seed: int = 0
+) -> list[Tensor]:
+    """Weights N(0, sigma_w^2 / fan_in) of ``seeds`` networks with these layer sizes: one stack (seeds, fan_out, fan_in) a layer.
+
+    They are drawn in float64 and rounded, so that every processor starts from the same float32 numbers.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    draws = [
+        torch.randn(seeds, m, n, generator=generator, dtype=torch.float64) / n**0.5
+        for n, m in itertools.pairwise(sizes)
+    ]
+    return [(sigma_w * draw).float() for draw in draws]
+
+
+def recurrent_stacks(
+    inputs: int, hidden: int, scale: float, outputs: int = 10, *, seeds: int = 10, seed: int = 0
+) -> list[Tensor]:
+    """U, W, b and V of ``seeds`` recurrent networks for `recurrent_scores`: W is ``scale`` times the identity, b is zero."""
+    U, V = (
+        weight_stacks(sizes, seeds=seeds, seed=seed)[0] for sizes in ((inputs, hidden), (hidden, outputs))
+    )
+    return [U, scale * torch.eye(hidden).expand(seeds, hidden, hidden), torch.zeros(seeds, 1, hidden), V]
+
+
+def recurrent_scores(learnt: list[Tensor], x: Tensor) -> Tensor:
+    """What N ReLU networks h <- relu(x_t U' + h W' + b) say after the last step: x (B, T, inputs) -> (N, B, outputs).
+
+    ``learnt`` holds the stacks U (N, h, inputs), W (N, h, h), b (N, 1, h) and V (N, outputs, h).
+    """
+    U, W, b, V = learnt
+    along = x.transpose(0, 1).unsqueeze(1) @ U.mT + b  # (T, N, B, h)
+    h = torch.relu(along[0])
+    for now in along[1:]:
+        h = torch.relu(now + h @ W.mT)
+    return h @ V.mT

@@ -81,6 +81,7 @@ class ManyRuns:
     """What N networks trained together left behind."""
 
     loss: Tensor  # (steps, N), of each step's batch
+    grad_norm: Tensor  # (steps, N), the global norm before any clip
     accuracy: Tensor  # (len(at), N), on the test set
 
 
@@ -91,53 +92,103 @@ def train_many(
     lr: float | Tensor,
     *,
     biases: list[Tensor] | None = None,
+    **options,
+) -> ManyRuns:
+    """Train N plain networks at once: a layer's weight is a stack (N, m, n), its bias (N, m), and phi follows all but the last.
+
+    Without ``biases`` the networks have none. The options are those of `train_stacks`.
+    """
+    layers = len(weights)
+
+    def scores(learnt, x):  # (B, inputs) -> (N, B, outputs)
+        for k in range(layers):
+            x = (phi(x) if k else x) @ learnt[k].mT
+            if biases:
+                x = x + learnt[layers + k]
+        return x
+
+    return train_stacks(
+        scores, [*weights, *(bias.unsqueeze(1) for bias in biases or ())], data, lr, **options
+    )
+
+
+def train_stacks(
+    scores: Callable[[list[Tensor], Tensor], Tensor],
+    parameters: list[Tensor],
+    data: Digits,
+    lr: float | Tensor,
+    *,
     steps: int = 200,
     at: tuple[int, ...] = (),
     batch: int = 32,
+    batches: Callable[[int], tuple[Tensor, Tensor]] | None = None,
+    momentum: float | Tensor = 0.9,
     adam: bool = False,
+    beta2: float | Tensor = 0.999,
+    max_norm: float | Tensor | Callable[[Tensor], Tensor] | None = None,
+    schedule: Callable[[int], float | Tensor] | None = None,
+    reduction: str = "mean",
+    clear: bool = True,
     seed: int = 0,
 ) -> ManyRuns:
-    """Train N plain networks at once with cross-entropy: a layer's weight is a stack (N, m, n), its bias (N, m).
+    """Train N networks of one shape at once with cross-entropy; ``parameters`` are stacks (N, ...), and stay as they are.
 
-    Without ``biases`` the networks have none. ``phi`` follows every layer but the last; ``lr`` is one number or (N,). SGD with momentum 0.9, or Adam with torch's
-    defaults. All networks see the same batches. ``at`` counts the steps after which test accuracy is taken; the last
-    is always among them. A network that left the finite numbers keeps NaN and its accuracy is that of guessing or less.
-    The weights given are not changed.
+    ``scores(parameters, x)`` gives (N, B, outputs). All networks see the same batches: drawn at random from ``data``, or
+    ``batches(step)``. SGD with momentum, or Adam with its first beta in ``momentum``. A setting is one number or (N,).
+
+    ``max_norm`` clips the global norm of each network's gradient, or is a function of all norms so far, (steps, N), that
+    gives the limit. ``schedule`` maps the step, from 0, to a multiplier of the rate. Two well-known bugs can be had on
+    purpose: ``reduction="sum"`` adds up the losses of a batch, and without ``clear`` each gradient is added to the
+    (clipped) one before.
+
+    ``at`` counts the steps after which test accuracy is taken; the last is always among them. A network that left the
+    finite numbers keeps NaN, and its accuracy is that of guessing or less.
     """
-    count, at = len(weights[0]), (*(step for step in at if step < steps), steps)
-    lr = torch.as_tensor(lr, dtype=torch.float32).expand(count).view(-1, 1, 1)
-    learnt = [weight.clone() for weight in weights] + [bias.unsqueeze(1).clone() for bias in biases or ()]
+    count, at = len(parameters[0]), (*(step for step in at if step < steps), steps)
+    lr, beta1, beta2 = (_one_each(value, count) for value in (lr, momentum, beta2))
+    learnt, kept = [p.detach().clone() for p in parameters], None
     first, second = ([torch.zeros_like(p) for p in learnt] for _ in range(2))
-    generator, losses, accuracies = torch.Generator().manual_seed(seed), [], []
-
-    def scores(x):  # (B, inputs) -> (N, B, outputs)
-        z, layers = x, len(weights)
-        for k in range(layers):
-            z = (phi(z) if k else z) @ learnt[k].mT
-            if biases:
-                z = z + learnt[layers + k]
-        return z
-
+    generator, losses, norms, accuracies = torch.Generator().manual_seed(seed), [], [], []
     for step in range(1, steps + 1):
-        rows = torch.randint(len(data.x_train), (batch,), generator=generator)
+        if batches is None:
+            rows = torch.randint(len(data.x_train), (batch,), generator=generator)
+            x, y = data.x_train[rows], data.y_train[rows]
+        else:
+            x, y = batches(step - 1)
         learnt = [p.requires_grad_() for p in learnt]
-        loss = F.cross_entropy(
-            scores(data.x_train[rows]).permute(1, 2, 0),
-            data.y_train[rows].unsqueeze(1).expand(-1, count),
-            reduction="none",
-        ).mean(0)
+        found, right = scores(learnt, x).permute(1, 2, 0), y.unsqueeze(1).expand(-1, count)
+        loss = getattr(F.cross_entropy(found, right, reduction="none"), reduction)(0)
         grads = torch.autograd.grad(loss.sum(), learnt)
+        if kept is not None:
+            grads = [g + old for g, old in zip(grads, kept, strict=True)]
         losses.append(loss.detach())
+        norms.append(sum(g.flatten(1).square().sum(1) for g in grads).sqrt())
+        if max_norm is not None:
+            limit = max_norm(torch.stack(norms)) if callable(max_norm) else max_norm
+            shrink = (limit / (norms[-1] + 1e-6)).clamp(max=1)
+            grads = [g * _beside(shrink, g) for g in grads]
+        kept = None if clear else grads
+        now = lr * _one_each(schedule(step - 1), count) if schedule else lr
         with torch.no_grad():
             learnt = [p.detach() for p in learnt]
             for p, g, m, v in zip(learnt, grads, first, second, strict=True):
+                b1, b2, rate = _beside(beta1, p), _beside(beta2, p), _beside(now, p)
                 if adam:
-                    m.lerp_(g, 0.1)
-                    v.lerp_(g * g, 0.001)
-                    p -= lr / (1 - 0.9**step) * m / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
+                    m.lerp_(g, 1 - b1)
+                    v.lerp_(g * g, 1 - b2)
+                    p -= rate / (1 - b1**step) * m / ((v / (1 - b2**step)).sqrt() + 1e-8)
                 else:
-                    p -= lr * m.mul_(0.9).add_(g)
+                    p -= rate * m.mul_(b1).add_(g)
             if step in at:
-                right = scores(data.x_test).argmax(-1) == data.y_test
+                right = scores(learnt, data.x_test).argmax(-1) == data.y_test
                 accuracies.append(right.float().mean(-1))
-    return ManyRuns(torch.stack(losses), torch.stack(accuracies))
+    return ManyRuns(torch.stack(losses), torch.stack(norms), torch.stack(accuracies))
+
+
+def _one_each(value: float | Tensor, count: int) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float32).expand(count)
+
+
+def _beside(values: Tensor, stack: Tensor) -> Tensor:
+    """One number a network, (N,), shaped to multiply its part of a stack (N, ...)."""
+    return values.view(-1, *[1] * (stack.ndim - 1))

@@ -8,7 +8,7 @@
 # - predict from two numbers how deep a network may be,
 # - tell apart three illnesses that look alike: a gradient that explodes, one that vanishes, and a signal that is dead.
 #
-# About two hours (120 minutes) to work, 25 seconds to run. Needs: [lesson 04](04_activations.ipynb). Next: lesson 06.
+# About two hours (120 minutes) to work, 25 seconds to run. Needs: [lesson 04](04_activations.ipynb). Next: [lesson 06](06_clipping.ipynb).
 
 # %%
 import math

@@ -26,6 +26,8 @@ ALL = [
     explorers.explore_recurrent,
     explorers.explore_activation,
     explorers.explore_phase_diagram,
+    explorers.explore_cliff,
+    explorers.explore_rate_and_threshold,
 ]
 
 

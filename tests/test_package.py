@@ -11,8 +11,9 @@ import gradutils
 
 ROOT = Path(__file__).parent.parent
 ORDER = [
-    "data", "models", "meanfield", "curvature", "schedules", "propagation", "recording", "telemetry", "diagnosis", "training",
-    "plots", "live", "explorers.descent", "explorers.depth", "explorers.activation", "explorers.initialization", "explorers",
+    "data", "models", "meanfield", "curvature", "schedules", "propagation", "recording", "telemetry", "diagnosis", "training", "sharded_clip",
+    "plots", "live", "explorers.descent", "explorers.depth", "explorers.activation", "explorers.initialization", "explorers.clipping",
+    "explorers",
     "course", "course.display", "course.machine", "course.exercise", "course.exercises", "course.progress", "course.checks",
     "course.quiz", "course.verdicts", "course.notebooks",
 ]  # fmt: skip

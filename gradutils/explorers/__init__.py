@@ -1,16 +1,19 @@
 """Sliders around pure functions. Every explorer repeats, movable, a figure that its lesson has shown at rest."""
 
 from gradutils.explorers.activation import explore_activation
+from gradutils.explorers.clipping import explore_cliff, explore_rate_and_threshold
 from gradutils.explorers.depth import explore_depth, explore_jacobian, explore_recurrent
 from gradutils.explorers.descent import explore_learning_rate, explore_momentum
 from gradutils.explorers.initialization import explore_phase_diagram
 
 __all__ = [
     "explore_activation",
+    "explore_cliff",
     "explore_depth",
     "explore_jacobian",
     "explore_learning_rate",
     "explore_momentum",
     "explore_phase_diagram",
+    "explore_rate_and_threshold",
     "explore_recurrent",
 ]

@@ -129,6 +129,8 @@ def test_an_untouched_lesson_runs_to_its_end(lab, page, name):
         ("03_exploding_gradients", "explore_recurrent"),
         ("04_activations", "explore_activation"),
         ("05_initialization", "explore_phase_diagram"),
+        ("06_clipping", "explore_cliff"),
+        ("06_clipping", "explore_rate_and_threshold"),
     ],
 )
 def test_a_slider_moves_picture_and_sentence(lab, page, name, explorer):
@@ -218,6 +220,12 @@ ANSWERS = {
         '    return {"lecun": 1 / fan_in, "xavier": 2 / (fan_in + fan_out), "he": 2 / fan_in}[rule]',
         ("[rule]", "[rule] ** 0.5"),
         "This is the variance",
+    ),
+    "06_clipping": (
+        "06.1",
+        "def clip_by_value(grads, c):\n    return [g.clamp(max=c) for g in grads]",
+        ("clamp(max=c)", "clamp(-c, c)"),
+        "the lower end is -c",
     ),
 }
 

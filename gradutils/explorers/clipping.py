@@ -1,0 +1,159 @@
+"""Explorers of clipping: a threshold at the cliff, and learning rate against threshold in a recurrent network."""
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from gradutils.data import digit_sequences
+from gradutils.live import Explorer, LiveFigure, Scene, course_style, slider
+from gradutils.models import recurrent_scores, recurrent_stacks
+from gradutils.plots import EXPLODES, REFERENCE, STABLE
+from gradutils.training import train_stacks
+
+# The cliff ---------------------------------------------------------------------------------------------------------------
+LOW, HIGH, WALK = -3.2, -1.4, 200
+
+
+def cliff_and_slope(b):
+    """The loss of one recurrent unit after 50 steps, and its slope by the bias b: any shape (Pascanu et al. 2013, fig. 6)."""
+    h, dh = np.full_like(b, 0.5), np.zeros_like(b)
+    for _ in range(50):
+        s = 1 / (1 + np.exp(-h))
+        h, dh = 5 * s + b, 5 * s * (1 - s) * dh + 1
+    s = 1 / (1 + np.exp(-h))
+    return (s - 0.7) ** 2, 2 * (s - 0.7) * s * (1 - s) * dh
+
+
+@dataclass(frozen=True)
+class CliffRun:
+    """A run that walks towards the wall."""
+
+    b: np.ndarray  # (WALK + 1,)
+    loss: np.ndarray  # (WALK + 1,)
+    thrown: bool
+    sentence: str
+
+
+def run_cliff(log_threshold: float, lr: float) -> CliffRun:
+    """200 steps from b = -2.38 with every slope cut to 10 ** log_threshold."""
+    threshold, path = 10.0**log_threshold, [np.float64(-2.38)]
+    losses, clipped = [], 0
+    for _ in range(WALK + 1):
+        loss, slope = cliff_and_slope(np.clip(path[-1], -700, 700))
+        losses.append(loss)
+        clipped += abs(slope) > threshold
+        path.append(path[-1] - lr * np.clip(slope, -threshold, threshold))
+    b = np.array(path[:-1])
+    longest, thrown = np.abs(np.diff(b)).max(), bool((np.abs(np.diff(b)) > 1).any())
+    end = "it is thrown off the page" if thrown else "it stays near the wall"
+    sentence = (
+        f"Threshold {threshold:.2g}, learning rate {lr:.2f}: {clipped} of {WALK + 1} slopes are cut, the longest step is "
+        f"{longest:.1g}; {end}."
+    )
+    return CliffRun(b, np.array(losses), thrown, sentence)
+
+
+@course_style()
+def explore_cliff() -> Explorer:
+    """A clip at the cliff: how far a threshold lets a run jump."""
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    grid = np.linspace(LOW, HIGH, 600)
+    left.plot(grid, cliff_and_slope(grid)[0], color=REFERENCE)
+    (dots,) = left.plot([], [], marker="o", markersize=3, linewidth=0.8)
+    left.set(xlim=(LOW, HIGH), ylim=(-0.02, 0.5), xlabel="b", ylabel="loss", title="The run on the cliff")
+    (steps,) = right.plot([], [], marker="o", markersize=2, linewidth=0)
+    right.set(yscale="log", xlim=(0, WALK), ylim=(1e-5, 1e5), xlabel="step", title="Length of the steps")
+
+    def update(result: CliffRun) -> None:
+        colour = EXPLODES if result.thrown else STABLE
+        dots.set_data(result.b, result.loss)
+        lengths = np.abs(np.diff(result.b))
+        steps.set_data(np.arange(WALK), np.clip(lengths, 1e-8, 1e8))
+        dots.set_color(colour)
+        steps.set_color(colour)
+
+    sliders = {
+        "log_threshold": slider("threshold, power of 10", -1, -3, 4, 0.1, ".1f"),
+        "lr": slider("learning rate", 0.5, 0.05, 1, 0.05),
+    }
+    return Explorer(Scene(run_cliff, update, LiveFigure(figure, [dots, steps])), sliders)
+
+
+# Rate and threshold ------------------------------------------------------------------------------------------------------
+RATES, THRESHOLDS, STEPS = np.arange(-4, 1.1, 0.5), np.arange(-2, 3.1, 0.5), 100
+
+
+@cache
+def _grid():
+    """Losses (STEPS, rates, thresholds), norms alike, and accuracies (rates, thresholds): one small network a cell."""
+    start = [p.repeat(len(RATES) * len(THRESHOLDS), 1, 1) for p in recurrent_stacks(8, 12, 1.6, seeds=1)]
+    lr, limit = (torch.tensor(10.0**v).float() for v in np.meshgrid(RATES, THRESHOLDS, indexing="ij"))
+    options = {"momentum": 0.0, "batch": 16, "steps": STEPS, "max_norm": limit.flatten()}
+    runs = train_stacks(recurrent_scores, start, digit_sequences(8), lr.flatten(), **options)
+    shape = (len(RATES), len(THRESHOLDS))
+    return (
+        runs.loss.view(-1, *shape).numpy(),
+        runs.grad_norm.view(-1, *shape).numpy(),
+        runs.accuracy.view(shape).numpy(),
+    )
+
+
+@dataclass(frozen=True)
+class ClippedRun:
+    """One training with a learning rate and a threshold."""
+
+    rate: float  # powers of ten
+    threshold: float
+    loss: np.ndarray  # (STEPS,)
+    sentence: str
+
+
+def run_clipped(rate: float, threshold: float) -> ClippedRun:
+    """100 steps of a recurrent network on digits read as sequences; rate and threshold are powers of ten, in halves."""
+    i, j = (
+        int(np.abs(values - value).argmin()) for values, value in ((RATES, rate), (THRESHOLDS, threshold))
+    )
+    losses, norms, accuracy = _grid()
+    share = float((norms[:, i, j] > 10.0**threshold).mean())
+    cut = "every step is" if share > 0.98 else "no step is" if share < 0.02 else "some steps are"
+    learnt = (
+        "guesses" if accuracy[i, j] < 0.16 else "has begun to learn" if accuracy[i, j] < 0.35 else "learns"
+    )
+    product = f"{10.0 ** (rate + threshold):.0e}"
+    sentence = f"Rate {10.0**rate:.0e}, threshold {10.0**threshold:.0e} (product {product}): {cut} clipped; after {STEPS} steps the network {learnt}."
+    return ClippedRun(rate, threshold, losses[:, i, j], sentence)
+
+
+@course_style()
+def explore_rate_and_threshold() -> Explorer:
+    """A map of accuracy over learning rate and threshold, a point on it, and the loss of the run at that point."""
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    image = left.pcolormesh(
+        RATES, THRESHOLDS, _grid()[2].T, shading="nearest", vmin=0, vmax=0.5, rasterized=True
+    )
+    figure.colorbar(image, ax=left)
+    left.set(xlabel="learning rate, power of 10", ylabel="threshold, power of 10")
+    left.set_title(f"Accuracy after {STEPS} steps")
+    (dot,) = left.plot([0], [0], "o", color=EXPLODES, markersize=9, markeredgecolor="white")
+    (line,) = right.plot([], [])
+    right.axhline(math.log(10), color=REFERENCE, linestyle="--", linewidth=1)
+    right.set(yscale="log", xlim=(0, STEPS), ylim=(0.3, 1e4), xlabel="step", ylabel="loss")
+    right.set_title("The run (dashed: guessing)")
+
+    def update(result: ClippedRun) -> None:
+        dot.set_data([result.rate], [result.threshold])
+        kept = result.loss[np.isfinite(result.loss)]
+        line.set_data(np.arange(len(kept)), np.clip(kept, 1e-3, 1e8))
+        line.set_color(STABLE if len(kept) == STEPS and kept[-1] < kept[0] else EXPLODES)
+
+    sliders = {
+        "rate": slider("rate, power of 10", -1.5, RATES[0], RATES[-1], 0.5, ".1f"),
+        "threshold": slider("threshold, power of 10", 0, THRESHOLDS[0], THRESHOLDS[-1], 0.5, ".1f"),
+    }
+    return Explorer(Scene(run_clipped, update, LiveFigure(figure, [dot, line])), sliders)

@@ -1,0 +1,471 @@
+# %% [markdown]
+# # 06 · Clipping
+#
+# **What does a limit on the gradient save, and what does it only hide?**
+#
+# After this lesson you can
+# - clip by value, by norm and by unit, and say what each does to the direction of a step,
+# - choose a threshold, and see when it is only a second learning rate,
+# - tell what clipping mends from what it hides.
+#
+# About two hours (120 minutes) to work (pause after section 4), 20 seconds to run. Needs: [lesson 05](05_initialization.ipynb). Next: lesson 07.
+
+# %%
+import math
+import subprocess
+import sys
+
+import matplotlib.pyplot as plt
+import torch
+
+from gradutils import check, explorers, plots, predict, reveal, verdict
+from gradutils.data import cliff, digit_sequences, digits
+from gradutils.models import recurrent_scores, recurrent_stacks, weight_stacks
+from gradutils.training import train_many, train_stacks
+
+plots.use_style()
+
+# %% [markdown]
+# ## Predict
+#
+# Lesson 01 ended at a cliff: runs walk to a wall, step over it to and fro, and sooner or later a step ends *inside* the wall and throws the run far away. A smaller rate only bought time. Now every slope above `0.1` is cut to `0.1`.
+
+# %%
+options = ["most are thrown all the same", "they still cross the wall, but stay near", "they come to rest"]
+predict("06.a", "With the clip, at the rate that threw most of them, runs…", options)
+
+# %% [markdown]
+# ## What happens
+#
+# (The first line starts two processes that section 8 needs. They work while you read.)
+
+# %%
+command = [sys.executable, "-m", "gradutils.sharded_clip"]
+sharded = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+# %%
+def walk(b, lr, limit, steps=300):
+    path = [b]
+    for _ in range(steps):
+        b = path[-1].clone().requires_grad_()
+        (slope,) = torch.autograd.grad(cliff(b).sum(), b)
+        path.append(path[-1] - lr * slope.clamp(-limit, limit))
+    return torch.stack(path)  # (steps + 1, runs)
+
+
+# %%
+starts, no_limit = torch.linspace(-2.4, -1.6, 50).double(), math.inf
+free, clipped = walk(starts, 0.5, no_limit), walk(starts, 0.5, 0.1)
+thrown = [int((path.diff(dim=0).abs() > 1).any(0).sum()) for path in (free, clipped)]
+end = int((free[:, 1].diff().abs() > 1).int().argmax()) + 2
+
+# %%
+fig, axes = plt.subplots(1, 2, sharey=True)
+for ax, path, title in zip(axes, (free, clipped), ("No clip", "Clipped at 0.1")):
+    plots.plot_path_1d(ax, cliff, path[:end, 1], low=-3.2, high=-1.4, name="b")
+    plots.finish(ax, title)
+
+# %%
+crossing = int((clipped[-100:].diff(dim=0).sign().diff(dim=0) != 0).any(0).sum())
+words = ["most" if count > 25 else "some" if count else "none" for count in thrown]
+because = f"Thrown without the clip: {words[0]}; with it: {words[1]}."
+reveal("06.a", "a" if thrown[1] > 25 else "b" if crossing > 25 else "c", because)
+
+# %% [markdown]
+# The clip limits the length of a step to `0.05`. It does not know where to go: a run still walks down to the wall, over it, and back. It is never thrown, and it never comes to rest. Move the threshold.
+
+# %%
+explorers.explore_cliff()
+
+# %% [markdown]
+# ## 1 · Three ways to clip
+#
+# **By value**: each entry is cut to lie between $-c$ and $c$.
+#
+# ### Exercise 06.1 · ●○○ · 4 minutes
+#
+# Write `clip_by_value(grads, c)`. `grads` is a list of tensors. Return a list of new tensors; leave the given ones as they are.
+
+
+# %%
+def clip_by_value(grads, c):
+    ### BEGIN SOLUTION
+    return [g.clamp(-c, c) for g in grads]
+    ### END SOLUTION
+
+
+clip_by_value = check("06.1", clip_by_value).function
+
+# %% [markdown]
+# **By norm** (Pascanu et al. 2013, algorithm 1): all gradients together are one long vector $g$. If it is longer than $c$, it is multiplied by $c/|g|$.
+#
+# ### Exercise 06.2 · ●●○ · 8 minutes
+#
+# Write `clip_by_norm_(grads, c)`. It changes the tensors of the list *in place*, as `torch.nn.utils.clip_grad_norm_` does, and returns the norm of all of them together before the clip, a number. A gradient that is short enough stays as it is. `c` may be `math.inf`.
+
+
+# %%
+def clip_by_norm_(grads, c):
+    ### BEGIN SOLUTION
+    norm = torch.stack([g.norm() for g in grads]).norm()
+    for g in grads:
+        g.mul_((c / (norm + 1e-6)).clamp(max=1))
+    return norm
+    ### END SOLUTION
+
+
+clip_by_norm_ = check("06.2", clip_by_norm_).function
+
+# %% [markdown]
+# **By unit** (adaptive gradient clipping, Brock et al. 2021): a step should be short against the weights that it changes. For each unit, a row of $W$, the gradient's norm is held to at most $\lambda$ times the norm of the weights. A norm of the weights below $10^{-3}$ counts as $10^{-3}$, or a unit could never leave zero.
+#
+# ### Exercise 06.3 · ●●○ · 8 minutes
+#
+# Write `clip_by_unit(W, G, most)`. `W` and its gradient `G` are (units, inputs). Return the clipped gradient, a new tensor; `most` is $\lambda$.
+
+
+# %%
+def clip_by_unit(W, G, most):
+    ### BEGIN SOLUTION
+    limit = most * W.norm(dim=1, keepdim=True).clamp(min=1e-3)
+    return G * (limit / G.norm(dim=1, keepdim=True).clamp(min=1e-12)).clamp(max=1)
+    ### END SOLUTION
+
+
+clip_by_unit = check("06.3", clip_by_unit).function
+
+# %% [markdown]
+# ## Claim on trial: S11
+#
+# *Clipping is scaling the gradient down by a threshold.*
+#
+# **Our prediction.** By norm, yes: it keeps its direction. By value it turns. Cut far below all entries, only their signs are left, and the cosine with the gradient is $E|g|/\sqrt{E g^2}$. For Gaussian entries that is $\sqrt{2/\pi}$; for heavy tails, $\pm e^{2z}$ with $z$ Gaussian, it is $e^{-2}$. For a Gaussian and a threshold of $c$ times the RMS it is $p/\sqrt{p - c\sqrt{2/\pi}\,e^{-c^2/2} + c^2(1-p)}$, with $p = \text{erf}(c/\sqrt2)$.
+
+# %%
+z, tail = torch.randn(2, 10, 10_000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+cosine = lambda a, b: torch.nn.functional.cosine_similarity(a, b, dim=-1)
+levels, turned = torch.logspace(-2, 1, 13), {}
+for name, rows in {"Gaussian": z, "heavy tails": z.sign() * (2 * tail).exp()}.items():
+    unit = rows / rows.square().mean(1, keepdim=True).sqrt()
+    turned[name] = torch.stack([cosine(unit, clip_by_value([unit], float(c))[0]) for c in levels])
+p, slope = torch.erf(levels / 2**0.5), (2 / math.pi) ** 0.5 * torch.exp(-(levels**2) / 2)
+gauss = p / (p - levels * slope + levels**2 * (1 - p)).sqrt()
+
+# %%
+fig, ax = plt.subplots()
+plots.plot_against_theory(ax, levels, turned, [gauss, torch.full((13,), math.exp(-2.0))], log="x")
+plots.finish(ax, "Clipping by value turns the gradient", "threshold / RMS", "cosine with the unclipped")
+
+# %%
+straight = 0
+for row in z:
+    clip_by_norm_([cut := row.clone()], 1.0)
+    straight += bool(cosine(cut, row) > 0.999999)
+low = [float(rows[0].median()) for rows in turned.values()]
+evidence = (
+    f"By norm 1 in {straight}/10; by value {low[0]:.2f} ({gauss[0]:.2f} predicted), heavy tails {low[1]:.2f}."
+)
+verdict("S11", "depends" if straight == 10 and low[0] < 0.9 else "holds", evidence)
+
+# %% [markdown]
+# The dotted level of the heavy tails holds for endlessly many entries. There a few large entries *are* the direction, and clipping by value takes away just those.
+#
+# ## 2 · A paper in small: Zhang et al., 2020
+#
+# Why should a clipped step ever be *faster*? Where curvature grows with the gradient, a fixed rate must suit the steepest place. They prove that clipping can be faster by any factor. Reduced: one dimension, $\cosh x - 1$, starts up to $\pm x_0$. The fixed rate is the best of 40, judged by its *slowest* start (from one start a lucky rate hits the minimum at once). The clipped run is not tuned: rate 1, threshold 1.
+
+
+# %%
+def slowest(x0, lrs, c=no_limit, most=6000):  # steps until all 20 starts are within 0.001, at the best rate
+    x, lr = (x0 * torch.linspace(-1, 1, 20).double()).repeat(len(lrs), 1), torch.tensor(lrs)[:, None]
+    for step in range(most):
+        if (x.abs() < 1e-3).all(1).any():
+            return step
+        x = (x - lr * torch.sinh(x).clamp(-c, c)).clamp(-100, 100)
+    return most
+
+
+# %% [markdown]
+# **Our prediction.** Fixed: $x$ follows $\dot x = -\mathrm{lr}\,\sinh x$, on which $\tanh(x/2)$ falls exponentially, at the largest rate that keeps the outermost start from landing further out, $2x_0/\sinh x_0$. Clipped: one unit a step, $x_0$ steps.
+
+# %%
+reach = [2.0, 4.0, 6.0, 8.0, 10.0]
+edges = [2 * x0 / math.sinh(x0) for x0 in reach]
+fixed = [slowest(x0, [edge * k / 40 for k in range(2, 42)]) for x0, edge in zip(reach, edges)]
+cut = [slowest(x0, [1.0], c=1.0) for x0 in reach]
+flow = [math.log(math.tanh(x0 / 2) / math.tanh(5e-4)) / edge for x0, edge in zip(reach, edges)]
+fig, ax = plt.subplots()
+plots.plot_against_theory(ax, reach, {"best fixed rate": fixed, "clipped": cut}, [flow, reach], log="y")
+plots.finish(ax, "The steeper the start, the more a clip gains", "outermost start", "steps of the slowest")
+
+# %% [markdown]
+# ## 3 · A recurrent network on real data
+#
+# The digits as sequences, 8 steps of 8 pixels. A ReLU network of 16 units whose recurrent matrix is `1.6` times the identity: gradients grow through time. Eight rates, four thresholds, ten seeds, plain SGD, all 320 networks at once.
+
+# %%
+lrs, limits = [3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0], [0.1, 1.0, 10.0, math.inf]
+lr, limit = torch.cartesian_prod(torch.tensor(lrs), torch.tensor(limits)).repeat_interleave(10, 0).T
+sequences, start = digit_sequences(8), recurrent_stacks(8, 16, 1.6)
+plain, many = {"momentum": 0.0, "steps": 120, "at": (60,)}, [p.repeat(32, 1, 1) for p in start]
+runs = train_stacks(recurrent_scores, many, sequences, lr, max_norm=limit, **plain)
+accuracy = runs.accuracy.view(2, 8, 4, 10)  # budgets, rates, thresholds, seeds
+
+# %%
+fig, ax = plt.subplots()
+lines = dict(zip(["0.1", "1", "10", "none"], accuracy[1].unbind(1)))  # each (rates, seeds)
+plots.plot_against_theory(ax, lrs, lines, log="x", rough=True)
+plots.finish(ax, "A threshold moves and widens the window of rates", "learning rate", "test accuracy")
+
+# %%
+question = "If every step is clipped, rate 0.3 with threshold 0.1 does the same as rate 0.03 with…"
+predict("06.b", question, ["threshold 1", "threshold 0.1", "threshold 0.01"])
+
+# %%
+same = (accuracy[1, 6, 0] - accuracy[1, 4, 1]).abs().max()  # (rate 0.3, threshold 0.1) and (0.03, 1)
+reveal("06.b", "a" if same < 0.02 else "c", "The products are equal, and so is what is learnt: one knob.")
+
+# %%
+explorers.explore_rate_and_threshold()
+
+# %% [markdown]
+# On the lower left of the map every step is clipped, and its length is rate times threshold, nothing else. What is new lies along the right end of a line in the figure before: there only outliers are cut.
+#
+# ## 4 · Choosing the threshold
+#
+# Record the norms *before* the clip (`Recorder` keeps them, torch's clip returns them), and cut the rarest.
+#
+# ### Exercise 06.4 · ●○○ · 5 minutes
+#
+# Write `threshold_from(norms, share)`. `norms` is (steps,), and may hold an inf or a NaN from a bad step: leave those out. Return the threshold, a float, above which a fraction `share` of the others lies.
+
+
+# %%
+def threshold_from(norms, share):
+    ### BEGIN SOLUTION
+    return float(norms[norms.isfinite()].quantile(1 - share))
+    ### END SOLUTION
+
+
+threshold_from = check("06.4", threshold_from).function
+
+# %% [markdown]
+# Google's tuning playbook advises the 90th percentile, and a smaller rate when more than half of the steps are clipped. Each threshold at its best rate:
+
+# %%
+often = (runs.grad_norm > limit).float().mean(0).view(8, 4, 10).median(-1).values  # (rates, thresholds)
+best = accuracy[1].median(-1).values.argmax(0).tolist()
+cut = ["all" if often[k, j] > 0.98 else "some" if often[k, j] > 0.02 else "none" for j, k in enumerate(best)]
+plots.table({"threshold": lines, "best rate": [lrs[k] for k in best], "steps clipped": cut})
+
+# %% [markdown]
+# The advice about half of the steps does not hold here: runs whose every step is clipped are among the best. That is descent with steps of one length, and a good way to begin. It cannot settle, so the rate must fall later (lesson 07).
+#
+# **AutoClip** (Seetharaman et al. 2020) takes a percentile of all norms so far. Its heart is the first line below. Which limit does it set at the first step of all? The rate is `0.3`.
+
+# %%
+autoclip = lambda norms: norms.quantile(0.1, dim=0)  # norms: (steps so far, networks), the present one last
+after_ones = lambda norms: autoclip(torch.cat([torch.ones(100, 10), norms]))
+arms, most = {"no history": autoclip, "after a hundred ones": after_ones, "fixed at 1": 1.0}, []
+for how in arms.values():
+    end = train_stacks(recurrent_scores, start, sequences, 0.3, max_norm=how, **plain).accuracy[-1]
+    most.append("learn" if (end > 0.3).sum() > 7 else "guess")
+plots.table({"AutoClip": arms, "most of ten networks": most})
+
+# %% [markdown]
+# Without a history the first norm *is* the percentile: the first explosion passes unclipped, spoils the network, and enters the history. Fill the history at a tiny rate, or put a fixed limit beside it.
+#
+# ## 5 · What is no number
+
+# %%
+question = "One gradient entry is inf. After torch's clip_grad_norm_ and a step, among the weights…"
+predict("06.c", question, ["all are NaN", "one is NaN, none has moved", "all have moved as usual"])
+
+# %%
+cases, after = {"1, 2, inf": [1, 2, math.inf], "1, 2, nan": [1, 2, math.nan], "4 times 2e19": [2e19] * 4}, {}
+for clip in (torch.nn.utils.clip_grad_norm_, torch.nn.utils.clip_grad_value_):
+    after[clip.__name__] = []
+    for values in cases.values():
+        p = torch.nn.Parameter(torch.zeros(len(values)))
+        p.grad = torch.tensor(values)
+        clip(p, 1.0)
+        after[clip.__name__].append(", ".join(f"{value:g}" for value in p.grad))
+plots.table({"gradient": cases} | after)
+answer = {"0, 0, nan": "b", "nan, nan, nan": "a"}.get(after["clip_grad_norm_"][0], "c")
+reveal("06.c", answer, "c / inf is 0, and 0 times inf is NaN.")
+
+# %% [markdown]
+# A single NaN spoils all. In the last row every entry is finite, only their norm overflows: the step silently does nothing. `error_if_nonfinite=True` makes torch say so.
+#
+# ### Exercise 06.5 · ●●○ · 8 minutes
+#
+# Write `safe_step(weights, grads, lr, c)`, with two lists of tensors. If any gradient holds an inf or a NaN return `weights` as they are. Otherwise clip by norm at `c` and return the list of new weights after a step of plain descent. Change none of the given tensors.
+
+
+# %%
+def safe_step(weights, grads, lr, c):
+    ### BEGIN SOLUTION
+    if not all(g.isfinite().all() for g in grads):
+        return weights
+    grads = [g.clone() for g in grads]
+    clip_by_norm_(grads, c)
+    return [W - lr * g for W, g in zip(weights, grads)]
+    ### END SOLUTION
+
+
+safe_step = check("06.5", safe_step).function
+
+# %% [markdown]
+# Half precision makes this daily work: `float16` knows nothing below $2^{-24}$ and nothing above 65504 (Micikevicius et al. 2018). So the loss is multiplied by a **scale** before the backward pass, and the gradients are divided by it before the clip. Too small a scale, and gradients become 0; too large, and they overflow.
+#
+# ### Exercise 06.6 · ●●○ · 6 minutes
+#
+# Write `next_scale(scale, clean, overflow, every)`. After a step with an overflow: half the scale, and no clean steps. Otherwise one more clean step; when there are `every` of them, twice the scale, and count from 0. Return the pair (scale, clean).
+
+
+# %%
+def next_scale(scale, clean, overflow, every):
+    ### BEGIN SOLUTION
+    return (scale / 2, 0) if overflow else (scale * 2, 0) if clean + 1 == every else (scale, clean + 1)
+    ### END SOLUTION
+
+
+next_scale = check("06.6", next_scale).function
+
+# %%
+gradient, powers = 1e-6 * z[0, :4096], torch.arange(-8, 40, 2).double()
+scale, clean, path = 2.0**38, 0, []
+halves = torch.stack([(gradient * 2**k).half() for k in powers])
+lost, broken = (halves == 0).double().mean(1), halves.isinf().double().mean(1)
+share = lambda edge: torch.erf(
+    edge / 2**powers / 1e-6 / 2**0.5
+)  # of Gaussian entries, times the scale, below the edge
+for _ in range(60):
+    path.append(math.log2(scale))
+    scale, clean = next_scale(scale, clean, bool((gradient * scale).half().isinf().any()), 8)
+fig, (left, right) = plt.subplots(1, 2)
+kinds = {"become 0": lost, "become inf": broken}
+plots.plot_against_theory(left, powers, kinds, [share(2.0**-25), 1 - share(65520.0)])
+plots.finish(left, "A window of scales", "scale, power of 2", "share of entries")
+plots.plot_history(right, {"scale": path}, ylabel="power of 2", log=False)
+plots.finish(right, "Your next_scale finds its edge")
+
+# %% [markdown]
+# The theory is that of the format: what rounds to 0, and what rounds past 65504. The scale lives at the upper edge, and pays for it with a skipped step now and then.
+#
+# ## 6 · Claim on trial: W13
+#
+# *With Adam, clipping is useless.* Many ask so: Adam divides by the gradient's size anyway.
+#
+# **Our prediction.** In ordinary steps a clip changes little. But Adam divides by a *mean* over about $1/(1-\beta_2)$ steps, and at `0.999` that mean has hardly noticed one bad batch (pixels 20 times as large, wrong labels). So there the clip counts, and at `0.9` much less. Ten networks, three rates.
+
+# %%
+data, draw, bad = digits(), torch.Generator().manual_seed(5), 200
+rows, wrong = torch.randint(1400, (260, 64), generator=draw), torch.randint(10, (64,), generator=draw)
+right = lambda k: (data.x_train[rows[k]], data.y_train[rows[k]])
+batch = lambda k: (20 * right(k)[0], wrong) if k == bad else right(k)
+axes = [torch.tensor(values) for values in ([0.001, 0.003, 0.01], [0.9, 0.999], [math.inf, 1.0])]
+lr, beta2, cap = torch.cartesian_prod(*axes).repeat_interleave(10, 0).T
+nets = [W.repeat(12, 1, 1) for W in weight_stacks([64, 32, 32, 10], 2**0.5)]
+options = {"batches": batch, "steps": 260, "adam": True, "beta2": beta2, "max_norm": cap}
+adam = train_many(torch.relu, nets, data, lr, **options).loss.view(
+    260, 3, 2, 2, 10
+)  # rates, beta2, clip, seeds
+before, peak = (v[:, :, 0] / v[:, :, 1] for v in (adam[170:bad].mean(0), adam[bad + 1 :].amax(0)))
+ratios = {"before, beta2 0.999": before[:, 1], "after, 0.9": peak[:, 0], "after, 0.999": peak[:, 1]}
+columns = {name: [f"{float(r):.0f}" for r in v.median(1).values] for name, v in ratios.items()}
+plots.table({"loss, no clip / clip, at rate": axes[0].tolist()} | columns)
+wins = int((peak[1:, 1] > 3).all(0).sum())
+evidence = f"At beta2 0.999 the peak after the bad batch is 3 times as high and more in {wins}/10."
+verdict("W13", "refuted" if wins >= 9 else "depends", evidence)
+
+# %% [markdown]
+# ## 7 · What it mends and what it hides
+#
+# Lesson 02 told explosions of scale from chaos. Both networks here have gradients that grow by half a layer: ReLU at `2.18`, tanh at `4`. 15 layers, three rates. Whom does a clip save?
+
+# %%
+lr, leave, broken = torch.tensor([0.001, 0.003, 0.01]).repeat_interleave(10), {}, []
+for phi, scale, cap in [
+    (*arm, cap) for arm in ((torch.relu, 2.18), (torch.tanh, 4.0)) for cap in (None, 1.0)
+]:
+    many = [W.repeat(3, 1, 1) for W in weight_stacks([64] + [40] * 15 + [10], scale)]
+    deep = train_many(phi, many, data, lr, max_norm=cap)
+    learns = int((deep.accuracy[-1].view(3, 10) > 0.2).sum(1).max())
+    leave[phi.__name__, "a clip" if cap else "none"] = (
+        "most" if learns > 7 else "few" if learns < 3 else "some"
+    )
+    broken.append("most" if (~deep.loss.isfinite().all(0)).sum() > 15 else "none")
+names, clips = zip(*leave)
+plots.table({"15 layers": names, "clip": clips, "leave guessing": leave.values(), "end in a NaN": broken})
+
+# %% [markdown]
+# The clip takes the overflow from ReLU, whose gradient had the right direction and a wild length. The direction of a chaotic gradient is noise, and no length helps. (With 10 layers chaos is only slow.)
+#
+# Now four bugs, and a rate that is far too large. Each gets a clip instead of its cure. Which of them would you still notice?
+
+# %%
+raw = data._replace(x_train=100 * data.x_train, x_test=100 * data.x_test)
+he = lambda times: weight_stacks([64, 40, 40, 40, 10], times * 2**0.5)
+bugs = {"none": {}, "loss summed": {"reduction": "sum"}, "gradients not cleared": {"clear": False}}
+bugs |= {"raw inputs": {"data": raw}, "weights 4 x He": {"weights": he(4)}, "rate x 20": {"lr": 1.0}}
+usual, learn = {"weights": he(1), "data": data, "lr": 0.05, "batch": 64, "steps": 150}, {None: [], 1.0: []}
+for cap, bug in [(cap, bug) for cap in learn for bug in bugs.values()]:
+    right = (train_many(torch.relu, **usual | bug, max_norm=cap).accuracy[-1] > 0.5).sum()
+    learn[cap].append("most" if right > 7 else "few" if right < 3 else "some")
+plots.table({"bug": bugs, "learn without a clip": learn[None], "learn with a clip at 1": learn[1.0]})
+
+# %% [markdown]
+# A clip that is always at work is a symptom. Find its cause, then take the clip away, and see whether it was needed. (The bugs come back in lesson 09.)
+#
+# ## 8 · Outgrowing one machine
+#
+# In large trainings the gradient lies in pieces on many machines; the norm that counts is over all of them. The two processes from the beginning ran `gradutils/sharded_clip.py` under `torchrun`, a network of 8 tanh layers, clip at 1. First each process clips the layers that it holds, then the rows of each weight that it holds; then FSDP2's own clip.
+
+# %%
+report, _ = sharded.communicate(timeout=120)
+print(report.strip())
+
+# %% [markdown]
+# With layers apart the direction changes: the first half of this network has the larger gradients. With rows apart the halves are alike: the direction is right by luck, and the step $\sqrt2$ too long; on a thousand processes it would be $\sqrt{1000}$.
+#
+# ## Claim on trial: S6
+#
+# *Clipping gradients above a threshold prevents explosions.*
+#
+# **Our prediction.** It raises the largest usable rate of the recurrent network at least tenfold (usable: the median passes `0.25` after 60 steps, and `0.35` after 120). It mends scale and not chaos, and no NaN.
+
+# %%
+usable = accuracy.median(-1).values > torch.tensor([0.25, 0.35]).view(2, 1, 1)  # (budgets, rates, thresholds)
+largest = (usable * torch.tensor(lrs).view(8, 1)).amax(1)
+times, (relu, tanh) = (
+    (largest[:, 2] / largest[:, 3]).min(),
+    [leave[name, "a clip"] for name in ("relu", "tanh")],
+)
+evidence = f"Largest rate x {times:.0f}. 15 layers with a clip: {relu} learn with ReLU, {tanh} with tanh."
+verdict("S6", "depends" if times > 9 and (relu, tanh) == ("most", "few") else "holds", evidence)
+
+# %% [markdown]
+# ## On a real run
+#
+# - Log the norm before the clip, and how often it cuts. Set the threshold near the 90th percentile of a healthy run.
+# - Pass `error_if_nonfinite=True`, or skip the step. Log what was skipped: in half precision some skips are normal.
+# - With a scaler: `scaler.unscale_(optimizer)` first, then clip.
+# - Before you rely on a clip, train a few steps without it, and find out why it is needed.
+
+# %% [markdown]
+# ## Summary
+#
+# A clip by norm limits the length of a step and keeps its direction; a clip by value turns it.
+# It widens the window of learning rates, most where curvature grows with the gradient, and it protects Adam from a bad batch.
+# It mends neither chaos nor a NaN, and it hides bugs.
+
+# %% [markdown]
+# ## Further reading
+#
+# - R. Pascanu, T. Mikolov, Y. Bengio, [On the difficulty of training recurrent neural networks](https://arxiv.org/abs/1211.5063) (2013): the cliff and the clip.
+# - J. Zhang et al., [Why gradient clipping accelerates training](https://arxiv.org/abs/1905.11881) (2020): curvature that grows with the gradient, measured in language models.
+# - A. Brock et al., [High-performance large-scale image recognition without normalization](https://arxiv.org/abs/2102.06171) (2021): clipping by unit, at scale.
+#
+# [The solution of this lesson](../solutions/06_clipping.ipynb) · [Back to the start](00_start_here.ipynb)
