@@ -293,12 +293,15 @@ def colour_of_growth(growth: float) -> str:
     return EXPLODES if not growth < 10 else VANISHES if growth < 0.1 else STABLE
 
 
-def plot_depth_profile(ax: Axes, profiles: dict, predicted=None, *, ylabel="RMS of delta") -> Axes:
+def plot_depth_profile(
+    ax: Axes, profiles: dict, predicted=None, *, ylabel="RMS of delta", colours=None
+) -> Axes:
     """One line a network over its layers, counted back from the output, on a logarithmic axis.
 
     ``profiles`` maps a name to sizes (depth,), first layer first, or to (seeds, depth), of which the median is drawn with
     its 10-90 % band; ``predicted`` maps some of the names to predictions, dotted. Red grows on its way back by more than
-    10 x, purple shrinks by more than 10 x, blue does neither. At most four.
+    10 x, purple shrinks by more than 10 x, blue does neither; ``colours`` (name to colour) are for telling networks of one
+    kind apart. At most four.
     """
     if len(profiles) > 4:
         raise ValueError(f"at most four lines an axes; got {len(profiles)}")
@@ -309,7 +312,8 @@ def plot_depth_profile(ax: Axes, profiles: dict, predicted=None, *, ylabel="RMS 
         with np.errstate(all="ignore"):
             growth = heights[-1] / heights[0]
         back = np.arange(len(heights))
-        labels[_line_and_band(ax, back, heights, band, colour_of_growth(growth), markersize=3)] = name
+        colour = colours[name] if colours else colour_of_growth(growth)
+        labels[_line_and_band(ax, back, heights, band, colour, markersize=3)] = name
         if predicted and name in predicted:
             ax.plot(back, np.asarray(predicted[name])[::-1], **THEORY)
         size = f"{growth:.1g} x" if np.isfinite(growth) else "beyond all numbers"

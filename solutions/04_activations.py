@@ -120,7 +120,9 @@ mean_square_slope = check("04.2", mean_square_slope).function
 
 # %%
 qs = [0.1, 1.0, 10.0, 100.0]
-columns = {f"q = {q:g}": [round(mean_square_slope(phi, q), 2) for phi in activations.values()] for q in qs}
+columns = {
+    f"q = {q:g}": [round(float(mean_square_slope(phi, q)), 2) for phi in activations.values()] for q in qs
+}
 plots.table({"mean squared slope": activations} | {"largest slope": list(largest.values())} | columns)
 
 # %% [markdown]
@@ -150,6 +152,17 @@ for name in ("relu", "tanh", "sigmoid"):
     predicted = [predicted_gradient_profile(name, L, scale)[0] for scale in scales]
     theory[name] = torch.stack(predicted) ** (1 / (L - 1))
 
+# %% [markdown]
+# Before you look, two guesses. The slope of a sigmoid is at most a quarter; the weights are now four times as large as Xavier's, `sigma_w = 4`. And ReLU against tanh.
+
+# %%
+question = "A layer of sigmoids at sigma_w = 4 multiplies the gradient by about…"
+predict("04.b", question, ["a quarter", "six tenths", "one"])
+
+# %%
+question = "The scale above which ReLU grows faster than tanh lies…"
+predict("04.c", question, ["below sqrt(2), ReLU's critical scale", "between sqrt(2) and 2", "above 2"])
+
 # %%
 fig, ax = plt.subplots()
 plots.plot_against_theory(ax, scales, growth, list(theory.values()), log="xy")
@@ -157,13 +170,13 @@ ax.axhline(1, color=plots.REFERENCE, linewidth=0.8)
 plots.finish(ax, "All three explode, at their own scale", "sigma_w", "growth of delta a layer")
 
 # %% [markdown]
-# On logarithmic axes the line of ReLU has slope one, that of tanh at large scales one half. (At the largest scales the sigmoid lies somewhat below its theory: 128 units are not endlessly many.)
+# On logarithmic axes the line of ReLU has slope one, that of tanh at large scales one half. (At the largest scale tanh lies somewhat below its theory: 128 units are not endlessly many.)
 #
 # ## Claim on trial: S7
 #
 # *Sigmoid and tanh keep gradients in a manageable range* (often taught, because their values are bounded).
 #
-# **Our prediction.** No: bounded values do not bound gradients. Over 50 layers of tanh at `sigma_w = 10` and over 20 of sigmoid at `sigma_w = 32` the gradient grows; over 20 of sigmoid at `sigma_w = 1`, which is Xavier's, it
+# **Our prediction.** No: bounded values do not bound gradients. Over 50 layers of tanh at `sigma_w = 10` and over 20 of sigmoid at `sigma_w = 32` the gradient grows; over 20 of sigmoid at `sigma_w = 1` it
 # vanishes. A control: tanh at 1.
 
 # %%
@@ -187,10 +200,6 @@ verdict("S7", "refuted" if refuted else "depends", evidence if refuted else "Not
 # ## Claim on trial: W4
 #
 # *The slope of a sigmoid is at most a quarter. So it shrinks a gradient to a quarter a layer at most, and weights four times as large repair it.* The first half is often taught; the second is the question that follows.
-
-# %%
-question = "Sigmoid layers at sigma_w = 4. A layer multiplies the gradient by about…"
-predict("04.b", question, ["a quarter", "six tenths", "one"])
 
 # %% [markdown]
 # **Our prediction.** At `sigma_w = 4` the signal is larger, too, and lies further out on the slope: about six tenths a layer, not one. And at `sigma_w = 1` a network shrinks gradients *faster* than a quarter, since units rarely stand at zero exactly.
@@ -229,7 +238,7 @@ settled_growth = check("04.3", settled_growth).function
 # ### Exercise 04.4 · ●●○ · 8 minutes
 #
 # Write `crossing(f, g, low, high)`. `f` and `g` take a float and return one. At `low` one of them is above, at `high` the other. Return the float in between at which they are equal, right to four digits. (Halve the
-# interval: at its middle, which is above?)
+# interval 20 times: at its middle, which is above?)
 
 
 # %%
@@ -255,7 +264,10 @@ crossing = check("04.4", crossing).function
 critical = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "erf": torch.erf}
 growths = [lambda s, phi=phi: settled_growth(phi, s) for phi in critical.values()]
 found = [crossing(growth_at, lambda s: 1.0, 0.5, 20.0) for growth_at in growths]
-exact, yours = {name: critical_sigma_w(name) for name in critical}, [round(value, 1) for value in found]
+exact, yours = (
+    {name: critical_sigma_w(name) for name in critical},
+    [round(float(value), 1) for value in found],
+)
 plots.table({"critical scale": critical, "yours, 50 layers": yours, "endless depth": list(exact.values())})
 
 # %% [markdown]
@@ -264,11 +276,8 @@ plots.table({"critical scale": critical, "yours, 50 layers": yours, "endless dep
 # Second: below which scale does tanh grow faster than ReLU?
 
 # %%
-question = "The scale above which ReLU grows faster than tanh lies…"
-predict("04.c", question, ["below sqrt(2), ReLU's critical scale", "between sqrt(2) and 2", "above 2"])
-
-# %%
-equal = crossing(lambda s: settled_growth(torch.relu, s), lambda s: settled_growth(torch.tanh, s), 1.2, 4.0)
+relu_at, tanh_at = (lambda s, phi=phi: settled_growth(phi, s) for phi in (torch.relu, torch.tanh))
+equal = float(crossing(relu_at, tanh_at, 1.2, 4.0))
 reveal("04.c", "a" if equal < 2**0.5 else "b" if equal < 2 else "c", f"They are equal at {equal:.2f}.")
 
 # %% [markdown]
@@ -302,11 +311,11 @@ verdict("S4", "refuted" if below >= 9 and above <= 1 and outgrown >= 9 else "dep
 # %%
 fig, ax = plt.subplots()
 sizes, expected = sizes_and_theory(exact, exact.values(), 50)
-plots.plot_depth_profile(ax, sizes, expected)
+plots.plot_depth_profile(ax, sizes, expected, colours=dict(zip(exact, colours.values())))
 plots.finish(ax, "Each at its critical scale: no exponential is left")
 
 # %% [markdown]
-# "Critical" means that no exponential is left, not that nothing is lost. At their critical scales tanh and erf send $q$ towards zero, slowly; on the way $\chi_1$ is a little below 1, and that adds up. ReLU and the sigmoid stay near 1. Now GELU: does its signal settle?
+# "Critical" means that no exponential is left, not that nothing is lost. At their critical scales tanh and erf (the error function, a close relative) send $q$ towards zero, slowly; on the way $\chi_1$ is a little below 1, and that adds up. ReLU and the sigmoid stay near 1. Now GELU: does its signal settle?
 
 # %%
 paths = {f"q = {q:g}": q_trajectory("gelu", math.sqrt(2.4), q0=q, depth=40) for q in (0.1, 0.5, 1.0, 3.0)}
@@ -315,7 +324,7 @@ plots.plot_history(ax, paths, ylabel="q", xlabel="layer")
 plots.finish(ax, "GELU, sigma_w squared = 2.4: it fades or explodes, by the start")
 
 # %% [markdown]
-# A small signal sees a slope of one half, a large one nearly 1. No scale is right for both, so GELU, SiLU and softplus have no stable critical scale, and `critical_sigma_w("gelu")` says so. They live on normalisation (lesson 08).
+# A small signal sees a mean squared slope of a quarter, a large one of one half. No scale is right for both, so GELU, SiLU and softplus have no stable critical scale, and `critical_sigma_w("gelu")` says so. They live on normalisation (lesson 08).
 #
 # ### Exercise 04.5 · ●●● · 10 minutes
 #
@@ -353,7 +362,7 @@ dead_fraction = check("04.6", dead_fraction).function
 
 
 # %% [markdown]
-# What kills them, and do they come back? One layer of 128 units with biases on the digits, plain descent on 100 images: 20 steps at a rate that may be too large, then 80 at a small one. Ten seeds. The
+# What kills them, and do they come back? One layer of 64 units with biases on the digits, plain descent on 100 images: 20 steps at a rate that may be too large, then 80 at a small one. Ten seeds. The
 # control is a leaky ReLU: for negative $z$ it keeps a tenth of the slope.
 
 
@@ -431,13 +440,13 @@ best = [a.median(2).values.argmax(1) for a in rows.values()]  # of each budget t
 counts = [
     [(a[k, i[k]] > level).sum() for k in (0, 1) for level in (0.3, 0.6)] for a, i in zip(rows.values(), best)
 ]
-heads = ["above 0.3, 50 steps", "above 0.6", "above 0.3, 150 steps", "above 0.6 "]
+heads = ["above 0.3, 50 steps", "above 0.6, 50 steps", "above 0.3, 150 steps", "above 0.6, 150 steps"]
 plots.table(
     {"at its best rate": rows} | {h: list(map(words, column)) for h, column in zip(heads, zip(*counts))}
 )
 
 # %% [markdown]
-# A matched scale is what makes the difference, most of all for the sigmoid, which at `sigma_w = 1` never leaves guessing, at no rate: what could arrive in its first layer is too small for a rate that the last layer survives. A matched scale does not make activations equal: the sigmoid learns slowly at its own. There most of its units are saturated. ReLU at 1 still learns, given time: ten layers lose less than forty.
+# A matched scale is what makes the difference: ReLU gains most, and the sigmoid, which at `sigma_w = 1` leaves guessing at no rate, begins to move. (What could arrive in its first layer is too small for a rate that the last layer survives.) A matched scale does not make activations equal: the sigmoid learns slowly at its own. There most of its units are saturated. ReLU at 1 still learns, given time: ten layers lose less than forty.
 
 # %% [markdown]
 # ## A paper in small: Glorot and Bengio, 2010

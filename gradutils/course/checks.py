@@ -51,7 +51,7 @@ class Verdict:
         text = "\n".join(part for part in (f"{head} {self.message}".rstrip(), self.details) if part)
         html = f"<b>{escape(head)}</b> {escape(self.message)}" + (block(self.details) if self.details else "")
         if self.hints and self.outcome != "correct":
-            text += f"\nHints: hint({self.exercise_id!r})"
+            text += f"\nHints: from gradutils import hint; hint({self.exercise_id!r})"
             html += _nested_hints(self.hints)
         return Card(text, html, colour)
 
@@ -294,7 +294,8 @@ def _snapshot(value):
 
 def _same(before, after) -> bool:
     if isinstance(before, torch.Tensor):
-        return before.shape == after.shape and bool(((before == after) | (before != before)).all())
+        kept = before.shape == after.shape and before.requires_grad == after.requires_grad
+        return kept and bool(((before == after) | (before != before)).all())
     if isinstance(before, (list, tuple)):
         return len(before) == len(after) and all(map(_same, before, after))
     return before is after or callable(before) or bool(before == after)
@@ -384,6 +385,8 @@ def _different_tensor(want, got, rtol) -> str:
         return f"The shape differs: expected {tuple(want.shape)}, got {tuple(got.shape)}."
     if got.dtype != want.dtype:
         return f"The dtype differs: expected {want.dtype}, got {got.dtype}."
+    if want.dtype == torch.bool:
+        return "" if torch.equal(got, want) else "The shape is right, the values differ."
     if got.isnan().any() and not want.isnan().any():
         return "There is a NaN in the values."
     tolerance = rtol or _tolerance(want.dtype)

@@ -105,6 +105,10 @@ SLOPES = Exercise(
             "The second number is the mean size of a slope. Wanted is the largest.",
         ),
         (
+            _slopes_variant(lambda phi, z: _slope(phi, z).abs()),
+            "The slopes lost their signs. Only the second number is a size.",
+        ),
+        (
             _slopes_variant(_slope, lambda slope, h: slope.min()),
             "The smallest slope came back as the largest.",
         ),
@@ -276,6 +280,10 @@ SETTLED_GROWTH = Exercise(
             "q went through one layer only. Deep in the network it has settled: 50 layers.",
         ),
         (
+            lambda phi, sigma_w: _settled_variant(lambda phi, s, z, q: _next_q(phi, s, _gauss(2000) * q, q))(phi, sigma_w),
+            "z was given the standard deviation q. q is a mean square: multiply the Gaussian by its root.",
+        ),
+        (
             _settled_variant(_next_q, lambda phi, s, q: s**2 * _mean_square_slope(phi, q)),
             "This is chi_1, the factor of the squared gradient. The growth of its size is the root.",
         ),
@@ -439,7 +447,8 @@ def _measure_design(phi, sigma_w, depth, width):
     )
     sizes = gradient_profile(depth, width, phi, sigma_w, seeds=4, batch=8, dtype=torch.float64).delta[0]
     ratio = float((sizes[:, 0] / sizes[:, -1]).median())
-    gradient = "explodes" if not ratio <= 10 else "vanishes" if ratio < 0.1 else "steady"
+    flat = float(with_slope(phi, z)[1].abs().max()) == 0
+    gradient = "none" if flat else "explodes" if not ratio <= 10 else "vanishes" if ratio < 0.1 else "steady"
     return {
         "gradient": gradient,
         "phi": "straight" if straight else "bent",
@@ -487,6 +496,14 @@ DESIGN = Exercise(
         (
             lambda z: 0.1 * z,
             "A straight line, and the gradient vanishes: its slope times sigma_w is below 1.",
+        ),
+        (
+            torch.sign,
+            "Its slope is zero everywhere (or was cut off from autograd), so that no gradient passes at all.",
+        ),
+        (
+            torch.zeros_like,
+            "A constant has no slope: no gradient passes, and no signal either.",
         ),
         (
             lambda z: F.layer_norm(z, z.shape[-1:]),

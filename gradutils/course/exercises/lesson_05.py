@@ -410,7 +410,10 @@ def _train_with(choose_std, sizes, lr):
     data, generator = digits(), torch.Generator().manual_seed(len(sizes))
     weights = []
     for fan_out, fan_in in zip(sizes[1:], sizes, strict=False):
-        std = float(choose_std(fan_in, fan_out))
+        std = choose_std(fan_in, fan_out)
+        if std is None:
+            raise TypeError("choose_std returned None. Is there a return?")
+        std = float(std)
         if not 0 <= std < math.inf:
             raise ValueError(f"a std is a number, 0 or more; got {std!r} for fans {fan_in} and {fan_out}")
         weights.append((torch.randn(fan_out, fan_in, generator=generator) * std).requires_grad_())
@@ -460,7 +463,7 @@ CHOOSE_STD = Exercise(
         ),
         (
             lambda fan_in, fan_out: 1.0,
-            "The weights are too large in every network: an output is a sum of fan_in products.",
+            "The weights are too large in every network: the gradient at the start is.",
         ),
         (
             lambda fan_in, fan_out: math.sqrt(2 / fan_in),
