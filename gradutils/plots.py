@@ -253,7 +253,8 @@ def plot_against_theory(ax: Axes, x, measured: dict, theory=(), *, log="", rough
     for values in theory:
         ax.plot(x, values, **THEORY)
     label_lines(ax, labels)
-    return describe(ax, f"Measured over {len(x)} points, theory dotted: {'; '.join(words)}.")
+    dotted = ", theory dotted" if len(theory) else ""
+    return describe(ax, f"Measured over {len(x)} points{dotted}: {'; '.join(words)}.")
 
 
 def finish(ax: Axes, title: str, xlabel: str | None = None, ylabel: str | None = None) -> None:

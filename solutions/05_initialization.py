@@ -269,7 +269,7 @@ leaves = [[words((a[k] > 0.15).sum(1).max()) for a in rows.values()] for k in (0
 plots.table({"networks of 10 that leave guessing": rows, "after 60 steps": leaves[0], "after 120": leaves[1]})
 
 # %% [markdown]
-# With SGD (momentum `0.9` in this lesson) the paper's picture: Xavier stalls at every rate. With Adam Xavier moves too, only later. But leaving guessing is little: in 120 steps three layers are far beyond it. Why not 30?
+# With SGD (momentum `0.9` in this lesson) the paper's picture: Xavier stalls at every rate. With Adam Xavier moves too, only later. But three layers are far beyond guessing by then. Why not 30?
 #
 # ## 4 · Norms healthy, signal dead
 #

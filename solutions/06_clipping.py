@@ -208,7 +208,7 @@ plots.finish(ax, "The steeper the start, the more a clip gains", "outermost star
 lrs, limits = [3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0], [0.1, 1.0, 10.0, math.inf]
 lr, limit = torch.cartesian_prod(torch.tensor(lrs), torch.tensor(limits)).repeat_interleave(10, 0).T
 sequences, start = digit_sequences(8), recurrent_stacks(8, 16, 1.6)
-plain, many = {"momentum": 0.0, "steps": 120, "at": (60,)}, [p.repeat(32, 1, 1) for p in start]
+plain, many = {"momentum": 0.0, "steps": 100, "at": (50,)}, [p.repeat(32, 1, 1) for p in start]
 runs = train_stacks(recurrent_scores, many, sequences, lr, max_norm=limit, **plain)
 accuracy = runs.accuracy.view(2, 8, 4, 10)  # budgets, rates, thresholds, seeds
 
@@ -383,22 +383,22 @@ verdict("W13", "refuted" if wins >= 9 else "depends", evidence)
 # %% [markdown]
 # ## 7 · What it mends and what it hides
 #
-# Lesson 02 told explosions of scale from chaos. Both networks here have gradients that grow by half a layer: ReLU at `2.18`, tanh at `4`. 15 layers, three rates. Whom does a clip save?
+# Lesson 02 told explosions of scale from chaos. Both networks here have gradients that grow by half a layer: ReLU at `2.18`, tanh at `4`. 14 layers, two rates. Whom does a clip save?
 
 # %%
-lr, leave, broken = torch.tensor([0.001, 0.003, 0.01]).repeat_interleave(10), {}, []
+lr, leave, broken = torch.tensor([0.003, 0.01]).repeat_interleave(10), {}, []
 for phi, scale, cap in [
     (*arm, cap) for arm in ((torch.relu, 2.18), (torch.tanh, 4.0)) for cap in (None, 1.0)
 ]:
-    many = [W.repeat(3, 1, 1) for W in weight_stacks([64] + [40] * 15 + [10], scale)]
+    many = [W.repeat(2, 1, 1) for W in weight_stacks([64] + [32] * 14 + [10], scale)]
     deep = train_many(phi, many, data, lr, max_norm=cap)
-    learns = int((deep.accuracy[-1].view(3, 10) > 0.2).sum(1).max())
+    learns = int((deep.accuracy[-1].view(2, 10) > 0.2).sum(1).max())
     leave[phi.__name__, "a clip" if cap else "none"] = (
         "most" if learns > 7 else "few" if learns < 3 else "some"
     )
-    broken.append("most" if (~deep.loss.isfinite().all(0)).sum() > 15 else "none")
+    broken.append("most" if (~deep.loss.isfinite().all(0)).sum() > 10 else "none")
 names, clips = zip(*leave)
-plots.table({"15 layers": names, "clip": clips, "leave guessing": leave.values(), "end in a NaN": broken})
+plots.table({"14 layers": names, "clip": clips, "leave guessing": leave.values(), "end in a NaN": broken})
 
 # %% [markdown]
 # The clip takes the overflow from ReLU, whose gradient had the right direction and a wild length. The direction of a chaotic gradient is noise, and no length helps. (With 10 layers chaos is only slow.)
@@ -410,14 +410,14 @@ raw = data._replace(x_train=100 * data.x_train, x_test=100 * data.x_test)
 he = lambda times: weight_stacks([64, 40, 40, 40, 10], times * 2**0.5)
 bugs = {"none": {}, "loss summed": {"reduction": "sum"}, "gradients not cleared": {"clear": False}}
 bugs |= {"raw inputs": {"data": raw}, "weights 4 x He": {"weights": he(4)}, "rate x 20": {"lr": 1.0}}
-usual, learn = {"weights": he(1), "data": data, "lr": 0.05, "batch": 64, "steps": 150}, {None: [], 1.0: []}
+usual, learn = {"weights": he(1), "data": data, "lr": 0.05, "batch": 64, "steps": 120}, {None: [], 1.0: []}
 for cap, bug in [(cap, bug) for cap in learn for bug in bugs.values()]:
-    right = (train_many(torch.relu, **usual | bug, max_norm=cap).accuracy[-1] > 0.5).sum()
+    right = (train_many(torch.relu, **usual | bug, max_norm=cap).accuracy[-1] > 0.4).sum()
     learn[cap].append("most" if right > 7 else "few" if right < 3 else "some")
-plots.table({"bug": bugs, "learn without a clip": learn[None], "learn with a clip at 1": learn[1.0]})
+plots.table({"bug": bugs, "above 0.4 without a clip": learn[None], "with a clip at 1": learn[1.0]})
 
 # %% [markdown]
-# A clip that is always at work is a symptom. Find its cause, then take the clip away, and see whether it was needed. (The bugs come back in lesson 09.)
+# With a clip four bugs train, two of them as well as a healthy network. A clip that is always at work is a symptom. Find its cause, then take the clip away, and see whether it was needed. (The bugs come back in lesson 09.)
 #
 # ## 8 · Outgrowing one machine
 #
@@ -434,16 +434,16 @@ print(report.strip())
 #
 # *Clipping gradients above a threshold prevents explosions.*
 #
-# **Our prediction.** It raises the largest usable rate of the recurrent network at least tenfold (usable: the median passes `0.25` after 60 steps, and `0.35` after 120). It mends scale and not chaos, and no NaN.
+# **Our prediction.** It raises the largest usable rate of the recurrent network at least tenfold (usable: the median passes `0.3` after 50 steps, and `0.35` after 100). It mends scale and not chaos, and no NaN.
 
 # %%
-usable = accuracy.median(-1).values > torch.tensor([0.25, 0.35]).view(2, 1, 1)  # (budgets, rates, thresholds)
+usable = accuracy.median(-1).values > torch.tensor([0.3, 0.35]).view(2, 1, 1)  # (budgets, rates, thresholds)
 largest = (usable * torch.tensor(lrs).view(8, 1)).amax(1)
 times, (relu, tanh) = (
     (largest[:, 2] / largest[:, 3]).min(),
     [leave[name, "a clip"] for name in ("relu", "tanh")],
 )
-evidence = f"Largest rate x {times:.0f}. 15 layers with a clip: {relu} learn with ReLU, {tanh} with tanh."
+evidence = f"Largest rate x {times:.0f}. 14 layers with a clip: {relu} learn with ReLU, {tanh} with tanh."
 verdict("S6", "depends" if times > 9 and (relu, tanh) == ("most", "few") else "holds", evidence)
 
 # %% [markdown]
