@@ -25,6 +25,7 @@ STABLE, SECOND, EXPLODES, THIRD, REFERENCE, VANISHES = (
     "#9c9ca1",
     "#7a21dd",
 )
+QUIET = (STABLE, SECOND, THIRD, VANISHES)  # for lines that neither explode nor vanish, in turn
 THEORY = {"color": "black", "linestyle": ":", "linewidth": 1.6, "zorder": 5}
 
 
@@ -97,7 +98,7 @@ def colours_of(runs: dict) -> dict:
     """A colour for each run (a sequence of sizes): red for those that grew, the quiet colours in turn for the others."""
     if len(runs) > 4:
         raise ValueError(f"at most four lines an axes; got {len(runs)}")
-    quiet = iter((STABLE, SECOND, THIRD, VANISHES))
+    quiet = iter(QUIET)
     return {name: next(quiet) if sizes[-1] <= sizes[0] else EXPLODES for name, sizes in runs.items()}
 
 
@@ -228,11 +229,13 @@ def _line_and_band(ax: Axes, x, heights, band, colour: str, **style):
     return line
 
 
-def plot_against_theory(ax: Axes, x, measured: dict, theory=(), *, log="", rough=False) -> Axes:
+def plot_against_theory(
+    ax: Axes, x, measured: dict, theory=(), *, log="", rough=False, colours=QUIET
+) -> Axes:
     """Measurements over x, each with its prediction as a dotted black line on top.
 
     ``measured`` maps a name to (points,), or to (points, seeds), of which the median is drawn with its 10-90 % band;
-    ``theory`` holds as many predictions, in the same order, or none; ``log`` names the logarithmic axes: "", "x", "y"
+    ``theory`` holds as many predictions, in the same order, or none; ``colours`` as many colours; ``log`` names the logarithmic axes: "", "x", "y"
     or "xy". ``rough``: the sentence says in words where a line goes, for measurements whose digits another processor
     does not keep.
     """
@@ -242,7 +245,7 @@ def plot_against_theory(ax: Axes, x, measured: dict, theory=(), *, log="", rough
         )
     ax.set(xscale="log" if "x" in log else "linear", yscale="log" if "y" in log else "linear")
     labels, words = {}, []
-    for (name, values), colour in zip(measured.items(), (STABLE, SECOND, THIRD, VANISHES), strict=False):
+    for (name, values), colour in zip(measured.items(), colours, strict=False):
         heights, band = _over_seeds(values, 1)
         labels[_line_and_band(ax, x, heights, band, colour)] = name
         first, last = heights[[0, -1]]

@@ -98,5 +98,7 @@ if __name__ == "__main__":
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        if loopback := {"linux": "lo", "darwin": "lo0"}.get(sys.platform):
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)  # a host name need not lead anywhere
         where = ["--master-addr", "127.0.0.1", "--master-port", str(port)]
         torchrun(["--nproc-per-node", "2", *where, "-m", "gradutils.sharded_clip", *sys.argv[1:]])

@@ -18,6 +18,9 @@ from gradutils.models import (
     elman_rnn,
     init_weights_,
     mlp,
+    recurrent_scores,
+    recurrent_stacks,
+    weight_stacks,
 )
 
 torch.set_num_threads(1)
@@ -280,3 +283,28 @@ def test_gains_of_wide_norms_and_tied_embeddings_are_left_alone():
     before = tied["embed"].weight.clone()
     init_weights_(tied)
     assert torch.equal(tied["embed"].weight, before)
+
+
+def test_stacks_of_weights_have_the_variance_of_their_fan_in():
+    first, last = weight_stacks([200, 300, 10], 1.5, seeds=3)
+    assert first.shape == (3, 300, 200)
+    assert last.shape == (3, 10, 300)
+    assert first.dtype == torch.float32
+    assert float(first.var()) == pytest.approx(1.5**2 / 200, rel=0.02)
+    assert not torch.equal(first[0], first[1])
+    assert torch.equal(first, weight_stacks([200, 300, 10], 1.5, seeds=3)[0])
+    assert not torch.equal(first, weight_stacks([200, 300, 10], 1.5, seeds=3, seed=1)[0])
+
+
+def test_many_recurrent_networks_are_elmans():
+    stacks = recurrent_stacks(4, 6, 1.2, seeds=3)
+    x = torch.randn(5, 7, 4)
+    together = recurrent_scores(stacks, x)
+    assert together.shape == (3, 5, 10)
+    for k in range(3):
+        net = elman_rnn(4, 6, activation="relu")
+        net.input.weight.data, net.recurrent.weight.data, net.out.weight.data = (
+            stacks[j][k] for j in (0, 1, 3)
+        )
+        net.input.bias.data, net.out.bias.data = stacks[2][k, 0], torch.zeros(10)
+        assert torch.allclose(together[k], net(x), rtol=1e-5, atol=1e-5)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
 from gradutils.data import digits
-from gradutils.models import mlp
+from gradutils.models import mlp, weight_stacks
 from gradutils.schedules import warmup_cosine
 from gradutils.telemetry import Recorder
 from gradutils.training import History, train, train_many
@@ -358,3 +358,69 @@ def test_many_networks_at_once_equal_torch_one_by_one(adam, with_biases):
         assert runs.loss[:, k].tolist() == pytest.approx(history.loss, rel=1e-4)
         right = (net(data.x_test).argmax(-1) == data.y_test).float().mean()
         assert float(runs.accuracy[-1, k]) == pytest.approx(float(right), abs=0.006)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_norm": 0.3},
+        {"max_norm": lambda norms: norms.quantile(0.1, dim=0)},
+        {"schedule": lambda step: 1 / (1 + step)},
+        {"momentum": 0.0},
+        {"adam": True, "beta2": 0.9, "max_norm": 0.3},
+        {"reduction": "sum", "max_norm": 2.0},
+        {"clear": False, "max_norm": 0.3},
+    ],
+)
+def test_stacks_train_as_torch_does(options):
+    steps, lr, weights = 5, 0.01, weight_stacks([64, 7, 10], 1.5, seeds=2)
+    rows = torch.randint(1400, (steps, 8), generator=torch.Generator().manual_seed(4))
+    data = digits()
+    batches = lambda k: (data.x_train[rows[k]], data.y_train[rows[k]])  # noqa: E731
+    runs = train_many(torch.tanh, weights, data, lr, batches=batches, steps=steps, **options)
+    for k in range(2):
+        net = torch.nn.Sequential(
+            torch.nn.Linear(64, 7, bias=False), torch.nn.Tanh(), torch.nn.Linear(7, 10, bias=False)
+        )
+        net[0].weight.data, net[2].weight.data = (W[k].clone() for W in weights)
+        if options.get("adam"):
+            optimizer = torch.optim.Adam(net.parameters(), lr=lr, betas=(0.9, options["beta2"]))
+        else:
+            optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=options.get("momentum", 0.9))
+        norms = []
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = lr * options.get("schedule", lambda step: 1)(step)
+            if options.get("clear", True):
+                optimizer.zero_grad()
+            x, y = batches(step)
+            loss = F.cross_entropy(net(x), y, reduction=options.get("reduction", "mean"))
+            loss.backward()
+            norms.append(torch.nn.utils.get_total_norm([p.grad for p in net.parameters()]))
+            if limit := options.get("max_norm"):
+                limit = float(limit(torch.stack(norms)[:, None])) if callable(limit) else limit
+                torch.nn.utils.clip_grad_norm_(net.parameters(), limit)
+            optimizer.step()
+            assert float(runs.loss[step, k]) == pytest.approx(loss.item(), rel=1e-4)
+        assert runs.grad_norm[:, k].tolist() == pytest.approx([float(n) for n in norms], rel=1e-4)
+
+
+def test_settings_can_differ_by_network():
+    weights = [W[:1].repeat(3, 1, 1) for W in weight_stacks([64, 8, 10], seeds=1)]
+    limits, rates = torch.tensor([0.1, 1.0, math.inf]), torch.tensor([0.1, 0.01, 0.001])
+    together = train_many(torch.relu, weights, digits(), rates, max_norm=limits, steps=4)
+    for k in range(3):
+        alone = train_many(
+            torch.relu,
+            [W[k : k + 1] for W in weights],
+            digits(),
+            float(rates[k]),
+            max_norm=float(limits[k]),
+            steps=4,
+        )
+        assert together.loss[:, k].tolist() == pytest.approx(alone.loss[:, 0].tolist(), rel=1e-5)
+
+
+def test_a_limit_does_not_mend_a_gradient_that_is_no_number():
+    runs = train_many(torch.relu, weight_stacks([64, 8, 10], 1e25, seeds=2), digits(), 0.1, max_norm=1.0, steps=3)  # fmt: skip
+    assert runs.loss[-1].isnan().all()

@@ -317,7 +317,7 @@ def difference(want: Run, run: Run, rtol: float | None) -> str:
 def _different(want, got, rtol) -> str:
     if isinstance(want, (tuple, list)):
         if not isinstance(got, (tuple, list)):
-            return f"It returns {_kind(got)}; {len(want)} values are expected."
+            return f"It returns {_kind(got)}; a list or tuple of {len(want)} is expected."
         if len(got) != len(want):
             return f"It returns {len(got)} values; {len(want)} are expected."
         for k, (a, b) in enumerate(zip(want, got, strict=True)):

@@ -139,12 +139,12 @@ def explore_rate_and_threshold() -> Explorer:
     )
     figure.colorbar(image, ax=left)
     left.set(xlabel="learning rate, power of 10", ylabel="threshold, power of 10")
-    left.set_title(f"Accuracy after {STEPS} steps")
+    left.set_title(f"Accuracy after {STEPS} steps, 12 units")
     (dot,) = left.plot([0], [0], "o", color=EXPLODES, markersize=9, markeredgecolor="white")
     (line,) = right.plot([], [])
     right.axhline(math.log(10), color=REFERENCE, linestyle="--", linewidth=1)
-    right.set(yscale="log", xlim=(0, STEPS), ylim=(0.3, 1e4), xlabel="step", ylabel="loss")
-    right.set_title("The run (dashed: guessing)")
+    right.set(yscale="log", xlim=(0, STEPS), ylim=(0.3, 1e4), xlabel="step")
+    right.set_title("Loss of the run (dashed: guessing)")
 
     def update(result: ClippedRun) -> None:
         dot.set_data([result.rate], [result.threshold])
