@@ -392,19 +392,16 @@ verdict("W13", "holds" if max(wins) < 5 else "refuted" if before.median() > 3 el
 # Lesson 02 told explosions of scale from chaos. Both networks here have gradients that grow by half a layer: ReLU at `2.18`, tanh at `4`. 14 layers, three rates. Whom does a clip save?
 
 # %%
-rates, rows, deep = [1e-4, 0.003, 0.01], {}, {}
+rates, deep = [1e-4, 0.003, 0.01], {}
 lr = torch.tensor(rates).repeat_interleave(10)
-for phi, scale, cap in [
-    (*arm, cap) for arm in ((torch.relu, 2.18), (torch.tanh, 4.0)) for cap in (None, 1.0)
-]:
-    many = [W.repeat(3, 1, 1) for W in weight_stacks([64] + [40] * 14 + [10], scale)]
+scales = {torch.relu: 2.18, torch.tanh: 4.0}
+for phi, cap in [(phi, cap) for phi in scales for cap in (None, 1.0)]:
+    many = [W.repeat(3, 1, 1) for W in weight_stacks([64] + [40] * 14 + [10], scales[phi])]
     counts = (train_many(phi, many, data, lr, max_norm=cap).accuracy[-1].view(3, 10) > 0.2).sum(1)
     deep[phi.__name__, cap] = [bool(n > 4) for n in counts]
 names = [f"{phi}, {'clip' if cap else 'none'}" for phi, cap in deep]
-plots.table(
-    {"half or more above 0.2": names}
-    | {f"rate {r:g}": column for r, column in zip(rates, zip(*deep.values()))}
-)
+columns = dict(zip([f"rate {r:g}" for r in rates], zip(*deep.values())))
+plots.table({"half or more above 0.2": names} | columns)
 
 # %% [markdown]
 # ReLU's gradient had the right direction and a wild length; a far smaller rate mends that, too, and a clip does it at every rate. The direction of a chaotic gradient is noise, and no length helps. (With 10 layers chaos is only slow.)
@@ -420,9 +417,8 @@ usual, columns = {"weights": he(1), "data": data, "lr": 0.05, "batch": 64, "step
 for cap, bar in ((None, 0.4), (1.0, 0.4), (1.0, 0.85)):
     ill = [train_many(torch.relu, **usual | bug, max_norm=cap) for bug in bugs.values()]
     counts = [(runs.accuracy[-1] > bar).sum() for runs in ill]
-    columns[f"above {bar}{', clip' if cap else ''}"] = [
-        "most" if n > 7 else "few" if n < 3 else "some" for n in counts
-    ]
+    words = ["most" if n > 7 else "few" if n < 3 else "some" for n in counts]
+    columns[f"above {bar}{', clip' if cap else ''}"] = words
 always = [bool((runs.grad_norm > 1).float().mean(0).median() > 0.95) for runs in ill]
 plots.table({"bug": bugs} | columns | {"nearly all steps cut": always})
 
