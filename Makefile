@@ -4,7 +4,9 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
 TORCH := $(shell grep '^torch==' constraints.txt)
 CPU_WHEELS := https://download.pytorch.org/whl/cpu
 # nbval compares every printed number and every sentence under a figure with the stored one.
-NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 -vv -p no:cacheprovider solutions lessons
+# Two workers: every test and every kernel uses one thread. loadfile keeps a notebook's cells together.
+WORKERS ?= 2
+NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 -vv -p no:cacheprovider -n $(WORKERS) --dist loadfile solutions lessons
 # Kernels inherit these: the instruction set of a CPU of 2008.
 FOREIGN_CPU := ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4_2 ONEDNN_MAX_CPU_ISA=SSE41 OMP_NUM_THREADS=1
 
@@ -20,13 +22,13 @@ lint: .venv/test.stamp
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell
 	$(BIN)/python -m gradutils.course.notebooks --check
 unit: .venv/test.stamp
-	$(BIN)/python -m pytest tests --ignore=tests/browser
+	$(BIN)/python -m pytest tests --ignore=tests/browser -n $(WORKERS)
 nbval: .venv/test.stamp
 	$(NBVAL)
 nbval-foreign: .venv/test.stamp
 	$(FOREIGN_CPU) $(NBVAL)
 browser: .venv/test.stamp
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/browser -n $(WORKERS)
 
 notebooks: .venv/test.stamp
 	$(BIN)/python -m gradutils.course.notebooks

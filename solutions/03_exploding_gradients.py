@@ -302,10 +302,14 @@ def first_inf_and_nan(dtype, seed):
 
 formats = [torch.float16, torch.bfloat16, torch.float32]
 predicted = [overflow_depth(4 * math.sqrt(128), 8, torch.finfo(dtype).max) for dtype in formats]
-found = [
-    torch.tensor([first_inf_and_nan(f, k) for k in range(10)]).median(0).values.tolist() for f in formats
-]
-plots.table({"": formats, "inf predicted": predicted} | dict(zip(["inf at", "NaN at"], zip(*found))))
+found = torch.tensor([[first_inf_and_nan(dtype, k) for k in range(10)] for dtype in formats])
+inf_at, later = found[..., 0].median(1).values, (found[..., 1] - found[..., 0]).amax(1) <= 1
+columns = {
+    "inf predicted": predicted,
+    "inf at": inf_at.tolist(),
+    "NaN there or a layer later": later.tolist(),
+}
+plots.table({"": formats} | columns)
 
 # %% [markdown]
 # (Medians of ten networks.) First comes an inf. A layer later, or still in the same one, two infinities of opposite sign meet in one sum, and that is a NaN. When you find a NaN, look at the layer before. `bfloat16` has the range of `float32`: it does

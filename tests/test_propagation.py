@@ -55,7 +55,7 @@ def by_autograd(draws, seed, depth, activation, sigma_w, sigma_b=0.0):
     )
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu", torch.sin], ids=str)
+@pytest.mark.parametrize("activation", ["tanh", "relu", torch.sin], ids=["tanh", "relu", "sin"])
 @pytest.mark.parametrize("sigma_b", [0.0, 0.3])
 def test_a_profile_equals_plain_backpropagation(activation, sigma_b):
     depth, sigmas = 6, [0.7, 1.5, 2.2]
