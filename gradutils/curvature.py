@@ -95,3 +95,40 @@ def sharpness(loss: Tensor, parameters: Iterable[Tensor], steps: int = 20, seed:
         [torch.randn(p.numel(), generator=generator, dtype=p.dtype).to(p.device) for p in parameters]
     )
     return lanczos(product, start, steps)[-1].item()
+
+
+def follow_sharpness(
+    loss_of: Callable[[Tensor], Tensor],
+    w: Tensor,
+    lr: float | Tensor | Callable[[int], float | Tensor],
+    steps: int,
+    *,
+    every: int = 10,
+    products: int = 3,
+    momentum: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Gradient descent on N networks at once, with the sharpness of each every few steps: losses (steps, N), sharpness (k, N).
+
+    ``w`` is (N, P), one network's parameters a row, and stays as it is; ``loss_of(w)`` gives (N,), each of its own row.
+    ``lr`` is one number, (N,), or a function of the step. The sharpness comes from a power iteration that goes on from the
+    vector it had found before: ``products`` products with the Hessian each time, 30 at first. It is the eigenvalue of the
+    largest size, which in training is the largest. NaN where a network has left the finite numbers.
+    """
+    generator = torch.Generator().manual_seed(0)
+    v, velocity = torch.randn(w.shape, generator=generator, dtype=w.dtype), torch.zeros_like(w)
+    losses, sharp = [], []
+    for step in range(steps):
+        w = w.detach().requires_grad_()
+        loss, due = loss_of(w), step % every == 0
+        (gradient,) = torch.autograd.grad(loss.sum(), w, create_graph=due)
+        if due:
+            for _ in range(products if sharp else 30):
+                v = v / v.norm(dim=1, keepdim=True)
+                (Hv,) = torch.autograd.grad((gradient * v).sum(), w, retain_graph=True)
+                curvature, v = (v * Hv).sum(1), Hv
+            sharp.append(curvature.detach())
+        losses.append(loss.detach())
+        velocity = momentum * velocity + gradient.detach()
+        rate = torch.as_tensor(lr(step) if callable(lr) else lr, dtype=w.dtype).reshape(-1, 1)
+        w = w.detach() - rate * velocity
+    return torch.stack(losses), torch.stack(sharp)

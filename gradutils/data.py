@@ -71,14 +71,3 @@ def quadratic(eigenvalues, seed=None) -> Tensor:
     rotation, _ = torch.linalg.qr(gaussian)
     matrix = rotation @ torch.diag(values) @ rotation.T
     return (matrix + matrix.T) / 2  # rounding left it a hair from symmetric
-
-
-def cliff(b: Tensor) -> Tensor:
-    """The loss of one recurrent unit after 50 steps, over its bias b: a plain with a wall, any shape (...) -> (...).
-
-    h <- 5 sigmoid(h) + b from h = 0.5, then (sigmoid(h) - 0.7)^2. Source: Pascanu et al. 2013, fig. 6, along b at w = 5.
-    """
-    h = torch.full_like(b, 0.5)
-    for _ in range(50):
-        h = 5 * torch.sigmoid(h) + b
-    return (torch.sigmoid(h) - 0.7) ** 2

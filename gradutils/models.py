@@ -238,6 +238,17 @@ def weight_stacks(
     return [(sigma_w * draw).float() for draw in draws]
 
 
+def flat_scores(phi: Callable[[Tensor], Tensor], w: Tensor, sizes: Sequence[int], x: Tensor) -> Tensor:
+    """Scores of N plain networks without biases whose weights are the rows of w: (N, P), x (B, inputs) -> (N, B, outputs).
+
+    ``torch.cat([W.flatten(1) for W in weight_stacks(sizes)], 1)`` makes such rows; ``phi`` follows all layers but the last.
+    """
+    shapes = [(m, n) for n, m in itertools.pairwise(sizes)]
+    for k, (piece, shape) in enumerate(zip(w.split([m * n for m, n in shapes], 1), shapes, strict=True)):
+        x = (phi(x) if k else x) @ piece.view(-1, *shape).mT
+    return x
+
+
 def recurrent_stacks(
     inputs: int, hidden: int, scale: float, outputs: int = 10, *, seeds: int = 10, seed: int = 0
 ) -> list[Tensor]:

@@ -225,17 +225,17 @@ def _over_seeds(values, seeds_axis: int):
 def _line_and_band(ax: Axes, x, heights, band, colour: str, **style):
     if band is not None:
         ax.fill_between(x, *band, color=colour, alpha=0.25, linewidth=0)
-    (line,) = ax.plot(x, heights, color=colour, marker="o", **style)
+    (line,) = ax.plot(x, heights, color=colour, **{"marker": "o"} | style)
     return line
 
 
 def plot_against_theory(
-    ax: Axes, x, measured: dict, theory=(), *, log="", rough=False, colours=QUIET
+    ax: Axes, x, measured: dict, theory=(), *, log="", rough=False, colours=QUIET, marker="o"
 ) -> Axes:
     """Measurements over x, each with its prediction as a dotted black line on top.
 
     ``measured`` maps a name to (points,), or to (points, seeds), of which the median is drawn with its 10-90 % band;
-    ``theory`` holds as many predictions, in the same order, or none; ``colours`` as many colours; ``log`` names the logarithmic axes: "", "x", "y"
+    ``theory`` holds as many predictions, in the same order, or none; ``colours`` as many colours; ``marker`` marks the points ("" for curves of many); ``log`` names the logarithmic axes: "", "x", "y"
     or "xy". ``rough``: the sentence says in words where a line goes, for measurements whose digits another processor
     does not keep.
     """
@@ -247,7 +247,7 @@ def plot_against_theory(
     labels, words = {}, []
     for (name, values), colour in zip(measured.items(), colours, strict=False):
         heights, band = _over_seeds(values, 1)
-        labels[_line_and_band(ax, x, heights, band, colour)] = name
+        labels[_line_and_band(ax, x, heights, band, colour, marker=marker)] = name
         first, last = heights[[0, -1]]
         change = (
             "rises" if last > 10 * first else "falls" if last < first / 10 else "stays within a factor of 10"
@@ -428,6 +428,11 @@ def mark_vertical(ax: Axes, x: float, text: str, *, colour="black", style=":") -
     place = {"xycoords": ("data", "axes fraction"), "xytext": (-3, 0), "textcoords": "offset points"}
     ax.annotate(text, (x, 0.98), **place, rotation=90, ha="right", va="top", color=colour, fontsize=9)
     return ax
+
+
+def how_many(counts) -> list[str]:
+    """ "most", "some" or "few" for each count of ten: what a chaotic count keeps on another processor."""
+    return ["most" if count > 7 else "few" if count < 3 else "some" for count in counts]
 
 
 def table(columns: dict) -> None:

@@ -1,7 +1,7 @@
 """One training loop that knows nothing of its model, and one that trains many small networks at once."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -134,7 +134,8 @@ def train_stacks(
     """Train N networks of one shape at once with cross-entropy; ``parameters`` are stacks (N, ...), and stay as they are.
 
     ``scores(parameters, x)`` gives (N, B, outputs). All networks see the same batches: drawn at random from ``data``, or
-    ``batches(step)``. SGD with momentum, or Adam with its first beta in ``momentum``. A setting is one number or (N,).
+    ``batches(step)``. SGD with momentum, or Adam with its first beta in ``momentum``. A setting is one number or (N,); if
+    some are longer than the stacks, the stacks are repeated (see `grid`).
 
     ``max_norm`` clips the global norm of each network's gradient, or is a function of all norms so far, (steps, N), that
     gives the limit. ``schedule`` maps the step, from 0, to a multiplier of the rate. Two well-known bugs can be had on
@@ -144,9 +145,14 @@ def train_stacks(
     ``at`` counts the steps after which test accuracy is taken; the last is always among them. A network that left the
     finite numbers keeps NaN, and its accuracy is that of guessing or less.
     """
+    settings = (lr, momentum, beta2, 0 if max_norm is None or callable(max_norm) else max_norm)
     count, at = len(parameters[0]), (*(step for step in at if step < steps), steps)
-    lr, beta1, beta2 = (_one_each(value, count) for value in (lr, momentum, beta2))
-    learnt, kept = [p.detach().clone() for p in parameters], None
+    longest = max(torch.as_tensor(value).numel() for value in settings)
+    if longest > count and longest % count:
+        raise ValueError(f"settings must be one number or a multiple of the {count} networks; got {longest}")
+    count = max(count, longest)
+    lr, beta1, beta2 = (_one_each(value, count) for value in settings[:3])
+    learnt, kept = [p.detach().repeat(count // len(p), *[1] * (p.ndim - 1)) for p in parameters], None
     first, second = ([torch.zeros_like(p) for p in learnt] for _ in range(2))
     generator, losses, norms, accuracies = torch.Generator().manual_seed(seed), [], [], []
     for step in range(1, steps + 1):
@@ -183,6 +189,16 @@ def train_stacks(
                 right = scores(learnt, data.x_test).argmax(-1) == data.y_test
                 accuracies.append(right.float().mean(-1))
     return ManyRuns(torch.stack(losses), torch.stack(norms), torch.stack(accuracies))
+
+
+def grid(*settings: Sequence[float], seeds: int = 10) -> tuple[Tensor, ...]:
+    """Every combination of the settings, each for ``seeds`` networks: one tensor a setting, (combinations * seeds,).
+
+    ``lr, limit = grid([0.1, 0.01], [1.0, 10.0])`` has the rates of 40 networks and their limits; a result (40,) of theirs is
+    ``.view(2, 2, 10)``.
+    """
+    axes = [torch.tensor(values, dtype=torch.float32) for values in settings]
+    return torch.cartesian_prod(*axes).view(-1, len(axes)).repeat_interleave(seeds, 0).unbind(1)
 
 
 def _one_each(value: float | Tensor, count: int) -> Tensor:

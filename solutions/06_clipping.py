@@ -8,7 +8,7 @@
 # - choose a threshold, and see when it is only a second learning rate,
 # - tell what clipping mends from what it hides.
 #
-# About two hours (120 minutes) to work (pause after section 4), 20 seconds to run. Needs: [lesson 05](05_initialization.ipynb). Next: lesson 07.
+# About two hours (120 minutes) to work (pause after section 4), 20 seconds to run. Needs: [lesson 05](05_initialization.ipynb). Next: [lesson 07](07_learning_rate_schedules.ipynb).
 
 # %%
 import math
@@ -19,9 +19,9 @@ import matplotlib.pyplot as plt
 import torch
 
 from gradutils import check, explorers, plots, predict, reveal, verdict
-from gradutils.data import cliff, digit_sequences, digits
+from gradutils.data import digit_sequences, digits
 from gradutils.models import recurrent_scores, recurrent_stacks, weight_stacks
-from gradutils.training import train_many, train_stacks
+from gradutils.training import grid, train_many, train_stacks
 
 plots.use_style()
 
@@ -45,6 +45,13 @@ sharded = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 # %%
+def cliff(b):  # lesson 01: one recurrent unit, 50 steps
+    h = torch.full_like(b, 0.5)
+    for _ in range(50):
+        h = 5 * torch.sigmoid(h) + b
+    return (torch.sigmoid(h) - 0.7) ** 2
+
+
 def walk(b, lr, limit, steps=300):
     path = [b]
     for _ in range(steps):
@@ -209,10 +216,10 @@ plots.finish(ax, "The steeper the start, the more a clip gains", "outermost star
 
 # %%
 lrs, limits = [3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0], [0.1, 1.0, 10.0, math.inf]
-lr, limit = torch.cartesian_prod(torch.tensor(lrs), torch.tensor(limits)).repeat_interleave(10, 0).T
+lr, limit = grid(lrs, limits)
 sequences, start = digit_sequences(8), recurrent_stacks(8, 16, 1.6)
-plain, many = {"momentum": 0.0, "steps": 100, "at": (50,)}, [p.repeat(32, 1, 1) for p in start]
-runs = train_stacks(recurrent_scores, many, sequences, lr, max_norm=limit, **plain)
+plain = {"momentum": 0.0, "steps": 100, "at": (50,)}
+runs = train_stacks(recurrent_scores, start, sequences, lr, max_norm=limit, **plain)
 accuracy = runs.accuracy.view(2, 8, 4, 10)  # budgets, rates, thresholds, seeds
 
 # %%
@@ -371,9 +378,9 @@ data, draw, bad = digits(), torch.Generator().manual_seed(5), 200
 rows, wrong = torch.randint(1400, (260, 64), generator=draw), torch.randint(10, (64,), generator=draw)
 right = lambda k: (data.x_train[rows[k]], data.y_train[rows[k]])
 batch = lambda k: (20 * right(k)[0], wrong) if k == bad else right(k)
-axes = [torch.tensor(values) for values in ([0.001, 0.003, 0.01], [0.9, 0.999], [math.inf, 1.0])]
-lr, beta2, cap = torch.cartesian_prod(*axes).repeat_interleave(10, 0).T
-nets = [W.repeat(12, 1, 1) for W in weight_stacks([64, 32, 32, 10], 2**0.5)]
+rates = [0.001, 0.003, 0.01]
+lr, beta2, cap = grid(rates, [0.9, 0.999], [math.inf, 1.0])
+nets = weight_stacks([64, 32, 32, 10], 2**0.5)
 options = {"batches": batch, "steps": 260, "adam": True, "beta2": beta2, "max_norm": cap}
 adam = train_many(torch.relu, nets, data, lr, **options).loss.view(
     260, 3, 2, 2, 10
@@ -381,7 +388,7 @@ adam = train_many(torch.relu, nets, data, lr, **options).loss.view(
 before, peak = (v[:, :, 0] / v[:, :, 1] for v in (adam[170:bad].mean(0), adam[bad + 1 :].amax(0)))
 ratios = {"before, beta2 0.999": before[:, 1], "after, 0.9": peak[:, 0], "after, 0.999": peak[:, 1]}
 columns = {name: [f"{float(r):.2g}" for r in v.median(1).values] for name, v in ratios.items()}
-plots.table({"loss, no clip / clip, at rate": axes[0].tolist()} | columns)
+plots.table({"loss, no clip / clip, at rate": rates} | columns)
 wins = [int((ratios > 3).sum()) for ratios in peak[:, 1]]
 evidence = f"Bad batch, beta2 0.999: without a clip the peak is 3 x as high in {wins} of 10, by rate."
 verdict("W13", "holds" if max(wins) < 5 else "refuted" if before.median() > 3 else "depends", evidence)
@@ -393,10 +400,10 @@ verdict("W13", "holds" if max(wins) < 5 else "refuted" if before.median() > 3 el
 
 # %%
 rates, deep = [1e-4, 0.003, 0.01], {}
-lr = torch.tensor(rates).repeat_interleave(10)
+(lr,) = grid(rates)
 scales = {torch.relu: 2.18, torch.tanh: 4.0}
 for phi, cap in [(phi, cap) for phi in scales for cap in (None, 1.0)]:
-    many = [W.repeat(3, 1, 1) for W in weight_stacks([64] + [40] * 14 + [10], scales[phi])]
+    many = weight_stacks([64] + [40] * 14 + [10], scales[phi])
     counts = (train_many(phi, many, data, lr, max_norm=cap).accuracy[-1].view(3, 10) > 0.2).sum(1)
     deep[phi.__name__, cap] = [bool(n > 4) for n in counts]
 names = [f"{phi}, {'clip' if cap else 'none'}" for phi, cap in deep]
@@ -417,7 +424,7 @@ usual, columns = {"weights": he(1), "data": data, "lr": 0.05, "batch": 64, "step
 for cap, bar in ((None, 0.4), (1.0, 0.4), (1.0, 0.85)):
     ill = [train_many(torch.relu, **usual | bug, max_norm=cap) for bug in bugs.values()]
     counts = [(runs.accuracy[-1] > bar).sum() for runs in ill]
-    words = ["most" if n > 7 else "few" if n < 3 else "some" for n in counts]
+    words = plots.how_many(counts)
     columns[f"above {bar}{', clip' if cap else ''}"] = words
 always = [bool((runs.grad_norm > 1).float().mean(0).median() > 0.95) for runs in ill]
 plots.table({"bug": bugs} | columns | {"nearly all steps cut": always})

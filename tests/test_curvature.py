@@ -8,7 +8,7 @@ from torch import nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from gradutils.curvature import hessian_vector_product, lanczos, sharpness
+from gradutils.curvature import follow_sharpness, hessian_vector_product, lanczos, sharpness
 from gradutils.data import digits, quadratic
 from gradutils.models import mlp
 
@@ -226,3 +226,34 @@ def test_a_loss_that_is_infinite_has_no_sharpness():
 def test_lanczos_says_what_it_needs():
     with pytest.raises(ValueError, match="steps must be 1 or more"):
         lanczos(lambda v: v, torch.ones(3), 0)
+
+
+def test_the_sharpness_of_many_networks_is_followed():
+    generator = torch.Generator().manual_seed(0)
+    Q = torch.linalg.qr(torch.randn(3, 6, 6, generator=generator, dtype=torch.float64)).Q
+    tops = torch.tensor([1.0, 3.0, 8.0], dtype=torch.float64)
+    eigenvalues = tops[:, None] * torch.linspace(0.1, 1, 6, dtype=torch.float64)
+    H = Q @ torch.diag_embed(eigenvalues) @ Q.mT
+    w = torch.ones(3, 6, dtype=torch.float64)
+    kept = w.clone()
+    loss_of = lambda w: torch.einsum("ni,nij,nj->n", w, H, w) / 2  # noqa: E731
+    losses, sharp = follow_sharpness(loss_of, w, 0.2, 40, every=4)
+    assert torch.equal(w, kept)
+    assert losses.shape == (40, 3)
+    assert sharp.shape == (10, 3)
+    assert torch.allclose(sharp[-1], tops, rtol=1e-3)
+    by_hand = kept
+    for step in range(40):
+        assert torch.allclose(losses[step], loss_of(by_hand), rtol=1e-9)
+        by_hand = by_hand - 0.2 * torch.einsum("nij,nj->ni", H, by_hand)
+    rates = torch.tensor([0.2, 0.1, 0.3], dtype=torch.float64)
+    each, _ = follow_sharpness(loss_of, w, lambda step: rates, 5, momentum=0.5)
+    assert each[0].tolist() == pytest.approx(losses[0].tolist())
+    assert (each[-1] != losses[4]).any()
+
+
+def test_what_has_left_the_finite_numbers_has_no_sharpness():
+    loss_of = lambda w: (w**4).sum(1)  # noqa: E731
+    _, sharp = follow_sharpness(loss_of, torch.tensor([[0.1], [50.0]]), 0.1, 30, every=5)
+    assert sharp[-1, 0].isfinite()
+    assert sharp[-1, 1].isnan()

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradutils.data import cliff, digit_sequences, digits, quadratic
+from gradutils.data import digit_sequences, digits, quadratic
 
 
 def test_digits_equal_scikit_learns_copy():
@@ -94,21 +94,3 @@ def test_a_quadratic_has_the_curvatures_asked_for(eigenvalues, seed):
 def test_bad_curvatures_are_a_clear_error(wrong):
     with pytest.raises(ValueError, match="eigenvalues must be"):
         quadratic(wrong)
-
-
-def test_the_cliff_is_a_plain_with_a_wall():
-    b = torch.linspace(-3.2, -1.4, 20001, dtype=torch.float64, requires_grad=True)
-    loss = cliff(b)
-    (slope,) = torch.autograd.grad(loss.sum(), b)
-    assert slope.abs().median() < 0.2
-    assert slope.abs().max() > 100
-    assert float(cliff(torch.tensor(-2.0))) == pytest.approx(((1 / (1 + 2.718281828 ** -_last(-2.0))) - 0.7) ** 2, rel=1e-4)  # fmt: skip
-
-
-def _last(b):
-    import math
-
-    h = 0.5
-    for _ in range(50):
-        h = 5 / (1 + math.exp(-h)) + b
-    return h

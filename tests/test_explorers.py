@@ -28,6 +28,8 @@ ALL = [
     explorers.explore_phase_diagram,
     explorers.explore_cliff,
     explorers.explore_rate_and_threshold,
+    explorers.explore_edge,
+    explorers.explore_schedule,
 ]
 
 
@@ -152,3 +154,19 @@ def test_the_edges():
     assert "beyond the edge 1.36" in run_momentum_point("Nesterov", 1.5, 0.9).sentence
     with pytest.raises(ValueError, match="method must be one of"):
         momentum_rate("Adam", 1.0, 0.9)
+
+
+def test_the_cliffs_slope_is_that_of_autograd():
+    import torch
+
+    from gradutils.explorers.clipping import cliff_and_slope
+
+    b = torch.linspace(-3, -1.5, 40, dtype=torch.float64, requires_grad=True)
+    h = torch.full_like(b, 0.5)
+    for _ in range(50):
+        h = 5 * torch.sigmoid(h) + b
+    loss = (torch.sigmoid(h) - 0.7) ** 2
+    loss.sum().backward()
+    ours, slope = cliff_and_slope(b.detach().numpy())
+    assert np.allclose(ours, loss.detach().numpy(), rtol=1e-10)
+    assert np.allclose(slope, b.grad.numpy(), rtol=1e-8)

@@ -16,6 +16,7 @@ from gradutils.models import (
     TransformerBlock,
     activation_layer,
     elman_rnn,
+    flat_scores,
     init_weights_,
     mlp,
     recurrent_scores,
@@ -308,3 +309,12 @@ def test_many_recurrent_networks_are_elmans():
         )
         net.input.bias.data, net.out.bias.data = stacks[2][k, 0], torch.zeros(10)
         assert torch.allclose(together[k], net(x), rtol=1e-5, atol=1e-5)
+
+
+def test_rows_of_weights_are_networks():
+    stacks, x = weight_stacks([5, 7, 7, 3], 1.3, seeds=4), torch.randn(6, 5)
+    found = flat_scores(torch.tanh, torch.cat([W.flatten(1) for W in stacks], 1), [5, 7, 7, 3], x)
+    assert found.shape == (4, 6, 3)
+    for k in range(4):
+        h = torch.tanh(torch.tanh(x @ stacks[0][k].T) @ stacks[1][k].T) @ stacks[2][k].T
+        assert torch.allclose(found[k], h, atol=1e-6)

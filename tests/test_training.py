@@ -15,7 +15,7 @@ from gradutils.data import digits
 from gradutils.models import mlp, weight_stacks
 from gradutils.schedules import warmup_cosine
 from gradutils.telemetry import Recorder
-from gradutils.training import History, train, train_many
+from gradutils.training import History, grid, train, train_many
 
 torch.set_num_threads(1)
 
@@ -424,3 +424,21 @@ def test_settings_can_differ_by_network():
 def test_a_limit_does_not_mend_a_gradient_that_is_no_number():
     runs = train_many(torch.relu, weight_stacks([64, 8, 10], 1e25, seeds=2), digits(), 0.1, max_norm=1.0, steps=3)  # fmt: skip
     assert runs.loss[-1].isnan().all()
+
+
+def test_a_grid_holds_every_combination_for_each_seed():
+    lr, limit = grid([0.1, 0.01], [1.0, 2.0, math.inf], seeds=4)
+    assert lr.shape == limit.shape == (24,)
+    assert lr.view(2, 3, 4)[1, 2].tolist() == pytest.approx([0.01] * 4)
+    assert limit.view(2, 3, 4)[0, 1].tolist() == [2.0] * 4
+    (alone,) = grid([1.0, 2.0], seeds=2)
+    assert alone.tolist() == [1.0, 1.0, 2.0, 2.0]
+
+
+def test_stacks_are_repeated_for_the_settings():
+    weights, (lr,) = weight_stacks([64, 8, 10], seeds=2), grid([0.1, 0.01], seeds=2)
+    short = train_many(torch.tanh, weights, digits(), lr, steps=3)
+    long = train_many(torch.tanh, [W.repeat(2, 1, 1) for W in weights], digits(), lr, steps=3)
+    assert torch.equal(short.loss, long.loss)
+    with pytest.raises(ValueError, match="multiple of the 2 networks; got 3"):
+        train_many(torch.tanh, weights, digits(), torch.ones(3), steps=1)

@@ -131,6 +131,8 @@ def test_an_untouched_lesson_runs_to_its_end(lab, page, name):
         ("05_initialization", "explore_phase_diagram"),
         ("06_clipping", "explore_cliff"),
         ("06_clipping", "explore_rate_and_threshold"),
+        ("07_learning_rate_schedules", "explore_edge"),
+        ("07_learning_rate_schedules", "explore_schedule"),
     ],
 )
 def test_a_slider_moves_picture_and_sentence(lab, page, name, explorer):
@@ -226,6 +228,12 @@ ANSWERS = {
         "def clip_by_value(grads, c):\n    return [g.clamp(max=c) for g in grads]",
         ("clamp(max=c)", "clamp(-c, c)"),
         "the lower end is -c",
+    ),
+    "07_learning_rate_schedules": (
+        "07.5",
+        "def step_decay(step, every, factor):\n    return factor ** (step / every)",
+        ("step / every", "step // every"),
+        "a little at every step",
     ),
 }
 

@@ -1,0 +1,328 @@
+"""Exercises of lesson 07: learning-rate schedules."""
+
+import math
+
+import torch
+
+from gradutils.course.exercise import Exercise
+from gradutils.data import digits
+from gradutils.models import weight_stacks
+from gradutils.training import train_many
+
+
+# 07.1 ----------------------------------------------------------------------------------------------------------------
+def quartic(w):
+    """sum of w**4 / 4"""
+    return (w**4).sum() / 4
+
+
+def valley(w):
+    """5 * w[0]**2 + (the sum of w)**2"""
+    return 5 * w[0] ** 2 + w.sum() ** 2
+
+
+def saddle(w):
+    """w[0] * w[-1] + the sum of w**3"""
+    return w[0] * w[-1] + (w**3).sum()
+
+
+def _gradient(loss_of, w, graph=False):
+    w = w.clone().requires_grad_()
+    return w, torch.autograd.grad(loss_of(w), w, create_graph=graph)[0]
+
+
+def _product(loss_of, w, v):
+    w, gradient = _gradient(loss_of, w, graph=True)
+    return torch.autograd.grad(gradient @ v, w)[0]
+
+
+def _curvature_along(loss_of, w, v):
+    return float(v @ _product(loss_of, w, v) / (v @ v))
+
+
+def _curvature_cases(generator):
+    randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    return [
+        (quartic, torch.tensor([1.0, 2.0]).double(), torch.tensor([1.0, 0.0]).double()),
+        (quartic, torch.tensor([1.0, 2.0]).double(), torch.tensor([0.0, 2.0]).double()),
+        (valley, torch.tensor([1.0, 1.0, 0.0]), torch.tensor([1.0, 1.0, 0.0])),
+        (saddle, randn(4), randn(4)),
+        (quartic, randn(6), 3 * randn(6)),
+        (valley, randn(5), 0.2 * randn(5)),
+    ]
+
+
+def _curvature_variant(number):
+    return lambda loss_of, w, v: float(number(loss_of, w, v))
+
+
+CURVATURE_ALONG = Exercise(
+    task="curvature_along(loss_of, w, v): the curvature of loss_of at w along v, v.Hv over v.v, a number",
+    reference=_curvature_along,
+    cases=_curvature_cases,
+    mistakes=(
+        (_curvature_variant(lambda f, w, v: v @ _product(f, w, v)), "v.Hv has not been divided by v.v: it grows with the length of v."),
+        (_curvature_variant(lambda f, w, v: v @ _product(f, w, v) / v.norm()), "Divided by the length of v. v.Hv holds v twice: divide by v.v."),
+        (_curvature_variant(lambda f, w, v: _product(f, w, v).norm() / v.norm()), "This is the length of Hv. Only its part along v counts: v.Hv, which has a sign."),
+        (_curvature_variant(lambda f, w, v: _gradient(f, w)[1] @ v / (v @ v)), "This is the slope along v. The curvature is the slope of the slope: one backward pass more."),
+        (_curvature_variant(lambda f, w, v: (_gradient(f, w)[1] @ v) ** 2 / (v @ v)), "The gradient was squared. The curvature is the change of the gradient along v."),
+        (_curvature_variant(lambda f, w, v: _product(f, w, torch.ones_like(v)).sum() / len(v)), "v is not in it: this is the curvature along the vector of ones."),
+        (_curvature_variant(lambda f, w, v: torch.autograd.functional.hessian(f, w).diagonal().mean()), "This is the mean of the Hessian's diagonal. v has to say in which direction."),
+        (_curvature_variant(lambda f, w, v: v @ _product(f, v, v) / (v @ v)), "The Hessian was taken at v. It belongs to the place w; v is only the direction."),
+        (_curvature_variant(lambda f, w, v: torch.linalg.eigvalsh(torch.autograd.functional.hessian(f, w))[-1]), "This is the largest curvature at w. Wanted is the one along v."),
+    ),
+    hints=(
+        "gradient = torch.autograd.grad(loss_of(w), w, create_graph=True)[0], for a copy of w with requires_grad.",
+        "Hv is the gradient of the number gradient @ v.",
+        "Return v @ Hv / (v @ v).",
+    ),
+    alternatives=(
+        lambda loss_of, w, v: v @ torch.autograd.functional.hessian(loss_of, w) @ v / (v @ v),
+        lambda loss_of, w, v: float(v @ torch.autograd.functional.hvp(loss_of, w, v)[1]) / float(v.square().sum()),
+        lambda loss_of, w, v: float((_gradient(loss_of, w + 1e-4 * v / v.norm())[1] - _gradient(loss_of, w - 1e-4 * v / v.norm())[1]) @ v / v.norm() / 2e-4),
+    ),
+    rtol=1e-2,
+)  # fmt: skip
+
+
+# 07.2 ----------------------------------------------------------------------------------------------------------------
+def _largest_stable_lr(sharpness, beta):
+    return 2 * (1 + beta) / sharpness if sharpness > 0 else math.inf
+
+
+def _sharpness_cases(generator):
+    a, b = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+    return [(4.0, 0.0), (10.0, 0.9), (-1.0, 0.5), (0.0, 0.0), (1 + 50 * a, 0.0), (1 + 50 * b, 0.5 * a + 0.1)]
+
+
+def _lr_variant(formula, flat=math.inf):
+    return lambda sharpness, beta: formula(sharpness, beta) if sharpness > 0 else flat
+
+
+LARGEST_LR = Exercise(
+    task="largest_stable_lr(sharpness, beta): the rate at which heavy ball begins to diverge; math.inf where no curvature is positive",
+    reference=_largest_stable_lr,
+    cases=_sharpness_cases,
+    mistakes=(
+        (_lr_variant(lambda s, b: 2 / s), "Momentum moves the limit: heavy ball's is 1 + beta times that of plain descent (lesson 01)."),
+        (_lr_variant(lambda s, b: 2 * (1 - b) / s), "Momentum raises the limit: 1 + beta, not 1 - beta."),
+        (_lr_variant(lambda s, b: 2 * (1 + b) / (1 + 2 * b) / s), "This is Nesterov's limit. Heavy ball's is 2 (1 + beta) / sharpness."),
+        (_lr_variant(lambda s, b: (1 + b) / s), "At this rate a step lands on the minimum. It diverges at twice that."),
+        (_lr_variant(lambda s, b: 2 * (1 + b) / s, 0.0), "Where nothing curves upwards no rate overshoots: the limit is math.inf, not 0."),
+        (_lr_variant(lambda s, b: 2 * (1 + b) * s), "Steeper curvature needs a smaller rate: divide by the sharpness."),
+        (lambda sharpness, beta: 2 * (1 + beta) / abs(sharpness) if sharpness else math.inf, "A negative curvature sets no limit: there the path bends away from the top of a hill at any rate."),
+        (_lr_variant(lambda s, b: 2 * (1 + b) / s**0.5), "The limit goes with one over the sharpness, not over its root."),
+    ),
+    hints=("Plain descent: lr times curvature is 2 at the edge.", "Heavy ball: 2 + 2 beta (lesson 01). And what if the sharpness is not positive?"),
+    alternatives=(lambda sharpness, beta: math.inf if sharpness <= 0 else (2 + 2 * beta) / sharpness,),
+)  # fmt: skip
+
+
+# 07.3 ----------------------------------------------------------------------------------------------------------------
+def _warmup_cosine(step, warmup, total, floor):
+    if step < warmup:
+        return (step + 1) / warmup
+    done = min((step - warmup) / (total - warmup), 1.0)
+    return floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
+
+
+def _cosine_cases(generator):
+    w, t = (int(torch.randint(a, b, (1,), generator=generator)) for a, b in ((5, 20), (60, 100)))
+    middle = (w + t) // 2
+    return [
+        (0, 10, 100, 0.0), (4, 10, 100, 0.0), (9, 10, 100, 0.0), (10, 10, 100, 0.0), (55, 10, 100, 0.0),
+        (55, 10, 100, 0.1), (100, 10, 100, 0.1), (130, 10, 100, 0.1), (0, 0, 50, 0.0), (20, 0, 50, 0.2),
+        (w // 2, w, t, 0.05), (middle, w, t, 0.05), (middle + 7, w, t, 0.3),
+    ]  # fmt: skip
+
+
+def _cosine_variant(
+    rise=lambda step, w: (step + 1) / w,
+    done=lambda step, w, t: (step - w) / (t - w),
+    wave=lambda x: (1 + math.cos(math.pi * x)) / 2,
+    end=lambda x: min(x, 1.0),
+    blend=lambda floor, x: floor + (1 - floor) * x,
+):
+    def warmup_cosine(step, warmup, total, floor):
+        if step < warmup:
+            return rise(step, warmup)
+        return blend(floor, wave(end(done(step, warmup, total))))
+
+    return warmup_cosine
+
+
+WARMUP_COSINE = Exercise(
+    task="warmup_cosine(step, warmup, total, floor): the multiplier at this step: 1/warmup at step 0, 1 at step warmup - 1 and at step warmup, then half a cosine to floor at step total, and floor from there",
+    reference=_warmup_cosine,
+    cases=_cosine_cases,
+    mistakes=(
+        (_cosine_variant(rise=lambda step, w: step / w), "The first step has the rate 0, and is lost. At step 0 it is 1/warmup: (step + 1) / warmup."),
+        (_cosine_variant(done=lambda step, w, t: step / t), "The cosine was counted from step 0. It begins where the warmup ends, and has total - warmup steps."),
+        (_cosine_variant(done=lambda step, w, t: (step - w) / t), "The cosine has total - warmup steps, not total: it does not reach the floor."),
+        (_cosine_variant(wave=lambda x: (1 + math.cos(x)) / 2), "pi is missing: half a wave goes from cos(0) to cos(pi)."),
+        (_cosine_variant(wave=lambda x: (1 + math.cos(math.radians(x))) / 2), "radians() was taken of a fraction. Half a wave goes from cos(0) to cos(pi)."),
+        (_cosine_variant(wave=lambda x: (1 + math.cos(math.pi * x)) / 2, end=lambda x: x), "After total the cosine rises again. From there on the multiplier stays at the floor."),
+        (_cosine_variant(wave=lambda x: math.cos(math.pi * x / 2)), "This is a quarter of a wave: it leaves 1 at once more steeply at the end. Half a wave, lifted and halved: (1 + cos) / 2."),
+        (_cosine_variant(wave=lambda x: math.cos(math.pi * x)), "The cosine itself ends at -1. Lift and halve it: (1 + cos) / 2."),
+        (_cosine_variant(wave=lambda x: 1 - x), "This is a straight line. It is right at both ends; a cosine is flat there."),
+        (_cosine_variant(blend=lambda floor, x: x), "The floor is missing: the cosine goes from 1 down to floor."),
+        (_cosine_variant(blend=lambda floor, x: floor + x), "The floor was added on top: at the start of the cosine that is above 1. It goes from 1 to floor."),
+        (_cosine_variant(blend=lambda floor, x: max(floor, x)), "The cosine was cut off at the floor. It should arrive there smoothly: floor + (1 - floor) * wave."),
+        (_cosine_variant(rise=lambda step, w: 1.0), "There is no warmup in it."),
+    ),
+    hints=(
+        "Two parts: while step < warmup a straight line, then the cosine of the part of the rest that is done.",
+        "done = (step - warmup) / (total - warmup), at most 1.",
+        "floor + (1 - floor) * (1 + cos(pi * done)) / 2",
+    ),
+    alternatives=(
+        lambda step, warmup, total, floor: (step + 1) / warmup if step < warmup else floor + (1 - floor) * math.cos(math.pi / 2 * min(1, (step - warmup) / (total - warmup))) ** 2,
+    ),
+)  # fmt: skip
+
+
+# 07.4 ----------------------------------------------------------------------------------------------------------------
+def _train_with(choose_warmup, gain, lr, total):
+    """What four ReLU networks of six layers, gain times He's weights, do with so long a warmup, in words."""
+    steps = choose_warmup(gain, lr, total)
+    if steps is None:
+        raise TypeError("choose_warmup returned None. Is there a return?")
+    steps = float(steps)
+    if not 0 <= steps < math.inf:
+        raise ValueError(f"a number of steps is 0 or more; got {steps!r}")
+    weights = weight_stacks([64] + [32] * 6 + [10], gain * 2**0.5, seeds=4)
+    runs = train_many(torch.relu, weights, digits(), lr, momentum=0.0, steps=total, schedule=lambda k: min(1.0, (k + 1) / max(steps, 1)))  # fmt: skip
+    if float(runs.accuracy[-1].quantile(0.5)) > (0.64 if gain <= 1 else 0.4):  # good weights get further
+        return "they train"
+    leaps = int((~(runs.loss.amax(0) < 3 * runs.loss[0])).sum())
+    return "they do not train: the loss leaps" if leaps >= 2 else "they do not train: too little was learnt"
+
+
+def _network_cases(generator):
+    a, b = torch.randint(0, 12, (2,), generator=generator).tolist()
+    return [(1.0, 0.03, 100), (1.5, 0.15, 160), (1.5, 0.15, 140 + a), (1.5, 0.15, 152 + b)]
+
+
+def _choose_warmup(gain, lr, total):
+    return total // 8
+
+
+CHOOSE_WARMUP = Exercise(
+    task="choose_warmup(gain, lr, total): a number of warmup steps with which six ReLU layers, gain times He's weights, train",
+    reference=_choose_warmup,
+    cases=_network_cases,
+    call=_train_with,
+    given=("gain", "learning rate", "steps"),
+    mistakes=(
+        (lambda gain, lr, total: 0, "Too short: at 1.5 times He's weights the first steps at the full rate throw the network. Where does the loss leap?"),
+        (lambda gain, lr, total: total, "The ramp takes the whole run: the network with good weights hardly ever sees its full rate, and learns too little."),
+        (lambda gain, lr, total: 0 if gain > 1 else total, "The other way round: good weights need no warmup, and lose by a long one; large weights need it."),
+    ),
+    hints=(
+        "The sharpness of the large weights falls within a few tens of steps, if the rate is small until then.",
+        "Some 10 to 40 steps serve both networks.",
+    ),
+    alternatives=(
+        lambda gain, lr, total: 20,
+        lambda gain, lr, total: 0 if gain <= 1 else 30,
+        lambda gain, lr, total: 0.1 * total,
+    ),
+)  # fmt: skip
+
+
+# 07.5 ----------------------------------------------------------------------------------------------------------------
+def _step_decay(step, every, factor):
+    return factor ** (step // every)
+
+
+def _decay_cases(generator):
+    every = int(torch.randint(5, 30, (1,), generator=generator))
+    return [
+        (0, 10, 0.1), (9, 10, 0.1), (10, 10, 0.1), (25, 10, 0.5), (40, 10, 0.5),
+        (every - 1, every, 0.3), (2 * every, every, 0.3), (3 * every + 2, every, 0.8),
+    ]  # fmt: skip
+
+
+STEP_DECAY = Exercise(
+    task="step_decay(step, every, factor): the multiplier at this step: 1 at first, times factor after each `every` steps",
+    reference=_step_decay,
+    cases=_decay_cases,
+    mistakes=(
+        (lambda step, every, factor: factor ** (step / every), "It falls a little at every step. Whole intervals only: step // every."),
+        (lambda step, every, factor: factor ** ((step + 1) // every), "It falls one step early: steps 0 to every - 1 have the multiplier 1."),
+        (lambda step, every, factor: factor ** ((step - 1) // every) if step else 1.0, "It falls one step late: at step `every` it has fallen once."),
+        (lambda step, every, factor: factor * (step // every) if step >= every else 1.0, "Each fall multiplies: factor to the power of the number of falls."),
+        (lambda step, every, factor: factor if step >= every else 1.0, "It falls only once. After 2 * every steps it has fallen twice."),
+        (lambda step, every, factor: 1 - (1 - factor) * (step // every), "It falls by the same amount each time, and ends below 0. Each fall multiplies."),
+        (lambda step, every, factor: (1 - factor) ** (step // every), "factor is what is left after a fall, not what is taken away."),
+        (lambda step, every, factor: factor if step and step % every == 0 else 1.0, "It falls for a single step and comes back. A fall stays."),
+        (lambda step, every, factor: factor ** (step % every), "% gives the steps since the last fall. Count the falls: step // every."),
+    ),
+    hints=("How many times has it fallen at this step?", "step // every times."),
+    alternatives=(lambda step, every, factor: math.prod([factor] * int(step / every)),),
+)  # fmt: skip
+
+
+# 07.6 ----------------------------------------------------------------------------------------------------------------
+def _read_range_test(lrs, losses):
+    losses = torch.where(losses.isfinite(), losses, math.inf)
+    return float(lrs[losses.argmin()]) / 10
+
+
+def _range_cases(generator):
+    def case(steps, breaks=None, dtype=torch.float64):
+        lrs, place = torch.logspace(-4, 1, steps, dtype=dtype), torch.linspace(0, 1, steps, dtype=dtype)
+        low = 0.4 + 0.3 * torch.rand((), generator=generator, dtype=dtype)
+        losses = 0.3 + (place - low) ** 2 * 8 + 0.02 * torch.rand(steps, generator=generator, dtype=dtype)
+        losses[place > low + 0.1] *= 3
+        if breaks is not None:
+            losses[-steps // 8 :] = breaks
+        return (lrs, losses)
+
+    return [
+        (torch.tensor([0.001, 0.01, 0.1, 1.0]), torch.tensor([2.0, 1.0, 0.5, 3.0])),
+        (torch.tensor([0.001, 0.01, 0.1, 1.0, 10.0]), torch.tensor([2.0, 1.0, 0.4, 5.0, math.nan])),
+        (torch.tensor([0.001, 0.01, 0.1, 1.0]), torch.tensor([2.0, 0.5, 1.0, -math.inf])),
+        case(40),
+        case(80, math.nan),
+        case(60, math.inf, torch.float32),
+    ]
+
+
+def _range_variant(rate, losses=lambda losses: torch.where(losses.isfinite(), losses, math.inf)):
+    return lambda lrs, values: float(rate(lrs, losses(values)))
+
+
+READ_RANGE_TEST = Exercise(
+    task="read_range_test(lrs, losses): a tenth of the learning rate at which the smallest finite loss was seen, a float",
+    reference=_read_range_test,
+    cases=_range_cases,
+    mistakes=(
+        (_range_variant(lambda lrs, losses: lrs[losses.argmin()]), "This is the rate at the minimum, where divergence is near. Take a tenth of it."),
+        (_range_variant(lambda lrs, losses: lrs[losses.argmin()] / 10, lambda losses: losses), "A NaN counts as the smallest for argmin. Leave out what is not finite."),
+        (_range_variant(lambda lrs, losses: lrs[losses.argmin()] / 10, lambda losses: losses.nan_to_num(math.inf, math.inf, -math.inf)), "-inf passes for the smallest loss. Leave out whatever is not finite."),
+        (_range_variant(lambda lrs, losses: lrs[losses.argmin()] / 10, lambda losses: losses.nan_to_num(0.0, 0.0, 0.0)), "Values that are not finite became 0, and so the smallest. Make them inf, or leave them out."),
+        (_range_variant(lambda lrs, losses: losses.argmin() / 10), "This is a tenth of the position. Look up the rate there: lrs[k]."),
+        (_range_variant(lambda lrs, losses: losses.min() / 10), "This is a tenth of the loss. The rate at which it was seen is wanted."),
+        (_range_variant(lambda lrs, losses: lrs[losses.nan_to_num(0, 0, 0).argmax()] / 10), "This is the rate at the largest loss."),
+        (_range_variant(lambda lrs, losses: 10 * lrs[losses.argmin()]), "Multiplied by ten: that rate diverges. Divide."),
+        (_range_variant(lambda lrs, losses: lrs[max(int(losses.argmin()) - 1, 0)]), "This is one point before the minimum. A tenth of the rate is wanted, however dense the points are."),
+        (_range_variant(lambda lrs, losses: lrs[losses.argmin()] / 2), "Half of it is not enough room: take a tenth."),
+    ),
+    hints=("Replace what is not finite by inf: torch.where(losses.isfinite(), losses, math.inf).", "k = losses.argmin(), and then lrs[k] / 10."),
+    alternatives=(
+        lambda lrs, losses: lrs[losses.isfinite()][losses[losses.isfinite()].argmin()] / 10,
+        lambda lrs, losses: min((float(b), float(a)) for a, b in zip(lrs, losses, strict=True) if math.isfinite(b))[1] * 0.1,
+    ),
+    rtol=1e-4,
+)  # fmt: skip
+
+
+EXERCISES = {
+    "07.1": CURVATURE_ALONG,
+    "07.2": LARGEST_LR,
+    "07.3": WARMUP_COSINE,
+    "07.4": CHOOSE_WARMUP,
+    "07.5": STEP_DECAY,
+    "07.6": READ_RANGE_TEST,
+}
