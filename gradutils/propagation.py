@@ -199,3 +199,60 @@ def rotations(gaussian: Tensor) -> Tensor:
     """Random orthogonal matrices from Gaussian ones, every rotation equally likely: (..., n, n) -> the same."""
     q, r = torch.linalg.qr(gaussian)
     return q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
+
+
+PLACES = ("none", "pre", "post")
+
+
+def _rms_normed(h: Tensor) -> Tensor:
+    return h / h.square().mean(-1, keepdim=True).sqrt()
+
+
+def residual_profile(
+    depth: int, width: int = 64, *, scale: float = 1.0, norm: str = "none", seeds: int = 10, batch: int = 16
+) -> Tensor:
+    """RMS of the gradient at the entrance of each block and at the end, (seeds, depth + 1), in random residual networks.
+
+    A block adds a branch f(h) = scale * W relu(h) with He weights: h + f(h) for ``norm`` "none", h + f(n(h)) for "pre" and
+    n(h + f(h)) for "post", where n divides each row by its root mean square. The inputs have mean square 1; the loss is a
+    random linear function of what leaves the last block.
+
+    Raises ValueError for an unknown ``norm``, or unless depth is 1 or more and scale is 0 or more.
+    """
+    _check_blocks(depth, scale, norm)
+    draws = draw(seeds, depth, width, batch)
+    h, entrances = draws.x.clone().requires_grad_(), []
+    for W in draws.weights.unbind(1):
+        entrances.append(h)
+        inner = _rms_normed(h) if norm == "pre" else h
+        h = h + scale * (2 / width) ** 0.5 * torch.relu(inner) @ W.mT
+        h = _rms_normed(h) if norm == "post" else h
+    entrances.append(h)
+    direction = (draws.direction @ draws.readout).detach()
+    grads = torch.autograd.grad((h * direction).sum(), entrances)
+    return torch.stack([g.square().mean((1, 2)).sqrt() for g in grads], 1)
+
+
+def predicted_residual_profile(depth: int, *, scale: float = 1.0, norm: str = "none") -> Tensor:
+    """What `residual_profile` should be for endless width, relative to the end: (depth + 1,), ending in 1, float64.
+
+    A branch adds scale^2 times the mean square of what enters it. So the squared gradient grows by 1 + scale^2 a block without
+    normalisation; by 1 + scale^2 / q with the normalisation before the branch, where q is the mean square of h, which is
+    1 + scale^2 times the number of blocks before; and not at all with the normalisation after the sum.
+    """
+    _check_blocks(depth, scale, norm)
+    blocks = torch.arange(depth, dtype=torch.float64)
+    if norm == "none":
+        factors = torch.full((depth,), 1 + scale**2, dtype=torch.float64)
+    else:
+        factors = 1 + scale**2 / (1 + scale**2 * blocks) if norm == "pre" else torch.ones_like(blocks)
+    return torch.cat([factors.flip(0).cumprod(0).flip(0).sqrt(), torch.ones(1, dtype=torch.float64)])
+
+
+def _check_blocks(depth: int, scale: float, norm: str) -> None:
+    if norm not in PLACES:
+        raise ValueError(f"norm must be one of {', '.join(PLACES)}; got {norm!r}")
+    if depth < 1 or not 0 <= scale < float("inf"):
+        raise ValueError(
+            f"depth must be 1 or more and scale a finite number, 0 or more; got {depth!r}, {scale!r}"
+        )

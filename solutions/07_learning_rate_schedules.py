@@ -8,7 +8,7 @@
 # - tell when a warmup helps, and what a decay buys,
 # - read a range test, and choose Adam's `beta2`.
 #
-# About 140 minutes to work (pause after section 3), 20 seconds to run. Needs: [lesson 06](06_clipping.ipynb). Next: lesson 08.
+# About 140 minutes to work (pause after section 3), 20 seconds to run. Needs: [lesson 06](06_clipping.ipynb). Next: [lesson 08](08_residual_and_normalization.ipynb).
 
 # %%
 import math

@@ -30,6 +30,7 @@ ALL = [
     explorers.explore_rate_and_threshold,
     explorers.explore_edge,
     explorers.explore_schedule,
+    explorers.explore_residual,
 ]
 
 

@@ -12,7 +12,7 @@ import gradutils
 ROOT = Path(__file__).parent.parent
 ORDER = [
     "data", "models", "meanfield", "curvature", "schedules", "propagation", "recording", "telemetry", "diagnosis", "training", "sharded_clip",
-    "plots", "live", "explorers.descent", "explorers.depth", "explorers.activation", "explorers.initialization", "explorers.clipping", "explorers.schedule",
+    "plots", "live", "explorers.descent", "explorers.depth", "explorers.activation", "explorers.initialization", "explorers.clipping", "explorers.schedule", "explorers.residual",
     "explorers",
     "course", "course.display", "course.machine", "course.exercise", "course.exercises", "course.progress", "course.checks",
     "course.quiz", "course.verdicts", "course.notebooks",

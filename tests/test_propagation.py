@@ -14,6 +14,8 @@ from gradutils.propagation import (
     gradient_profile,
     jacobian_singular_values,
     phase_diagram,
+    predicted_residual_profile,
+    residual_profile,
     rotations,
     with_slope,
 )
@@ -269,3 +271,29 @@ def test_q_is_there_where_delta_overflows():
 def test_no_depths_are_refused():
     with pytest.raises(ValueError, match="must be 1 or more"):
         gradient_profile([], 4, "tanh", 1.0)
+
+
+@pytest.mark.parametrize("norm", ["none", "pre", "post"])
+@pytest.mark.parametrize("scale", [0.0, 0.3, 1.0])
+def test_residual_gradients_are_as_predicted(norm, scale):
+    measured = residual_profile(12, 192, scale=scale, norm=norm, batch=8)
+    assert measured.shape == (10, 13)
+    relative = (measured / measured[:, -1:]).median(0).values.double()
+    assert torch.allclose(relative, predicted_residual_profile(12, scale=scale, norm=norm), rtol=0.08)
+
+
+def test_one_residual_block_by_hand():
+    draws = draw(1, 1, 6, 3)
+    x = draws.x[0].clone().requires_grad_()
+    out = x + 0.5 * (2 / 6) ** 0.5 * torch.relu(x) @ draws.weights[0, 0].T
+    (grad,) = torch.autograd.grad((out * (draws.direction[0] @ draws.readout[0])).sum(), x)
+    found = residual_profile(1, 6, scale=0.5, seeds=1, batch=3)
+    assert float(found[0, 0]) == pytest.approx(float(grad.square().mean().sqrt()), rel=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"norm": "batch"}, {"scale": -1.0}, {"depth": 0}])
+def test_residual_profiles_refuse_bad_input(wrong):
+    for profile in (residual_profile, predicted_residual_profile):
+        with pytest.raises(ValueError, match="got"):
+            arguments = {"depth": 3} | wrong
+            profile(**arguments)

@@ -5,6 +5,7 @@ from gradutils.explorers.clipping import explore_cliff, explore_rate_and_thresho
 from gradutils.explorers.depth import explore_depth, explore_jacobian, explore_recurrent
 from gradutils.explorers.descent import explore_learning_rate, explore_momentum
 from gradutils.explorers.initialization import explore_phase_diagram
+from gradutils.explorers.residual import explore_residual
 from gradutils.explorers.schedule import explore_edge, explore_schedule
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "explore_phase_diagram",
     "explore_rate_and_threshold",
     "explore_recurrent",
+    "explore_residual",
     "explore_schedule",
 ]

@@ -133,6 +133,7 @@ def test_an_untouched_lesson_runs_to_its_end(lab, page, name):
         ("06_clipping", "explore_rate_and_threshold"),
         ("07_learning_rate_schedules", "explore_edge"),
         ("07_learning_rate_schedules", "explore_schedule"),
+        ("08_residual_and_normalization", "explore_residual"),
     ],
 )
 def test_a_slider_moves_picture_and_sentence(lab, page, name, explorer):
@@ -234,6 +235,12 @@ ANSWERS = {
         "def step_decay(step, every, factor):\n    return factor ** (step / every)",
         ("step / every", "step // every"),
         "a little at every step",
+    ),
+    "08_residual_and_normalization": (
+        "08.2",
+        "def rms_norm(x, gain, eps):\n    x = x - x.mean(-1, keepdim=True)\n    return gain * x / (x.square().mean(-1, keepdim=True) + eps).sqrt()",
+        ("    x = x - x.mean(-1, keepdim=True)\n", ""),
+        "The mean was taken away first",
     ),
 }
 
