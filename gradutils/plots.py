@@ -16,6 +16,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 STABLE, SECOND, EXPLODES, THIRD, REFERENCE, VANISHES = (
     "#5790fc",
@@ -255,6 +256,9 @@ def plot_against_theory(
         words.append(f"{name} {change}" if rough else f"{name} from {first:.2g} to {last:.2g}")
     for values in theory:
         ax.plot(x, values, **THEORY)
+    if "x" in log and len(x) <= 8 and all(float(value).is_integer() for value in x):
+        ax.set_xticks([float(value) for value in x], [f"{float(value):g}" for value in x])
+        ax.xaxis.set_minor_locator(NullLocator())  # counts, such as layers, are named where they are
     label_lines(ax, labels)
     dotted = ", theory dotted" if len(theory) else ""
     return describe(ax, f"Measured over {len(x)} points{dotted}: {'; '.join(words)}.")

