@@ -98,7 +98,7 @@ late = float((sharp[-20:, 0] / limits[-1, 0]).median())
 reveal("07.a", "b" if 0.9 < late < 1.1 else "a", f"At the end it is {late:.2f} of the limit, in the median.")
 
 # %% [markdown]
-# Dotted: 2 over the rate. It is a ceiling that the sharpness does not pass for long: raise the rate, and it comes down. Lower the rate late, and it does not climb again, because little loss is left to push it. At the ceiling the loss goes up and down from step to step, and falls all the same.
+# Dotted: 2 over the rate. The sharpness rises to it and stays within a few hundredths: raise the rate, and it comes down. Lower the rate late, and it climbs only slowly, because little loss is left to push it. At the ceiling the loss rises now and then, and falls all the same: look at it in the explorer.
 
 # %%
 explorers.explore_edge()
@@ -113,10 +113,10 @@ others = {name: follow_sharpness(loss_of, w, 0.3, 700)[1] * 0.3 / 2 for name, lo
 fig, ax = plt.subplots()
 lines = {"tanh, squared error": sharp[:, 0] * 0.3 / 2} | others
 plots.plot_against_theory(ax, steps, lines, [torch.ones(70)] * 3, marker="", rough=True)
-plots.finish(ax, "Cross-entropy turns flat before it arrives", "step", "sharpness / limit")
+plots.finish(ax, "At this rate cross-entropy turns flat before it arrives", "step", "sharpness / limit")
 
 # %% [markdown]
-# With cross-entropy the sharpness rises and then falls: once a digit is classified with certainty its curvature goes to zero.
+# With cross-entropy the sharpness rises and then falls: once a digit is classified with certainty its curvature goes to zero. (At larger rates it touches the limit on its way. The bands begin low: `follow_sharpness` takes the eigenvalue of the largest size, which before training may be negative.)
 #
 # And a run that *starts* above the limit? A. Lewkowycz et al. (2020) solve the smallest network, $f = u \cdot v / \sqrt m$ with loss $f^2/2$. Its curvature is $\lambda = (|u|^2 + |v|^2)/m$. Below $2/\lambda$ it converges; up to $4/\lambda$ the loss first leaps and then the run lands where it is flatter (a **catapult**); beyond, it diverges.
 
@@ -183,32 +183,34 @@ plots.finish(ax, "As the rate rises (dotted: 2 / rate), the sharpness comes down
 # %%
 def warmup_cosine(step, warmup, total, floor):
     ### BEGIN SOLUTION
-    done = min((step - warmup) / (total - warmup), 1.0)
-    fall = floor + (1 - floor) * (1 + math.cos(math.pi * done)) / 2
-    return (step + 1) / warmup if step < warmup else fall
+    wave = (1 + math.cos(math.pi * min((step - warmup) / (total - warmup), 1.0))) / 2
+    return (step + 1) / warmup if step < warmup else floor + (1 - floor) * wave
     ### END SOLUTION
 
 
 warmup_cosine = check("07.3", warmup_cosine).function
 
 # %% [markdown]
-# Does it help? At one rate anything can be shown, so all rates, with a good, a bad and a worse start: 1, `1.5` and 2 times He's scale. Plain SGD, 120 steps.
+# Does it help? At one rate anything can be shown, so all rates, with a good, a bad and a worse start: 1, `1.5` and 2 times He's scale. A constant rate, a warmup of 20 steps, and a decay alone, a cosine. Plain SGD, 120 steps.
 
 # %%
 lrs, he = [0.003, 0.01, 0.03, 0.1, 0.3], weight_stacks(deep, 2**0.5)
-lr, warm = grid(lrs, [1.0, 20.0])
-options = {"steps": 120, "at": (60,), "momentum": 0.0, "schedule": lambda k: ((k + 1) / warm).clamp(max=1)}
+lr, kind = grid(lrs, range(3))
+shapes = {"constant": lambda k: 1.0, "warmup": lambda k: min(1.0, (k + 1) / 20)}
+shapes["cosine"] = lambda k: warmup_cosine(k, 0, 120, 0.0)
+now = lambda k: torch.tensor([f(k) for f in shapes.values()])[kind.long()]
+options = {"steps": 120, "at": (60,), "momentum": 0.0, "schedule": now}
 train_scaled = lambda gain: train_many(torch.relu, [gain * W for W in he], digits(), lr, **options)
-warmed = {gain: train_scaled(gain).accuracy.view(2, 5, 2, 10) for gain in (1.0, 1.5, 2.0)}
+tried = {gain: train_scaled(gain).accuracy.view(2, 5, 3, 10) for gain in (1.0, 1.5, 2.0)}
 
 # %%
 fig, axes = plt.subplots(1, 3, sharey=True)
-for ax, (gain, a) in zip(axes, warmed.items()):
-    plots.plot_against_theory(ax, lrs, {"none": a[1, :, 0], "20 steps": a[1, :, 1]}, log="x", rough=True)
+for ax, (gain, a) in zip(axes, tried.items()):
+    plots.plot_against_theory(ax, lrs, dict(zip(shapes, a[1].unbind(1))), log="x", rough=True)
     plots.finish(ax, f"{gain:g} x He", "learning rate", "test accuracy")
 
 # %% [markdown]
-# With good weights warmup changes nothing. With large ones the window moves right, and the best is better.
+# With good weights warmup changes nothing; with large ones the window moves right, and the best is better. The cosine is the other way round.
 #
 # ### Exercise 07.4 · ●●○ · 6 minutes
 #
@@ -263,7 +265,9 @@ def family(T):
 fig, axes = plt.subplots(1, 2, sharey=True)
 for ax, half in zip(axes, (slice(4), slice(4, 8))):
     lines = {name: [f(step) for step in range(300)] for name, f in list(family(300).items())[half]}
-    plots.plot_against_theory(ax, range(300), lines, marker="", rough=True).set_xlabel("step")
+    plots.plot_against_theory(ax, range(300), lines, marker="", rough=True).set(
+        xlabel="step", ylabel="multiplier"
+    )
 
 # %% [markdown]
 # What should a decay be good for? In a valley of curvature $\lambda$, with gradient noise of variance 1, descent ends in a cloud: $E[x^2] = \frac{\mathrm{lr}}{\lambda(2 - \mathrm{lr}\,\lambda)}$. This floor goes with the rate. Here $\lambda = 1$:
@@ -288,7 +292,7 @@ digit = train_many(torch.relu, shallow, digits(), lr, schedule=now).accuracy[-1]
 
 # %%
 X, Y = torch.cat([digits().x_train, torch.ones(1400, 1)], 1), F.one_hot(digits().y_train, 10).float()
-H, (which, lr) = X.T @ X / 1400 + 1e-3 * torch.eye(65), grid(range(8), [0.004, 0.008, 0.016, 0.03])
+H, (which, lr) = X.T @ X / 1400 + 1e-3 * torch.eye(65), grid(range(8), [0.008, 0.015, 0.03, 0.06])
 W, draw = torch.zeros(320, 65, 10), torch.Generator().manual_seed(0)
 for k in range(800):
     some = torch.randint(1400, (10, 8), generator=draw).repeat(32, 1)  # (N, 8): each seed has its own images
@@ -304,7 +308,7 @@ near, ratio = [bool(a > best.max() - 0.03) for a in best], [f"{e:.1f}" for e in 
 plots.table({"schedule": schedules, "digits: near the best": near, "least squares: excess / constant": ratio})
 
 # %% [markdown]
-# On the digits the schedule makes no difference: by any of them the network gets there. Where noise decides a decay halves what is left over, and the textbook's `1/t` does worst at this horizon.
+# On the digits the schedule makes no difference: by any of them the network gets there. Where noise decides a decay to zero leaves half of it over, or less; which one matters little. The textbook's `1/t` never gets to zero, and needs the largest rate of all.
 
 # %%
 explorers.explore_schedule()
@@ -314,21 +318,29 @@ explorers.explore_schedule()
 #
 # *Learning-rate schedules help against explosion.*
 #
-# **Our prediction.** Warmup does where the start is too sharp: there the largest usable rate rises at least threefold, while at He's own scale nothing changes. Decay does not: it acts when the dangerous part is over. Usable: the median network passes `0.5` after 60 steps, `0.67` after 120; the smaller gain counts.
+# **Our prediction.** Warmup does where the start is too sharp: there the largest usable rate rises at least threefold, while at He's own scale nothing changes. Decay does not: it acts when the dangerous part is over. Usable: the median network passes `0.5` after 60 steps and `0.67` after 120.
 
 
 # %%
-def widening(a):  # (budgets, rates, warmup, seeds): the largest usable rate with warmup over that without
-    usable = a.median(-1).values > torch.tensor([0.5, 0.67]).view(2, 1, 1)
-    top = (usable * torch.tensor(lrs).view(5, 1)).amax(1)  # (budgets, warmup)
-    return float((top[:, 1] / top[:, 0].clamp(min=lrs[0])).min())
+def widens(
+    gain, shape
+):  # whether the largest usable rate is three times that of the constant rate, in both budgets
+    usable = tried[gain].median(-1).values > torch.tensor([0.5, 0.67]).view(
+        2, 1, 1
+    )  # (budgets, rates, shapes)
+    top = (usable * torch.tensor(lrs).view(5, 1)).amax(1)
+    return bool((top[:, shape] > 2.5 * top[:, 0].clamp(min=lrs[0])).all())
 
 
-good, bad = widening(warmed[1.0]), widening(warmed[1.5])
-evidence = f"Largest usable rate with warmup: x {bad:.0f} at 1.5 x He, x {good:.0f} at He. Decay: none on the digits."
-verdict("S10", "depends" if bad > 3 and good < 2 else "holds" if good > 2 else "refuted", evidence)
+words = {True: "yes", False: "no"}
+gains = {shape: [widens(gain, k) for gain in (1.0, 1.5)] for k, shape in ((1, "warmup"), (2, "decay"))}
+evidence = "Largest usable rate x 3 or more, at He and 1.5 x He: "
+evidence += "; ".join(f"{shape} {words[he_too]}, {words[bad]}" for shape, (he_too, bad) in gains.items())
+verdict("S10", "depends" if gains["warmup"] == [False, True] else "refuted", evidence + ".")
 
 # %% [markdown]
+# Half of the prediction on decay failed. It saves no run that is thrown at the start. But at He's scale there are rates at which a run bounces and is not thrown, and as the rate falls it settles.
+#
 # ## 5 · Finding a rate
 #
 # The **range test** (Smith 2017): train once while the rate rises by the same factor each step, and look at the loss. Smith and fastai say how to read it: well before the minimum. A misreading takes the minimum itself.
@@ -353,7 +365,7 @@ read_range_test = check("07.6", read_range_test).function
 #
 # *Take the learning rate at the minimum of the range test.* (Often misread so.)
 #
-# **Our prediction.** At the minimum divergence is near. With a tenth of it every network trains, with the minimum itself not. A third reading, the steepest fall, lies between. Six layers at He's scale, SGD with momentum, ten seeds; then 100 and 200 steps at the rate that was read.
+# **Our prediction.** At the minimum divergence is near. With a tenth of it every network trains, with the minimum itself not. A third reading is the steepest fall. Six layers at He's scale, SGD with momentum, ten seeds; then 100 and 200 steps at the rate that was read.
 
 # %%
 tested = torch.logspace(-4, 1, 100)
@@ -362,10 +374,15 @@ smooth = losses.nan_to_num(1e9).clamp(max=1e9).unfold(0, 10, 1).mean(-1)  # (91,
 tenth = torch.tensor([read_range_test(tested[9:], column) for column in smooth.T])
 falls = [(column[10:] - column[:-10])[: column.argmin()].argmin() for column in smooth.T]
 readings = {"minimum": 10 * tenth, "steepest fall": tested[torch.stack(falls) + 14], "a tenth of it": tenth}
-rate = torch.cat([*readings.values()])
-read = train_many(torch.relu, he, digits(), rate, at=(100,)).accuracy.view(2, 3, 10)
+fig, ax = plt.subplots()
+plots.plot_against_theory(ax, tested[9:], {"loss": smooth.clamp(max=10)}, log="xy", marker="", rough=True)
+for name, found in readings.items():
+    plots.mark_vertical(ax, float(found.median()), name)
+plots.finish(ax, "One run, the rate rising: three ways to read it", "learning rate", "loss, means of ten")
 
 # %%
+rate = torch.cat([*readings.values()])
+read = train_many(torch.relu, he, digits(), rate, at=(100,)).accuracy.view(2, 3, 10)
 enough, better = (read > 0.75).sum(-1) > 7, int((read[1, 2] > read[1, 0]).sum())  # in eight of ten or more
 plots.table({"read": readings, "most above 0.75, 100 steps": enough[0], "200 steps": enough[1]})
 evidence = f"A tenth of it does better in {'most' if better > 7 else 'some'} of ten networks."
@@ -391,11 +408,14 @@ plots.table({"beta2": beta2s.tolist()} | columns)
 #
 # *A lower `beta2` protects from spikes* (often advised).
 #
-# **Our prediction.** From one bad batch, yes: Adam notices it sooner. But a short memory also forgets. When gradients have become tiny, the first ordinary one gets a step of full size: late bursts. So at a large rate `0.9` bursts more often than `0.999`, and at a smaller rate neither does. Batches of 32; the bad one (pixels 20 times as large, wrong labels) is step 800. Bursts: batch losses that pass `0.3`, after step 300.
+# `beta2` of `0.9` against `0.999`, at a large and at a smaller rate, batches of 32. Step 800 is a bad batch (pixels 20 times as large, wrong labels). Before it, after step 300, we count bursts: losses that pass `0.3`.
 
 # %%
 question = "Before the bad batch, at the large rate, the runs with beta2 = 0.9 show…"
 predict("07.b", question, ["fewer bursts than those with 0.999", "as many", "more"])
+
+# %% [markdown]
+# **Our prediction.** From one bad batch, yes: Adam notices it sooner. But a short memory also forgets. When gradients have become tiny, the first ordinary one gets a step of full size: late bursts. With `0.999` it has not forgotten when they were large, and small ones get small steps. So at the large rate `0.9` bursts more often, and at the smaller one neither does.
 
 # %%
 data, draw, bad = digits(), torch.Generator().manual_seed(5), 800
@@ -416,13 +436,13 @@ verdict("W14", "depends" if spared > 7 and more > 5 else "refuted" if spared < 3
 # %% [markdown]
 # ## 7 · Width
 #
-# Adam's steps have one size a weight, and a unit sums over `width` of them. So a wide network needs smaller rates. **mu-P** (G. Yang, E. Hu et al. 2022) divides the rates of the middle and the last layer by the width.
+# Adam's steps have one size a weight, and a unit sums over `width` of them. So a wide network needs smaller rates. **mu-P** (G. Yang, E. Hu et al. 2022) divides the rates of the middle and the last layer by the width, and lets the last layer begin smaller.
 #
 # ## Claim on trial: W15
 #
 # *With mu-P the best learning rate transfers across widths.*
 #
-# **Our prediction.** At this size the best rate is lost in the noise of seeds. The left edge is not: the rate at which the loss first passes `0.7` in 50 steps. In octaves a doubling of the width it moves by $-1$ with one rate for all, by nearly 0 with mu-P.
+# **Our prediction.** At this size the best rate is lost in the noise of seeds. The left edge is not: the rate at which the loss first passes `0.7` in 50 steps. In octaves a doubling it moves by $-1$ with one rate for all, by nearly 0 with mu-P.
 
 
 # %%
@@ -451,15 +471,18 @@ plots.finish(ax, "The left edge moves with the width, less so with mu-P", "width
 # %%
 plain, mup = (float((e[-1] - e[0]).median() / 2) for e in edges.values())  # octaves a doubling
 evidence = f"Left edge, octaves a doubling: {plain:.1f} with one rate for all, {mup:.1f} with mu-P."
-verdict("W15", "depends" if abs(plain + 1) < 0.3 and mup > plain / 2 else "refuted", evidence)
+verdict("W15", "holds" if mup > -0.2 else "depends" if mup > 0.6 * plain else "refuted", evidence)
+
+# %% [markdown]
+# mu-P moved the edge by less than half as much, but not by nearly nothing: these widths are small. Whether the *best* rate transfers was not measured.
 
 # %% [markdown]
 # ## On a real run
 #
 # - Diverges in the first steps? A warmup of a few per cent of the run, or better weights. Later? Lower the rate, or clip.
 # - Choose the rate a factor of three to ten below the one at which the range test turns up.
-# - A decay to zero over the last fifth costs nothing, and pays where noise is the limit. Judge it only at its end.
-# - `beta2` of `0.95` for rare bad batches, with a clip beside it; watch for late bursts.
+# - A decay to zero over the last quarter costs nothing, and pays where noise is the limit. Judge it only at its end.
+# - Rare bad batches: a clip, or a lower `beta2`, and then watch for late bursts.
 
 # %% [markdown]
 # ## Summary

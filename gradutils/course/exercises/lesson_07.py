@@ -46,6 +46,7 @@ def _curvature_cases(generator):
         (quartic, torch.tensor([1.0, 2.0]).double(), torch.tensor([1.0, 0.0]).double()),
         (quartic, torch.tensor([1.0, 2.0]).double(), torch.tensor([0.0, 2.0]).double()),
         (valley, torch.tensor([1.0, 1.0, 0.0]), torch.tensor([1.0, 1.0, 0.0])),
+        (saddle, torch.zeros(2), torch.tensor([1.0, -1.0])),
         (saddle, randn(4), randn(4)),
         (quartic, randn(6), 3 * randn(6)),
         (valley, randn(5), 0.2 * randn(5)),
@@ -63,6 +64,14 @@ CURVATURE_ALONG = Exercise(
     mistakes=(
         (_curvature_variant(lambda f, w, v: v @ _product(f, w, v)), "v.Hv has not been divided by v.v: it grows with the length of v."),
         (_curvature_variant(lambda f, w, v: v @ _product(f, w, v) / v.norm()), "Divided by the length of v. v.Hv holds v twice: divide by v.v."),
+        (
+            _curvature_variant(lambda f, w, v: abs(v @ _product(f, w, v) / (v @ v))),
+            "The sign is gone. A curvature is negative where the loss bends down.",
+        ),
+        (
+            _curvature_variant(lambda f, w, v: v @ (_gradient(f, w)[1] + _product(f, w, v)) / (v @ v)),
+            "The gradient itself is still in it: backward() adds to w.grad. Use torch.autograd.grad, or clear w.grad between the two.",
+        ),
         (_curvature_variant(lambda f, w, v: _product(f, w, v).norm() / v.norm()), "This is the length of Hv. Only its part along v counts: v.Hv, which has a sign."),
         (_curvature_variant(lambda f, w, v: _gradient(f, w)[1] @ v / (v @ v)), "This is the slope along v. The curvature is the slope of the slope: one backward pass more."),
         (_curvature_variant(lambda f, w, v: (_gradient(f, w)[1] @ v) ** 2 / (v @ v)), "The gradient was squared. The curvature is the change of the gradient along v."),
@@ -215,7 +224,7 @@ CHOOSE_WARMUP = Exercise(
     given=("gain", "learning rate", "steps"),
     mistakes=(
         (lambda gain, lr, total: 0, "Too short: at 1.5 times He's weights the first steps at the full rate throw the network. Where does the loss leap?"),
-        (lambda gain, lr, total: total, "The ramp takes the whole run: the network with good weights hardly ever sees its full rate, and learns too little."),
+        (lambda gain, lr, total: total, "The ramp takes most of the run: the network with good weights hardly ever sees its full rate, and learns too little."),
         (lambda gain, lr, total: 0 if gain > 1 else total, "The other way round: good weights need no warmup, and lose by a long one; large weights need it."),
     ),
     hints=(
@@ -283,6 +292,7 @@ def _range_cases(generator):
         (torch.tensor([0.001, 0.01, 0.1, 1.0]), torch.tensor([2.0, 1.0, 0.5, 3.0])),
         (torch.tensor([0.001, 0.01, 0.1, 1.0, 10.0]), torch.tensor([2.0, 1.0, 0.4, 5.0, math.nan])),
         (torch.tensor([0.001, 0.01, 0.1, 1.0]), torch.tensor([2.0, 0.5, 1.0, -math.inf])),
+        (torch.tensor([0.001, 0.01, 0.1, 1.0, 10.0]), torch.tensor([math.nan, 2.0, 1.0, 0.5, 3.0])),
         case(40),
         case(80, math.nan),
         case(60, math.inf, torch.float32),
@@ -298,6 +308,14 @@ READ_RANGE_TEST = Exercise(
     reference=_read_range_test,
     cases=_range_cases,
     mistakes=(
+        (
+            lambda lrs, losses: float(lrs[losses.argmin()]),
+            "This is the rate at the minimum, not a tenth of it; and for argmin a NaN is the smallest: leave out what is not finite.",
+        ),
+        (
+            lambda lrs, losses: float(lrs[losses[losses.isfinite()].argmin()]) / 10,
+            "Once some losses are left out the positions shift: leave out the same rates, lrs[losses.isfinite()].",
+        ),
         (_range_variant(lambda lrs, losses: lrs[losses.argmin()]), "This is the rate at the minimum, where divergence is near. Take a tenth of it."),
         (_range_variant(lambda lrs, losses: lrs[losses.argmin()] / 10, lambda losses: losses), "A NaN counts as the smallest for argmin. Leave out what is not finite."),
         (_range_variant(lambda lrs, losses: lrs[losses.argmin()] / 10, lambda losses: losses.nan_to_num(math.inf, math.inf, -math.inf)), "-inf passes for the smallest loss. Leave out whatever is not finite."),
