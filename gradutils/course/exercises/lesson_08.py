@@ -253,7 +253,10 @@ def _batch_norm_backward(z, delta):
 def _batch_cases(generator):
     randn = lambda *shape, dtype=torch.float64: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
     return [
-        (torch.tensor([[0.0], [2.0], [4.0]]).double(), torch.tensor([[1.0], [0.0], [0.0]]).double()),
+        (
+            torch.tensor([[0.0, 1.0], [2.0, 0.0], [4.0, 0.0]]).double(),
+            torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]).double(),
+        ),
         (randn(5, 3), randn(5, 3)),
         (3 * randn(8, 4) + 2, randn(8, 4) + 1),
         (randn(16, 2, dtype=torch.float32), randn(16, 2, dtype=torch.float32)),
@@ -280,6 +283,14 @@ BATCH_NORM_BACKWARD = Exercise(
         (_bn_variant(lambda z, d, s, y: (d - d.mean(0) - z * (d * z).mean(0)) / s), "z stands where y belongs: the normalised values."),
         (_bn_variant(lambda z, d, s, y: (d - d.mean(0) + y * (d * y).mean(0)) / s), "The sign of the last term: a larger std makes y smaller, so it is subtracted."),
         (_bn_variant(lambda z, d, s, y: (d - d.mean(1, keepdim=True) - y * (d * y).mean(1, keepdim=True)) / s), "The means went over the units. Batch normalisation takes them over the batch: dim 0."),
+        (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - (z - z.mean(0)) / z.std(0) * (d * (z - z.mean(0)) / z.std(0)).mean(0)) / z.std(0)),
+            "torch's std divides by B - 1 unless it is told otherwise. Batch normalisation divides by B: unbiased=False.",
+        ),
+        (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - z / s * (d * z / s).mean(0)) / s),
+            "y is centred: (z - mean) / std. Yours is z / std.",
+        ),
         (_bn_variant(lambda z, d, s, y: (d - d.mean(0) - y * (d * y).mean(0)) / z.std(0)), "std() divides by B - 1. Batch normalisation divides by B: unbiased=False."),
     ),
     hints=(
