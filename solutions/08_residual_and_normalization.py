@@ -341,12 +341,10 @@ plots.table(
 )
 
 # %%
-start, predicted = float(medians["batch 128"][1]), medians["wide batch, predicted"][1]
+start, theory = (float(medians[name][1]) for name in ("batch 128", "wide batch, predicted"))
 with_it, without = ((windows[1][name][3] > 0.5).sum() for name in ("batch", "none"))
 evidence = f"At the start x {start:.2f} a layer. At rate 1 learn: {with_it}/10 with it, {without}/10 without."
-verdict(
-    "W11", "depends" if abs(start / predicted - 1) < 0.03 and with_it > without + 6 else "refuted", evidence
-)
+verdict("W11", "depends" if abs(start / theory - 1) < 0.03 and with_it > without + 6 else "refuted", evidence)
 
 # %% [markdown]
 # It centres each unit over the batch, and so keeps inputs apart: the dead signal of lesson 05 does not arise. That is what it gives for its explosion.
@@ -383,7 +381,8 @@ last = {name: rows[..., 1] for name, rows in sizes.items()}
 # %%
 fig, ax = plt.subplots()
 theory = [
-    rows[0].median() * (torch.tensor(depths) / 2) ** slope for rows, slope in zip(last.values(), (0.0, -0.5))
+    last["post-LN"][0].median().expand(4),
+    last["pre-LN"][0].median() * (2 / torch.tensor(depths)) ** 0.5,
 ]
 plots.plot_against_theory(ax, depths, last, theory, log="xy")
 plots.finish(ax, "The last layer's gradient: pre-LN falls with depth, post-LN does not", "blocks", "norm")
