@@ -45,11 +45,12 @@ class GradientProfile(NamedTuple):
 def draw(seeds: int, depth: int, width: int, batch: int, dtype=torch.float32) -> Draws:
     """The draws of seeds 0, 1, ...: those of a seed do not depend on how many there are."""
     shapes = (batch, width), (depth, width, width), (depth, width), (OUTPUTS, width), (batch, OUTPUTS)
-    rows = []
+    drawn = [torch.empty(seeds, *shape, dtype=dtype) for shape in shapes]
     for seed in range(seeds):
         generator = torch.Generator().manual_seed(seed)
-        rows.append([torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes])
-    x, *others = (torch.stack(column) for column in zip(*rows, strict=True))
+        for into in drawn:
+            into[seed] = torch.randn(into.shape[1:], generator=generator, dtype=dtype)
+    x, *others = drawn
     return Draws(x / x.square().mean(-1, keepdim=True).sqrt(), *others)
 
 

@@ -274,9 +274,9 @@ for ax, half in zip(axes, (slice(4), slice(4, 8))):
 
 # %%
 lr, x = torch.tensor([0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5]).double(), torch.zeros(600, 10, 7).double()
-noise = torch.randn(600, 600, 10, 7, generator=torch.Generator().manual_seed(0)).double()
-for kick in noise:  # 600 steps of 600 chains, ten groups, seven rates
-    x = x - lr * (x + kick)
+g = torch.Generator().manual_seed(0)
+for _ in range(600):  # steps of 600 chains, ten groups, seven rates
+    x = x - lr * (x + torch.randn(x.shape, generator=g))
 fig, ax = plt.subplots()
 plots.plot_against_theory(ax, lr, {"measured": x.square().mean(0).T}, [lr / (2 - lr)], log="xy")
 plots.finish(ax, "The floor of noise goes with the rate", "learning rate", "mean of x squared")
