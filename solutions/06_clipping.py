@@ -411,7 +411,7 @@ columns = dict(zip([f"rate {r:g}" for r in rates], zip(*deep.values())))
 plots.table({"half or more above 0.2": names} | columns)
 
 # %% [markdown]
-# ReLU's gradient had the right direction and a wild length; a far smaller rate mends that, too, and a clip does it at every rate. The direction of a chaotic gradient is noise, and no length helps. (With 10 layers chaos is only slow.)
+# ReLU's gradient had the right direction and a wild length; a far smaller rate mends that, and so does a clip at the usual ones. The direction of a chaotic gradient is noise, and no length helps. (With 10 layers chaos is only slow.)
 #
 # Now four bugs, and a rate that is far too large. Each gets a clip instead of its cure. Would you still notice it?
 

@@ -108,7 +108,12 @@ def test_hostile_answers_neither_raise_nor_pass(home, exercise_id, name, capsys)
     assert len(capsys.readouterr().out) < 6000
 
 
-@pytest.mark.parametrize("exercise_id", EXERCISES)
+# Any one number within wide bounds is a right answer there: what an answer remembers cannot make it wrong.
+ONE_NUMBER_SERVES = {"07.4"}
+VARYING = [exercise_id for exercise_id in EXERCISES if exercise_id not in ONE_NUMBER_SERVES]
+
+
+@pytest.mark.parametrize("exercise_id", VARYING)
 def test_an_answer_that_remembers_its_first_result_does_not_pass(exercise_id):
     exercise, memory = EXERCISES[exercise_id], []
 
@@ -131,7 +136,7 @@ def test_an_answer_right_only_in_the_first_case_does_not_pass(exercise_id):
     assert judge(exercise, once).outcome == "not yet"
 
 
-@pytest.mark.parametrize("exercise_id", EXERCISES)
+@pytest.mark.parametrize("exercise_id", VARYING)
 def test_an_answer_that_drifts_after_all_cases_does_not_pass(exercise_id):
     exercise, calls = EXERCISES[exercise_id], []
 

@@ -50,7 +50,7 @@ def test_the_builder_imports_nothing_of_ours():
     assert list(imported_by(MODULES["course.notebooks"])) == []
 
 
-@pytest.mark.parametrize(("storey", "limit"), [("science", 2500), ("pictures", 700), ("course", 1500)])
+@pytest.mark.parametrize(("storey", "limit"), [("science", 2600), ("pictures", 700), ("course", 1500)])
 def test_a_storey_can_be_read_in_an_hour(storey, limit):
     lines = 0
     for name, path in MODULES.items():

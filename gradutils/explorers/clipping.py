@@ -78,7 +78,7 @@ def explore_cliff() -> Explorer:
         steps.set_color(colour)
 
     sliders = {
-        "log_threshold": slider("threshold, power of 10", -1, -3, 4, 0.1, ".1f"),
+        "log_threshold": slider("threshold = 10^", -1, -3, 4, 0.1, ".1f"),
         "lr": slider("learning rate", 0.5, 0.05, 1, 0.05),
     }
     return Explorer(Scene(run_cliff, update, LiveFigure(figure, [dots, steps])), sliders)
@@ -153,7 +153,7 @@ def explore_rate_and_threshold() -> Explorer:
         line.set_color(STABLE if len(kept) == STEPS and kept[-1] < kept[0] else EXPLODES)
 
     sliders = {
-        "rate": slider("rate, power of 10", -1.5, RATES[0], RATES[-1], 0.5, ".1f"),
-        "threshold": slider("threshold, power of 10", 0, THRESHOLDS[0], THRESHOLDS[-1], 0.5, ".1f"),
+        "rate": slider("rate = 10^", -1.5, RATES[0], RATES[-1], 0.5, ".1f"),
+        "threshold": slider("threshold = 10^", 0, THRESHOLDS[0], THRESHOLDS[-1], 0.5, ".1f"),
     }
     return Explorer(Scene(run_clipped, update, LiveFigure(figure, [dot, line])), sliders)

@@ -159,6 +159,6 @@ def explore_schedule() -> Explorer:
     sliders = {
         "shape": choice("shape", SHAPES),
         "warmup_steps": slider("steps of warmup", 0, 0, 200, 10, ".0f"),
-        "log_lr": slider("peak rate, power of 10", -1, -3, 1, 0.1, ".1f"),
+        "log_lr": slider("peak rate = 10^", -1, -3, 1, 0.1, ".1f"),
     }
     return Explorer(Scene(run_scheduled, update, LiveFigure(figure, [rate, loss])), sliders)

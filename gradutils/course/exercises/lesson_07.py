@@ -1,6 +1,7 @@
 """Exercises of lesson 07: learning-rate schedules."""
 
 import math
+from functools import cache
 
 import torch
 
@@ -192,13 +193,18 @@ WARMUP_COSINE = Exercise(
 
 # 07.4 ----------------------------------------------------------------------------------------------------------------
 def _train_with(choose_warmup, gain, lr, total):
-    """What four ReLU networks of six layers, gain times He's weights, do with so long a warmup, in words."""
+    """What four ReLU networks of six layers, gain times He's weights, do with the learner's warmup, in words."""
     steps = choose_warmup(gain, lr, total)
     if steps is None:
         raise TypeError("choose_warmup returned None. Is there a return?")
     steps = float(steps)
     if not 0 <= steps < math.inf:
         raise ValueError(f"a number of steps is 0 or more; got {steps!r}")
+    return _outcome(steps, gain, lr, total)
+
+
+@cache
+def _outcome(steps, gain, lr, total):
     weights = weight_stacks([64] + [32] * 6 + [10], gain * 2**0.5, seeds=4)
     runs = train_many(torch.relu, weights, digits(), lr, momentum=0.0, steps=total, schedule=lambda k: min(1.0, (k + 1) / max(steps, 1)))  # fmt: skip
     if float(runs.accuracy[-1].quantile(0.5)) > (0.64 if gain <= 1 else 0.4):  # good weights get further
