@@ -243,3 +243,33 @@ def test_labels_of_lines_that_end_together_are_all_shown(ax):
     assert len(boxes) == 3
     assert all(text.get_annotation_clip() is False for text in ax.texts)
     assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+
+
+def test_counts_of_ten_in_words():
+    assert plots.how_many([0, 2, 3, 7, 8, 10]) == ["few", "few", "some", "some", "most", "most"]
+    assert plots.how_many(np.array([9])) == ["most"]
+
+
+def test_counts_on_a_logarithmic_axis_are_named_where_they_are():
+    _, ax = plt.subplots()
+    plots.plot_against_theory(ax, [4, 8, 64], {"a": [1.0, 2.0, 3.0]}, log="x")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["4", "8", "64"]
+    _, ax = plt.subplots()
+    plots.plot_against_theory(ax, [0.1, 1.5], {"a": [1.0, 2.0]}, log="x")
+    assert "1.5" not in [label.get_text() for label in ax.get_xticklabels()]
+
+
+def test_colours_and_markers_can_be_chosen():
+    _, ax = plt.subplots()
+    plots.plot_against_theory(ax, [1, 2], {"a": [1.0, 2.0]}, colours=[plots.REFERENCE], marker="")
+    assert ax.lines[0].get_color() == plots.REFERENCE
+    assert ax.lines[0].get_marker() == ""
+    _, ax = plt.subplots()
+    plots.plot_depth_profile(ax, {"a": [1.0, 1.0]}, colours={"a": plots.SECOND})
+    assert ax.lines[0].get_color() == plots.SECOND
+
+
+def test_the_sentence_speaks_of_theory_only_where_there_is_one():
+    figure, ax = plt.subplots()
+    plots.plot_against_theory(ax, [1, 2], {"a": [1.0, 2.0]})
+    assert "theory" not in plots.sentence(figure)
