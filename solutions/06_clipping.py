@@ -351,9 +351,7 @@ gradient, powers = 1e-6 * z[0, :4096], torch.arange(-8, 40, 2).double()
 scale, clean, path = 2.0**38, 0, []
 halves = torch.stack([(gradient * 2**k).half() for k in powers])
 lost, broken = (halves == 0).double().mean(1), halves.isinf().double().mean(1)
-share = lambda edge: torch.erf(
-    edge / 2**powers / 1e-6 / 2**0.5
-)  # of Gaussian entries, times the scale, below the edge
+share = lambda edge: torch.erf(edge / 2**powers / 1e-6 / 2**0.5)  # of Gaussian entries, scaled, below edge
 for _ in range(60):
     path.append(math.log2(scale))
     scale, clean = next_scale(scale, clean, bool((gradient * scale).half().isinf().any()), 8)
@@ -382,9 +380,8 @@ rates = [0.001, 0.003, 0.01]
 lr, beta2, cap = grid(rates, [0.9, 0.999], [math.inf, 1.0])
 nets = weight_stacks([64, 32, 32, 10], 2**0.5)
 options = {"batches": batch, "steps": 260, "adam": True, "beta2": beta2, "max_norm": cap}
-adam = train_many(torch.relu, nets, data, lr, **options).loss.view(
-    260, 3, 2, 2, 10
-)  # rates, beta2, clip, seeds
+adam = train_many(torch.relu, nets, data, lr, **options).loss
+adam = adam.view(260, 3, 2, 2, 10)  # (steps, rates, beta2, clip, seeds)
 before, peak = (v[:, :, 0] / v[:, :, 1] for v in (adam[170:bad].mean(0), adam[bad + 1 :].amax(0)))
 ratios = {"before, beta2 0.999": before[:, 1], "after, 0.9": peak[:, 0], "after, 0.999": peak[:, 1]}
 columns = {name: [f"{float(r):.2g}" for r in v.median(1).values] for name, v in ratios.items()}

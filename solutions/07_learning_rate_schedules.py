@@ -265,9 +265,8 @@ def family(T):
 fig, axes = plt.subplots(1, 2, sharey=True)
 for ax, half in zip(axes, (slice(4), slice(4, 8))):
     lines = {name: [f(step) for step in range(300)] for name, f in list(family(300).items())[half]}
-    plots.plot_against_theory(ax, range(300), lines, marker="", rough=True).set(
-        xlabel="step", ylabel="multiplier"
-    )
+    plots.plot_against_theory(ax, range(300), lines, marker="", rough=True)
+    ax.set(xlabel="step", ylabel="multiplier")
 
 # %% [markdown]
 # What should a decay be good for? In a valley of curvature $\lambda$, with gradient noise of variance 1, descent ends in a cloud: $E[x^2] = \frac{\mathrm{lr}}{\lambda(2 - \mathrm{lr}\,\lambda)}$. This floor goes with the rate. Here $\lambda = 1$:
@@ -308,7 +307,7 @@ near, ratio = [bool(a > best.max() - 0.03) for a in best], [f"{e:.1f}" for e in 
 plots.table({"schedule": schedules, "digits: near the best": near, "least squares: excess / constant": ratio})
 
 # %% [markdown]
-# On the digits the schedule makes no difference: by any of them the network gets there. Where noise decides a decay to zero leaves half of it over, or less; which one matters little. The textbook's `1/t` never gets to zero, and needs the largest rate of all.
+# On the digits the schedule makes no difference: by any of them the network gets there. Where noise decides a decay to zero leaves half of it over, or less; which one matters little. The textbook's `1/t` and its root never get to zero, and leave more.
 
 # %%
 explorers.explore_schedule()
@@ -322,12 +321,10 @@ explorers.explore_schedule()
 
 
 # %%
-def widens(
-    gain, shape
-):  # whether the largest usable rate is three times that of the constant rate, in both budgets
-    usable = tried[gain].median(-1).values > torch.tensor([0.5, 0.67]).view(
-        2, 1, 1
-    )  # (budgets, rates, shapes)
+# Whether the largest usable rate is three times that of the constant rate, in both budgets.
+def widens(gain, shape):
+    medians = tried[gain].median(-1).values  # (budgets, rates, shapes)
+    usable = medians > torch.tensor([0.5, 0.67]).view(2, 1, 1)
     top = (usable * torch.tensor(lrs).view(5, 1)).amax(1)
     return bool((top[:, shape] > 2.5 * top[:, 0].clamp(min=lrs[0])).all())
 

@@ -281,16 +281,14 @@ plots.table({"growth of delta a layer": phis} | columns)
 
 
 # %%
-def normalised(
-    axis,
-):  # scores of N plain ReLU networks; axis -2: over the batch, -1: over the units, None: not at all
+# Scores of N plain ReLU networks; axis -2 normalises over the batch, -1 over the units, None not at all.
+def normalised(axis):
     def scores(learnt, x):
         for W in learnt[:-1]:
             z = x @ W.mT
             if axis is not None:
-                z = (z - z.mean(axis, keepdim=True)) / (
-                    z.var(axis, keepdim=True, unbiased=False) + 1e-5
-                ).sqrt()
+                z = z - z.mean(axis, keepdim=True)
+                z = z / (z.square().mean(axis, keepdim=True) + 1e-5).sqrt()
             x = torch.relu(z)
         return x @ learnt[-1].mT
 
