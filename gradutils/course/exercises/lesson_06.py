@@ -144,6 +144,10 @@ CLIP_BY_NORM = Exercise(
     cases=_norm_cases,
     call=_then_the_gradients,
     mistakes=(
+        (
+            lambda grads, c: [g * (c / (_norm(grads) + 1e-6)).clamp(max=1) for g in grads],
+            "This returns clipped copies and leaves the gradients as they were. Change the given tensors, and return the norm.",
+        ),
         (_each_by_itself, "Each tensor was clipped by its own norm. The norm is over all of them, and so is the factor."),
         (_norm_variant(scale=lambda c, norm: c / (norm + 1e-6) if c < math.inf else 1.0), "A short gradient was made longer. The factor is at most 1."),
         (_norm_variant(scale=lambda c, norm: c / (norm + 1e-6)), "The factor c / norm is used even where it is above 1: a short gradient grows, an infinite c gives inf."),
@@ -202,6 +206,14 @@ CLIP_BY_UNIT = Exercise(
     reference=_clip_by_unit,
     cases=_unit_cases,
     mistakes=(
+        (
+            _unit_variant(weight=lambda W: W.norm(), gradient=lambda G: G.norm()),
+            "One norm was taken of the whole matrix. Each row has its own (and that of the weights counts as 1e-3 at least).",
+        ),
+        (
+            lambda W, G, most: G.clamp(-most, most),
+            "The entries were cut at `most`. Each row is scaled as a whole, against the norm of its own weights.",
+        ),
         (_unit_variant(weight=_rows), "A unit whose weights are zero gets no gradient and stays zero for ever. Its norm counts as 1e-3 at least."),
         (_unit_variant(weight=lambda W: W.norm().clamp(min=1e-3), gradient=lambda G: G.norm()), "One norm was taken of the whole matrix. Each row has its own."),
         (_unit_variant(weight=lambda W: W.norm().clamp(min=1e-3)), "The weights' norm is of the whole matrix. Take each row's."),

@@ -114,6 +114,10 @@ LARGEST_LR = Exercise(
     reference=_largest_stable_lr,
     cases=_sharpness_cases,
     mistakes=(
+        (
+            lambda sharpness, beta: 2 / sharpness if sharpness else math.inf,
+            "Momentum moves the limit by 1 + beta; and where the curvature is negative there is none.",
+        ),
         (_lr_variant(lambda s, b: 2 / s), "Momentum moves the limit: heavy ball's is 1 + beta times that of plain descent (lesson 01)."),
         (_lr_variant(lambda s, b: 2 * (1 - b) / s), "Momentum raises the limit: 1 + beta, not 1 - beta."),
         (_lr_variant(lambda s, b: 2 * (1 + b) / (1 + 2 * b) / s), "This is Nesterov's limit. Heavy ball's is 2 (1 + beta) / sharpness."),

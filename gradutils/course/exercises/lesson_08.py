@@ -22,6 +22,10 @@ BRANCH_SCALE = Exercise(
     reference=_branch_scale,
     cases=_target_cases,
     mistakes=(
+        (
+            lambda growth, blocks: growth / blocks,
+            "Growth multiplies from block to block. A block multiplies the squared gradient by 1 + s**2: solve that for s.",
+        ),
         (lambda growth, blocks: math.sqrt(growth ** (1 / blocks) - 1), "The squared gradient grows by 1 + s**2 a block. `growth` is of its size: square it first."),
         (lambda growth, blocks: growth ** (2 / blocks) - 1, "This is s**2. The scale is its root."),
         (lambda growth, blocks: growth ** (1 / blocks) - 1, "As if the size grew by 1 + s. The branch and the path add as squares: the squared size grows by 1 + s**2."),
@@ -76,6 +80,10 @@ RMS_NORM = Exercise(
     reference=_rms_norm,
     cases=_row_cases,
     mistakes=(
+        (
+            lambda x, gain, eps: gain * x / x.norm(dim=-1, keepdim=True).clamp(min=1e-30),
+            "Divided by the length of the row, a sum of squares, and without eps. Take their mean, and add eps under the root.",
+        ),
         (_rms_variant(centre=_like_layer_norm), "The mean was taken away first, as in LayerNorm. RMSNorm only divides."),
         (_rms_variant(size=lambda x, eps: (x.var(-1, keepdim=True, unbiased=False) + eps).sqrt()), "Divided by the standard deviation, which leaves the mean out. RMSNorm takes the mean of the squares."),
         (_rms_variant(size=lambda x, eps: (x.square().sum(-1, keepdim=True) + eps).sqrt()), "Divided by the length: a sum of squares. Take their mean."),
@@ -147,6 +155,10 @@ BOTH_BLOCKS = Exercise(
     reference=_both_blocks,
     cases=_block_cases,
     mistakes=(
+        (
+            lambda x, f, norm: (x + f(norm(x)), norm(x + norm(f(x)))),
+            "In the post block the branch was normalised by itself as well. Only the sum is.",
+        ),
         (lambda x, f, norm: (norm(x + f(x)), x + f(norm(x))), "The two are exchanged: pre comes first, then post."),
         (lambda x, f, norm: (norm(x) + f(norm(x)), norm(x + f(x))), "In the pre block the path itself is normalised, too. Only what enters the branch is; x goes on as it is."),
         (lambda x, f, norm: (x + norm(f(x)), norm(x + f(x))), "In the pre block the normalisation stands behind the branch. It comes before: f(norm(x))."),
@@ -273,6 +285,14 @@ BATCH_NORM_BACKWARD = Exercise(
     reference=_batch_norm_backward,
     cases=_batch_cases,
     mistakes=(
+        (
+            _bn_variant(lambda z, d, s, y: d * y),
+            "delta was multiplied by the normalised values. It is to be sent back through (z - mean) / std.",
+        ),
+        (
+            lambda z, delta: delta * (z - z.mean(0)) / z.std(0),
+            "delta was multiplied by the normalised values (and std() divides by B - 1). Send it back through (z - mean) / std.",
+        ),
         (_bn_variant(lambda z, d, s, y: d / s), "Mean and std were taken for constants. They depend on z as well: each entry moves all others of its column."),
         (_bn_variant(lambda z, d, s, y: (d - d.mean(0)) / s), "The path through the mean is there, the one through the std is missing: - y * mean(delta * y)."),
         (_bn_variant(lambda z, d, s, y: (d - y * (d * y).mean(0)) / s), "The path through the std is there, the one through the mean is missing: - mean(delta)."),
