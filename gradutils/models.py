@@ -238,15 +238,28 @@ def weight_stacks(
     return [(sigma_w * draw).float() for draw in draws]
 
 
-def flat_scores(phi: Callable[[Tensor], Tensor], w: Tensor, sizes: Sequence[int], x: Tensor) -> Tensor:
-    """Scores of N plain networks without biases whose weights are the rows of w: (N, P), x (B, inputs) -> (N, B, outputs).
+def stack_scores(
+    phi: Callable[[Tensor], Tensor], weights: Sequence[Tensor], x: Tensor, biases: Sequence[Tensor] = ()
+) -> Tensor:
+    """Scores of N plain networks: weights (N, m, n) a layer, biases (N, 1, m) or none, x (B, inputs) -> (N, B, outputs).
 
-    ``torch.cat([W.flatten(1) for W in weight_stacks(sizes)], 1)`` makes such rows; ``phi`` follows all layers but the last.
+    ``phi`` follows all layers but the last.
+    """
+    for k, W in enumerate(weights):
+        x = (phi(x) if k else x) @ W.mT
+        if biases:
+            x = x + biases[k]
+    return x
+
+
+def flat_scores(phi: Callable[[Tensor], Tensor], w: Tensor, sizes: Sequence[int], x: Tensor) -> Tensor:
+    """`stack_scores` of N networks without biases whose weights are the rows of w: (N, P), x (B, inputs) -> (N, B, outputs).
+
+    ``torch.cat([W.flatten(1) for W in weight_stacks(sizes)], 1)`` makes such rows.
     """
     shapes = [(m, n) for n, m in itertools.pairwise(sizes)]
-    for k, (piece, shape) in enumerate(zip(w.split([m * n for m, n in shapes], 1), shapes, strict=True)):
-        x = (phi(x) if k else x) @ piece.view(-1, *shape).mT
-    return x
+    pieces = w.split([m * n for m, n in shapes], 1)
+    return stack_scores(phi, [piece.view(-1, *shape) for piece, shape in zip(pieces, shapes, strict=True)], x)
 
 
 def recurrent_stacks(

@@ -236,9 +236,9 @@ def plot_against_theory(
     """Measurements over x, each with its prediction as a dotted black line on top.
 
     ``measured`` maps a name to (points,), or to (points, seeds), of which the median is drawn with its 10-90 % band;
-    ``theory`` holds as many predictions, in the same order, or none; ``colours`` as many colours; ``marker`` marks the points ("" for curves of many); ``log`` names the logarithmic axes: "", "x", "y"
-    or "xy". ``rough``: the sentence says in words where a line goes, for measurements whose digits another processor
-    does not keep.
+    ``theory`` holds as many predictions, in the same order, or none; ``colours`` as many colours; ``marker`` marks the
+    points ("" for curves of many); ``log`` names the logarithmic axes: "", "x", "y" or "xy". ``rough``: the sentence says
+    in words where a line goes, for measurements whose digits another processor does not keep.
     """
     if theory and len(theory) != len(measured):
         raise ValueError(

@@ -101,4 +101,4 @@ if __name__ == "__main__":
         if loopback := {"linux": "lo", "darwin": "lo0"}.get(sys.platform):
             os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)  # a host name need not lead anywhere
         where = ["--master-addr", "127.0.0.1", "--master-port", str(port)]
-        torchrun(["--nproc-per-node", "2", *where, "-m", "gradutils.sharded_clip", *sys.argv[1:]])
+        torchrun(["--nproc-per-node", "2", *where, "-m", "gradutils.sharded_clip"])

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from gradutils.data import Digits
+from gradutils.models import stack_scores
 from gradutils.schedules import Schedule
 
 
@@ -101,11 +102,7 @@ def train_many(
     layers = len(weights)
 
     def scores(learnt, x):  # (B, inputs) -> (N, B, outputs)
-        for k in range(layers):
-            x = (phi(x) if k else x) @ learnt[k].mT
-            if biases:
-                x = x + learnt[layers + k]
-        return x
+        return stack_scores(phi, learnt[:layers], x, learnt[layers:])
 
     return train_stacks(
         scores, [*weights, *(bias.unsqueeze(1) for bias in biases or ())], data, lr, **options

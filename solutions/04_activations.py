@@ -410,7 +410,7 @@ plots.finish(ax, "Steps that are too long kill units", "learning rate", "units s
 def accuracies(phi, scale, depth=10, width=24):  # (2 budgets, rates, 10 seeds)
     generator, sizes = torch.Generator().manual_seed(0), [64] + [width] * depth + [10]
     draw = lambda m, n: torch.randn(10, m, n, generator=generator, dtype=torch.float64) / n**0.5
-    weights = [(scale * draw(m, n)).float().repeat(len(rates), 1, 1) for m, n in zip(sizes[1:], sizes)]
+    weights = [(scale * draw(m, n)).float() for m, n in zip(sizes[1:], sizes)]
     lr = torch.tensor(rates).repeat_interleave(10)
     return train_many(phi, weights, digits(), lr, steps=150, at=(50,)).accuracy.view(2, len(rates), 10)
 

@@ -48,11 +48,8 @@ def stacks(sizes, seeds=10):  # Gaussian draws with variance 1/fan_in, one stack
 
 def accuracies(weights, biases, lrs, images=None, phi=torch.relu, steps=120, **options):
     rates = torch.tensor(lrs).repeat_interleave(len(weights[0]))
-    many = [W.repeat(len(lrs), 1, 1) for W in weights]
-    biases = biases and [b.repeat(len(lrs), 1) for b in biases]
-    runs = train_many(
-        phi, many, images or data, rates, biases=biases, steps=steps, at=(steps // 2,), **options
-    )
+    options |= {"biases": biases, "steps": steps, "at": (steps // 2,)}
+    runs = train_many(phi, weights, images or data, rates, **options)  # repeats the networks for each rate
     return runs.accuracy.view(2, len(lrs), -1)  # (two budgets, rates, seeds)
 
 
@@ -422,7 +419,7 @@ explorers.explore_phase_diagram()
 
 # %%
 sigmas, rates = [0.7, 1.0, 2**0.5, 2.0, 2.8], [0.001, 0.01, 0.03, 0.3]
-many = [torch.cat([s * W for s in sigmas]).repeat(4, 1, 1) for W in stacks([64] + [32] * 6 + [10])]
+many = [torch.cat([s * W for s in sigmas]) for W in stacks([64] + [32] * 6 + [10])]
 each = torch.tensor(rates).repeat_interleave(50)
 runs = train_many(torch.relu, many, data, each, steps=160, at=(80,))
 share = lambda true: true.view(4, 5, 10).float().mean(-1)  # (rates, sigmas), of the ten seeds

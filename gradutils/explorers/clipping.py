@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
 from gradutils.data import digit_sequences
 from gradutils.live import Explorer, LiveFigure, Scene, course_style, slider
 from gradutils.models import recurrent_scores, recurrent_stacks
 from gradutils.plots import EXPLODES, REFERENCE, STABLE
-from gradutils.training import train_stacks
+from gradutils.training import grid, train_stacks
 
 # The cliff ---------------------------------------------------------------------------------------------------------------
 LOW, HIGH, WALK = -3.2, -1.4, 200
@@ -62,8 +61,8 @@ def explore_cliff() -> Explorer:
     """A clip at the cliff: how far a threshold lets a run jump."""
     figure = Figure()
     left, right = figure.subplots(1, 2)
-    grid = np.linspace(LOW, HIGH, 600)
-    left.plot(grid, cliff_and_slope(grid)[0], color=REFERENCE)
+    along = np.linspace(LOW, HIGH, 600)
+    left.plot(along, cliff_and_slope(along)[0], color=REFERENCE)
     (dots,) = left.plot([], [], marker="o", markersize=3, linewidth=0.8)
     left.set(xlim=(LOW, HIGH), ylim=(-0.02, 0.5), xlabel="b", ylabel="loss", title="The run on the cliff")
     (steps,) = right.plot([], [], marker="o", markersize=2, linewidth=0)
@@ -91,10 +90,10 @@ RATES, THRESHOLDS, STEPS = np.arange(-4, 1.1, 0.5), np.arange(-2, 3.1, 0.5), 100
 @cache
 def _grid():
     """Losses (STEPS, rates, thresholds), norms alike, and accuracies (rates, thresholds): one small network a cell."""
-    start = [p.repeat(len(RATES) * len(THRESHOLDS), 1, 1) for p in recurrent_stacks(8, 12, 1.6, seeds=1)]
-    lr, limit = (torch.tensor(10.0**v).float() for v in np.meshgrid(RATES, THRESHOLDS, indexing="ij"))
-    options = {"momentum": 0.0, "batch": 16, "steps": STEPS, "max_norm": limit.flatten()}
-    runs = train_stacks(recurrent_scores, start, digit_sequences(8), lr.flatten(), **options)
+    lr, limit = grid(10.0**RATES, 10.0**THRESHOLDS, seeds=1)
+    options = {"momentum": 0.0, "batch": 16, "steps": STEPS, "max_norm": limit}
+    start = recurrent_stacks(8, 12, 1.6, seeds=1)
+    runs = train_stacks(recurrent_scores, start, digit_sequences(8), lr, **options)
     shape = (len(RATES), len(THRESHOLDS))
     return (
         runs.loss.view(-1, *shape).numpy(),
