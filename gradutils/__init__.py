@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gradutils.course.certificate import certificate
     from gradutils.course.checks import check, exercises, hint
     from gradutils.course.machine import machine
     from gradutils.course.progress import progress
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
     from gradutils.course.verdicts import verdict
 
 __version__ = "0.1.0"
-__all__ = ["check", "exercises", "hint", "machine", "predict", "progress", "reveal", "verdict"]
+__all__ = ["certificate", "check", "exercises", "hint", "machine", "predict", "progress", "reveal", "verdict"]
 
 _HOME = {
+    "certificate": "certificate",
     "check": "checks",
     "exercises": "checks",
     "hint": "checks",

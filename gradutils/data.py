@@ -17,24 +17,26 @@ class Digits(NamedTuple):
     y_test: Tensor  # (397,) int64
 
 
-def digits(*, sign_flipped: bool = False) -> Digits:
+def digits(*, sign_flipped: bool = False, standardised: bool = True) -> Digits:
     """The 1797 real 8x8 digits: 1400 to train on and 397 to test on, always the same split.
 
     With ``sign_flipped`` each image is multiplied by its own random sign, a photographic negative of every other one.
     Plain digits are nearly linearly separable, so a network whose layers all fail but whose skip path works still
     classifies them; no linear model classifies the flipped ones.
 
-    Pixels are standardised by one mean and one standard deviation, those of the training pixels.
+    Pixels are standardised by one mean and one standard deviation, those of the training pixels; else they are 0 to 16.
     The 13 writers appear on both sides of the split, so test accuracy here says nothing about new writers.
 
     Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI 1998, doi 10.24432/C50P49.
     """
     with np.load(str(files("gradutils") / "assets" / "digits.npz")) as archive:
-        x = torch.tensor(archive["images"], dtype=torch.float32) / 16
+        x = torch.tensor(archive["images"], dtype=torch.float32)
         y = torch.tensor(archive["labels"], dtype=torch.int64)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     x, y = x[order], y[order]
-    x = (x - x[:1400].mean()) / x[:1400].std()
+    if standardised:
+        x = x / 16
+        x = (x - x[:1400].mean()) / x[:1400].std()
     if sign_flipped:
         x = x * (2.0 * torch.randint(2, (len(x), 1), generator=torch.Generator().manual_seed(1)) - 1)
     return Digits(x[:1400], y[:1400], x[1400:], y[1400:])

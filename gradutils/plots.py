@@ -5,8 +5,10 @@ dotted black line drawn over the measurement, never fitted to it. Every function
 says what the figure shows; it is the figure's plain text in a notebook, and so it is compared with the stored one.
 """
 
+from base64 import b64encode
 from html import escape
 from importlib.resources import files
+from io import BytesIO
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 STABLE, SECOND, EXPLODES, THIRD, REFERENCE, VANISHES = (
     "#5790fc",
@@ -54,6 +56,18 @@ def describe(ax: Axes, text: str) -> Axes:
 def sentence(figure: Figure) -> str:
     """What the figure shows, in words."""
     return str(figure.get_label()) or "A figure without a description."
+
+
+def present(figure: Figure) -> None:
+    """Show a figure here and now, with its sentence, drawn once and as it is laid out, and close it."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    if get_ipython():
+        picture = b64encode(buffer.getvalue()).decode()
+        display({"image/png": picture, "text/plain": sentence(figure)}, raw=True)
+    else:
+        print(sentence(figure))
 
 
 def label_lines(ax: Axes, labels: dict) -> Axes:
@@ -336,60 +350,124 @@ def plot_recording(recording, figure: Figure | None = None) -> Figure:
 
     ``recording`` is a ``Recorder`` or a ``Recording``. Returns the figure; ``figure.savefig("run.png")`` keeps it.
     """
+    r = _something(recording)
+    figure = figure or plt.figure(figsize=(9.6, 6.4), layout="constrained")
+    (loss, updates), (layers, units) = figure.subplots(2, 2)
+    _loss_panel(loss, r)
+    _update_panel(updates, r)
+    _layer_panel(layers, r, r.delta_norm[:, ~r.delta_norm.isnan().all(0)], "|dL/dz| by layer")
+    words = _units_panel(units, r)
+    bad = r.first_nonfinite
+    ends = f"the {bad.what} of {bad.where} is not finite at step {bad.step}" if bad else "all numbers finite"
+    describe(
+        loss,
+        f"{len(r)} records: loss from {r.loss[0]:.2g} to {r.loss[-1]:.2g}; {ends}. {'; '.join(words)}",
+    )
+    return figure
+
+
+def plot_chart(recording, figure: Figure | None = None) -> Figure:
+    """A patient's chart, six panels: loss, updates, cosine of successive gradients; by layer: signals, deltas, weight gradients.
+
+    ``recording`` is a ``Recorder(model, cosine=True)`` or its ``Recording``. The sentence says nothing that an unstable
+    run would not keep on another processor. Returns the figure.
+    """
+    r = _something(recording)
+    figure = figure or plt.figure(
+        figsize=(10.4, 5.0), layout="none"
+    )  # six panels: to lay them out costs more than to draw
+    room = {"left": 0.05, "right": 0.99, "bottom": 0.1, "top": 0.94, "wspace": 0.22, "hspace": 0.45}
+    (loss, updates, cosine), (signals, deltas, grads) = figure.subplots(2, 3, gridspec_kw=room)
+    _loss_panel(loss, r)
+    _update_panel(updates, r)
+    cosine.axhline(0, color=REFERENCE, linewidth=1)
+    cosine.plot(r.steps, r.grad_cosine, color=STABLE, linewidth=1.2)
+    cosine.set(title="Cosine of successive gradients", xlabel="step", ylim=(-1.05, 1.05))
+    cosine.set_xlim(loss.get_xlim())
+    rms, owners = (r.activation_mean**2 + r.activation_std**2).sqrt(), ~r.delta_norm.isnan().all(0)
+    with_inputs = torch.cat([r.input_rms.unsqueeze(1), rms[:, owners]], 1)
+    _layer_panel(signals, r, with_inputs, "RMS: inputs (left), then z by layer")
+    _layer_panel(deltas, r, r.delta_norm[:, owners], "|dL/dz| by layer")
+    matrices = [k for k, shape in enumerate(r.shapes) if len(shape) > 1]
+    _layer_panel(grads, r, r.grad_norm[:, matrices], "|dL/dW| by layer")
+    for ax, layers in ((signals, with_inputs.shape[1]), (deltas, int(owners.sum())), (grads, len(matrices))):
+        ax.set_xlim(layers - 0.8, -0.2)
+        widen_to(ax, 3)
+        if not any(np.isfinite(line.get_ydata()).any() for line in ax.lines):
+            ax.text(
+                0.5,
+                0.5,
+                "all exactly zero, or not finite",
+                transform=ax.transAxes,
+                ha="center",
+                color=REFERENCE,
+            )
+    widen_to(loss, 1)
+    for ax in figure.axes:
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    start, end = r.loss[0] / r.trivial_loss, r.loss[-8:].mean() / r.trivial_loss
+    starts = "far above" if start > 3 else "near"
+    ends = "not finite" if not end.isfinite() else "far below it" if end < 0.6 else "not far below it"
+    describe(loss, f"A chart: the loss starts {starts} that of a constant answer and ends {ends}.")
+    return figure
+
+
+def widen_to(ax: Axes, decades: float) -> None:
+    """Widen a logarithmic y axis to so many decades: what is nearly equal is to look nearly equal."""
+    if ax.get_yscale() == "log":
+        low, high = np.log10(ax.get_ylim())
+        if high - low < decades:
+            middle = (low + high) / 2
+            ax.set_ylim(10 ** (middle - decades / 2), 10 ** (middle + decades / 2))
+
+
+def _something(recording):
     r = getattr(recording, "recording", recording)
     if not len(r):
         raise ValueError("nothing was recorded: call recorder.step(loss) after each optimizer.step()")
-    figure = figure or plt.figure(figsize=(9.6, 6.4), layout="constrained")
-    (loss, updates), (layers, units) = figure.subplots(2, 2)
-    steps = r.steps.numpy()
+    return r
 
-    kept = finite_part(r.loss)
-    loss.plot(steps[: len(kept)], kept, color=STABLE if len(kept) == len(steps) else EXPLODES)
+
+def _loss_panel(ax: Axes, r) -> None:
+    steps, kept = r.steps.numpy(), finite_part(r.loss)
+    ax.plot(steps[: len(kept)], kept, color=STABLE if len(kept) == len(steps) else EXPLODES)
     if 0 < len(kept) < len(steps):
-        loss.plot(steps[len(kept) - 1], kept[-1], "x", color=EXPLODES, markersize=9, markeredgewidth=2.5)
+        ax.plot(steps[len(kept) - 1], kept[-1], "x", color=EXPLODES, markersize=9, markeredgewidth=2.5)
     if np.isfinite(r.trivial_loss):
-        loss.axhline(r.trivial_loss, color=REFERENCE, linestyle="--", linewidth=1)
-        loss.annotate(
-            "constant answer",
-            (1, r.trivial_loss),
-            xycoords=("axes fraction", "data"),
-            ha="right",
-            va="bottom",
-            color=REFERENCE,
-            fontsize=8,
-        )
+        ax.axhline(r.trivial_loss, color=REFERENCE, linestyle="--", linewidth=1)
+        place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+        ax.annotate("constant answer", (1, r.trivial_loss), color=REFERENCE, fontsize=8, **place)
     positive = len(kept) > 0 and kept.min() > 0
-    loss.set(title="Loss", xlabel="step", yscale="log" if positive else "linear")
+    ax.set(title="Loss", xlabel="step", yscale="log" if positive else "linear")
 
-    matrices = [k for k, shape in enumerate(r.shapes) if len(shape) > 1]
+
+def _update_panel(ax: Axes, r) -> None:
+    steps, matrices = r.steps.numpy(), [k for k, shape in enumerate(r.shapes) if len(shape) > 1]
     ratio = r.update_ratio[:, matrices].numpy()
     ratio = np.where(np.isfinite(ratio) & (ratio > 0), ratio, np.nan)
     some = np.isfinite(ratio).any(axis=1)
     low, middle, high = np.nanquantile(ratio[some], [0, 0.5, 1], axis=1) if some.any() else ([], [], [])
-    updates.fill_between(steps[some], low, high, color=STABLE, alpha=0.25, linewidth=0)
-    updates.plot(steps[some], middle, color=STABLE)
-    updates.axhspan(0.3, max(1, np.max(high, initial=1)), color=EXPLODES, alpha=0.08, linewidth=0)
-    updates.set(title="Update / weight: median and range over the matrices", xlabel="step", yscale="log")
+    ax.fill_between(steps[some], low, high, color=STABLE, alpha=0.25, linewidth=0)
+    ax.plot(steps[some], middle, color=STABLE)
+    ax.axhspan(0.3, max(1, np.max(high, initial=1)), color=EXPLODES, alpha=0.08, linewidth=0)
+    ax.set(title="Update / weight: median and range", xlabel="step", yscale="log")
 
-    owners = ~r.delta_norm.isnan().all(0)
-    for row, colour in zip(
-        sorted({0, len(steps) // 2, len(steps) - 1}), (REFERENCE, SECOND, STABLE), strict=False
-    ):
-        values = r.delta_norm[row, owners].numpy()
-        values = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+
+def _layer_panel(ax: Axes, r, sizes, title: str) -> None:
+    """Sizes (R, K) by layer, at the first, a middle and the last record of a finite loss."""
+    sizes, last = sizes.numpy(), max(0, len(finite_part(r.loss)) - 1)
+    for row, colour in zip(sorted({0, last // 2, last}), (REFERENCE, SECOND, STABLE), strict=False):
+        values = np.where(np.isfinite(sizes[row]) & (sizes[row] > 0), sizes[row], np.nan)
         if np.isfinite(values).any():
-            layers.plot(
-                np.arange(len(values))[::-1],
-                values,
-                color=colour,
-                marker="o",
-                markersize=3,
-                label=f"step {steps[row]}",
-            )
-    if layers.lines:
-        layers.legend(frameon=False, fontsize=8)
-    layers.set(title="|dL/dz| by layer", xlabel="layers back from the output", yscale="log")
+            style = {"color": colour, "marker": "o", "markersize": 3, "label": f"step {r.steps[row]}"}
+            ax.plot(np.arange(len(values))[::-1], values, **style)
+    if ax.lines:
+        ax.legend(frameon=False, fontsize=8)
+    ax.set(title=title, xlabel="layers back from the output", yscale="log")
 
+
+def _units_panel(ax: Axes, r) -> list[str]:
     words = []
     for name, text, colour in (
         ("dead_fraction", "dead", VANISHES),
@@ -399,16 +477,53 @@ def plot_recording(recording, figure: Figure | None = None) -> Figure:
         values = values[:, ~values.isnan().all(0)].numpy()
         if values.size:
             worst = np.nanmax(values, axis=1)
-            units.plot(steps, worst, color=colour, label=f"{text}, worst layer")
+            ax.plot(r.steps, worst, color=colour, label=f"{text}, worst layer")
             words.append(f"{worst[-1]:.0%} {text} in the worst layer at last")
-    if units.lines:
-        units.legend(frameon=False, fontsize=8)
-    units.set(title="Share of units", xlabel="step", ylim=(-0.03, 1.03))
-    bad = r.first_nonfinite
-    ends = f"the {bad.what} of {bad.where} is not finite at step {bad.step}" if bad else "all numbers finite"
-    describe(
-        loss,
-        f"{len(steps)} records: loss from {r.loss[0]:.2g} to {r.loss[-1]:.2g}; {ends}. {'; '.join(words)}",
+    if ax.lines:
+        ax.legend(frameon=False, fontsize=8)
+    ax.set(title="Share of units", xlabel="step", ylim=(-0.03, 1.03))
+    return words
+
+
+def plot_guide(rows: list[tuple[str, str, str, str]], figure: Figure | None = None) -> Figure:
+    """A flow chart: symptom -> measurement -> remedy, the evidence written on the last arrow.
+
+    ``rows`` holds (symptom, measurement, remedy, evidence); rows of one symptom stand together and share its box. Returns
+    the figure.
+    """
+    figure = figure or plt.figure(figsize=(10.4, 0.5 * len(rows) + 0.6), layout="none")
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, 10.4), ylim=(-len(rows), 0.8))
+    ax.set_axis_off()
+    box = {"boxstyle": "round,pad=0.35", "linewidth": 1.2, "facecolor": "white"}
+    arrow = {"arrowstyle": "-|>", "color": REFERENCE, "linewidth": 1.2, "shrinkA": 2, "shrinkB": 2}
+    for x, name in ((0.1, "what you see"), (2.3, "what to measure, and what it shows"), (7.1, "what to do")):
+        ax.text(x, 0.4, name, fontsize=10, color=REFERENCE)
+    symptoms = [row[0] for row in rows]
+    boxes = {}
+    for symptom in dict.fromkeys(symptoms):
+        middle = -symptoms.index(symptom) - (symptoms.count(symptom) - 1) / 2 - 0.3
+        boxes[symptom] = ax.text(
+            0.15, middle, symptom, va="center", fontsize=9.5, bbox=box | {"edgecolor": EXPLODES}
+        )
+    renderer, to_data = figure.canvas.get_renderer(), ax.transData.inverted()
+
+    def right_edge(text):
+        return text.get_window_extent(renderer).transformed(to_data).x1 + 0.1
+
+    for k, (symptom, measurement, remedy, evidence) in enumerate(rows):
+        y = -k - 0.3
+        measured = ax.text(
+            2.35, y, measurement, va="center", fontsize=9.5, bbox=box | {"edgecolor": REFERENCE}
+        )
+        ax.text(7.15, y, remedy, va="center", fontsize=9.5, bbox=box | {"edgecolor": STABLE})
+        ax.annotate(
+            "", (2.25, y), (right_edge(boxes[symptom]), boxes[symptom].get_position()[1]), arrowprops=arrow
+        )
+        ax.annotate("", (7.05, y), (right_edge(measured), y), arrowprops=arrow)
+        ax.text(6.3, y + 0.12, evidence, ha="center", fontsize=8)
+    figure.set_label(
+        f"A flow chart of {len(rows)} ways from {len(set(symptoms))} symptoms over a measurement to a remedy."
     )
     return figure
 

@@ -40,6 +40,9 @@ class Recording:
     parameters: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     grad_norm: Tensor  # (R, P)
+    grad_cosine: (
+        Tensor  # (R,) between the gradients of this step and the step before, of all parameters; if asked for
+    )
     weight_norm: Tensor  # (R, P) before the step
     update_ratio: Tensor  # (R, P) |change| / |weight before|; infinite where a zero weight changed
     layers: tuple[str, ...]  # in the order of their first calls

@@ -37,7 +37,8 @@ AFFINE = (nn.Linear, nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn
 # What a row of the ring holds. Squares and sums add up over the calls of a layer and the passes of a step, so means and
 # ratios are formed when the row is read. ``entries`` and ``units`` count what was added up; 0 says that nothing was.
 SCALARS = ("loss", "input_square", "input_sum", "input_entries")
-PER_PARAMETER = ("grad_square", "weight_square", "change_square", "graded")
+PER_PARAMETER = ("grad_square", "weight_square", "change_square", "grad_dot", "graded")
+REDUCED = 4  # of these are added up over the pieces of a sharded parameter
 PER_LAYER = (
     "entries", "units", "sum", "square", "unit_sum_square", "nonzero", "alive", "unsaturated",
     "delta_square", "first_call_delta_square", "last_call_delta_square", "delta_calls",
@@ -192,7 +193,8 @@ class Recorder:
     """Watch a model train: ``with Recorder(model) as recorder``, and ``recorder.step(loss)`` after each optimizer step.
 
     ``every``: record each step that it divides, and always the first five. ``activations`` and ``deltas`` may be left
-    out, which makes it cheaper. ``capacity``: records kept; after that the oldest go, except the first five.
+    out, which makes it cheaper. ``cosine`` adds the one between the gradients of successive steps, and holds a copy of them.
+    ``capacity``: records kept; after that the oldest go, except the first five.
     A pass is seen where the model itself is called, not only parts of it.
     What was recorded is read as attributes (``recorder.grad_norm``; names and shapes as in ``Recording``).
 
@@ -208,6 +210,7 @@ class Recorder:
         every: int = 1,
         activations: bool = True,
         deltas: bool = True,
+        cosine: bool = False,
         capacity: int = 10_000,
     ):
         if not isinstance(model, nn.Module):
@@ -229,7 +232,7 @@ class Recorder:
             raise ValueError(
                 f"model must have floating-point parameters to record; {type(model).__name__} has none"
             )
-        self._model, self._every, self._capacity = model, every, capacity
+        self._model, self._every, self._cosine, self._capacity = model, every, cosine, capacity
         self._parameters, self._names = list(named.values()), tuple(named)
         self._device = self._parameters[0].device
         compiled = hasattr(model, "_orig_mod") or any(m._compiled_call_impl for m in model.modules())
@@ -286,6 +289,9 @@ class Recorder:
         for before in self._before:
             room = max(before.numel(), len(self._scratch.get((before.dtype, before.device), ())))
             self._scratch[before.dtype, before.device] = before.new_empty(room)
+        self._last: dict[
+            int, Tensor
+        ] = {}  # parameter -> its gradient at the step before, if that was recorded
         self._prepare()
         return self
 
@@ -294,7 +300,7 @@ class Recorder:
         for handle in self._handles:
             handle.remove()
         self._handles, self._hooks, self._passes, self._cleared = [], [], [], []
-        self._before, self._scratch = [], {}
+        self._before, self._scratch, self._last = [], {}, {}
         self._entered = False
 
     def _listen(self, on: bool) -> None:
@@ -321,6 +327,8 @@ class Recorder:
                     for p in self._parameters
                     if p.requires_grad and (g := p.grad) is not None
                 ]
+        else:
+            self._last = {}
 
     @torch.no_grad()
     def _read_input(self, args, kwargs) -> None:
@@ -473,6 +481,8 @@ class Recorder:
                 self._calls[k] = max(n, self._calls.get(k, 0))
         self._add_deltas(squares, counts)
         self._add_parameters(squares, counts)
+        if self._cosine:
+            self._add_turns(sums)
         sums.append(([0], torch.as_tensor(loss, dtype=row_type).detach().reshape(1)))
 
         row = torch.zeros(self._width, dtype=row_type, device=self._device)
@@ -484,7 +494,7 @@ class Recorder:
         row[self._index(list(counts))] = self._constants(counts.values(), row.dtype)
         for process_group, columns in self._sharded:
             at = self._index(
-                [len(SCALARS) + kind * len(self._names) + k for kind in range(3) for k in columns]
+                [len(SCALARS) + kind * len(self._names) + k for kind in range(REDUCED) for k in columns]
             )
             whole = row[at]
             torch.distributed.all_reduce(whole, group=process_group)
@@ -533,7 +543,7 @@ class Recorder:
             torch.stack([_local(self._parameters[k]) for k in group], out=scratch)
             squares.append(([start + 2 * count + k for k in group], _row_norms(_flat(scratch.sub_(before)))))
             graded = [k for k in group if self._parameters[k].grad is not None]
-            counts.update((start + 3 * count + k, 1.0) for k in graded)
+            counts.update((start + 4 * count + k, 1.0) for k in graded)
             dense = [k for k in graded if not self._parameters[k].grad.is_sparse]
             if dense:
                 torch.stack([_local(self._parameters[k].grad) for k in dense], out=scratch[: len(dense)])
@@ -542,6 +552,20 @@ class Recorder:
                 if self._parameters[k].grad.is_sparse:
                     values = self._parameters[k].grad.detach().coalesce().values()
                     squares.append(([start + k], _row_norms(values.reshape(1, -1))))
+
+    def _add_turns(self, sums: list) -> None:
+        """The scalar product of each gradient with that of the step before."""
+        start = len(SCALARS) + 3 * len(self._names)
+        now = {
+            k: _local(p.grad).flatten().to(_wide(p.device), copy=True)
+            for k, p in enumerate(self._parameters)
+            if p.grad is not None and not p.grad.is_sparse
+        }
+        both = [k for k in now if k in self._last]
+        if both:
+            dots = [torch.dot(now[k], self._last[k]).to(self._device) for k in both]
+            sums.append(([start + k for k in both], torch.stack(dots)))
+        self._last = now
 
     def _write(self, row: Tensor) -> None:
         if self._rows is None:
@@ -631,8 +655,13 @@ class Recorder:
         loops = torch.tensor([self._calls[k] > 1 for k in called], dtype=torch.bool)
         delta, there = raw["delta_square"], raw["delta_calls"]
         weight = size(raw["weight_square"], torch.ones(()))
+        total, steps = raw["grad_square"].sum(1).sqrt(), torch.tensor(steps, dtype=torch.int64)
+        cosine = torch.full((kept,), torch.nan, dtype=torch.float64)
+        if self._cosine:
+            turned = raw["grad_dot"][1:].sum(1) / (total[1:] * total[:-1])
+            cosine[1:] = turned.where((steps[1:] - steps[:-1] == 1) & turned.isfinite(), torch.nan)
         return Recording(
-            steps=torch.tensor(steps, dtype=torch.int64),
+            steps=steps,
             loss=raw["loss"],
             lr=torch.tensor(lr, dtype=torch.float64),
             input_rms=(raw["input_square"] / raw["input_entries"]).sqrt(),
@@ -641,6 +670,7 @@ class Recorder:
             parameters=self._names,
             shapes=tuple(tuple(p.shape) for p in self._parameters),
             grad_norm=size(raw["grad_square"], raw["graded"]),
+            grad_cosine=cosine,
             weight_norm=weight,
             update_ratio=raw["change_square"].sqrt() / weight,
             layers=tuple(layer.name for layer in layers),

@@ -128,10 +128,10 @@ explorers.explore_learning_rate()
 # %% [markdown]
 # ## Your progress
 #
-# Passed exercises and predictions are kept in one small file in your own data folder, outside the course. You can close everything and come back.
+# Passed exercises and predictions are kept in one small file in your own data folder, outside the course. You can close everything and come back. Of the whole course:
 
 # %%
-progress("00")
+progress()
 
 # %% [markdown]
 # ## Your machine

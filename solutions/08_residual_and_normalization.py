@@ -8,7 +8,7 @@
 # - say when a branch may start at zero, and when it then sleeps for ever,
 # - tell what a normalisation does to gradients at the start, and what it gives in exchange.
 #
-# About two hours (120 minutes) to work (pause after section 2), 20 seconds to run. Needs: [lesson 07](07_learning_rate_schedules.ipynb). Next: lesson 09.
+# About two hours (120 minutes) to work (pause after section 2), 20 seconds to run. Needs: [lesson 07](07_learning_rate_schedules.ipynb). Next: [lesson 09, the emergency room](09_emergency_room.ipynb).
 
 # %%
 import itertools

@@ -14,8 +14,8 @@ ORDER = [
     "data", "models", "meanfield", "curvature", "schedules", "propagation", "recording", "telemetry", "diagnosis", "training", "sharded_clip",
     "plots", "live", "explorers.descent", "explorers.depth", "explorers.activation", "explorers.initialization", "explorers.clipping", "explorers.schedule", "explorers.residual",
     "explorers",
-    "course", "course.display", "course.machine", "course.exercise", "course.exercises", "course.progress", "course.checks",
-    "course.quiz", "course.verdicts", "course.notebooks",
+    "course", "course.display", "course.machine", "course.exercise", "course.exercises", "course.patients", "course.progress", "course.certificate", "course.checks",
+    "course.scripts", "course.ward", "course.cases", "course.quiz", "course.verdicts", "course.notebooks",
 ]  # fmt: skip
 MODULES = {
     ".".join(path.relative_to(ROOT / "gradutils").with_suffix("").parts).removesuffix(".__init__"): path
@@ -50,13 +50,13 @@ def test_the_builder_imports_nothing_of_ours():
     assert list(imported_by(MODULES["course.notebooks"])) == []
 
 
-@pytest.mark.parametrize(("storey", "limit"), [("science", 2600), ("pictures", 700), ("course", 1500)])
+@pytest.mark.parametrize(("storey", "limit"), [("science", 2600), ("pictures", 750), ("course", 2300)])
 def test_a_storey_can_be_read_in_an_hour(storey, limit):
     lines = 0
     for name, path in MODULES.items():
         own = name.split(".")[0]
         own = own if own in ("course", "explorers") else "pictures" if own in ("plots", "live") else "science"
-        if own == storey and not name.startswith("course.exercises."):
+        if own == storey and not name.startswith(("course.exercises.", "course.patients")):
             lines += len(path.read_text(encoding="utf-8").splitlines())
     assert lines < limit
 
@@ -100,7 +100,7 @@ def test_the_face():
         assert callable(getattr(gradutils, name))
         assert getattr(gradutils, name).__doc__
     assert set(gradutils.__all__) <= set(dir(gradutils))
-    with pytest.raises(AttributeError, match="it has check"):
+    with pytest.raises(AttributeError, match="it has certificate"):
         gradutils.chekc  # noqa: B018
 
 

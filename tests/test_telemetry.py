@@ -1,6 +1,7 @@
 """The recorder against plain torch: the same numbers, and a training that does not notice."""
 
 import copy
+import itertools
 import math
 import os
 import subprocess
@@ -691,7 +692,28 @@ def test_norms_over_two_processes_equal_those_of_one(how, tmp_path):
     for rank in range(2):
         shared = Recording.load(tmp_path / f"{how}-{rank}.npz")
         assert shared.parameters == single.parameters
-        for name in ("grad_norm", "weight_norm", "update_ratio"):
+        for name in ("grad_norm", "weight_norm", "update_ratio", "grad_cosine"):
             assert torch.allclose(getattr(shared, name), getattr(single, name), rtol=1e-5, equal_nan=True), (
                 name
             )
+
+
+def test_the_cosine_of_successive_gradients():
+    model, grads, (x, y, _, _) = mlp(2, 16), [], digits()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Recorder(model, every=7, cosine=True) as recorder:
+        for step in range(9):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x[20 * step :][:20]), y[20 * step :][:20])
+            loss.backward()
+            grads.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+            optimizer.step()
+            recorder.step(loss)
+    wanted = [torch.cosine_similarity(a, b, dim=0) for a, b in itertools.pairwise(grads)]
+    found = recorder.grad_cosine
+    assert recorder.steps.tolist() == [0, 1, 2, 3, 4, 7]
+    assert found[[0, 5]].isnan().all()  # nothing before it, or nothing recorded just before it
+    assert torch.allclose(found[1:5].float(), torch.stack(wanted[:4]), atol=1e-6)
+    with Recorder(model) as plain:  # not asked for
+        run(model, x, steps=3, recorder=plain)
+    assert plain.grad_cosine.isnan().all()

@@ -25,6 +25,7 @@ from IPython import get_ipython
 from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, paragraphs, show
 from gradutils.course.exercise import Exercise
 from gradutils.course.exercises import all_exercises
+from gradutils.course.patients import PATIENTS
 from gradutils.course.progress import record_pass
 
 SHOWN_OUTPUT = 800  # characters of what an answer printed
@@ -84,8 +85,8 @@ def exercises() -> dict[str, Exercise]:
 
 
 def hint(exercise_id: str, number: int = 1) -> None:
-    """Show one hint of an exercise; 1 is the weakest."""
-    exercise = _find(exercise_id)
+    """Show one hint of an exercise or a patient; 1 is the weakest."""
+    exercise = _find(exercise_id) or (PATIENTS.get(exercise_id) if isinstance(exercise_id, str) else None)
     if exercise is None:
         text = _unknown(exercise_id)
     elif not isinstance(number, int) or not 1 <= number <= len(exercise.hints):

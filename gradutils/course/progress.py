@@ -13,6 +13,7 @@ from platformdirs import user_data_dir
 
 from gradutils.course.display import ORANGE, Card, show
 from gradutils.course.exercises import all_exercises
+from gradutils.course.patients import PATIENTS
 
 # What could not be written yet; it is written with the next change that can be.
 _waiting: dict | None = None
@@ -142,17 +143,26 @@ def record_pass(exercise_id: str) -> None:
             state["exercises"].setdefault(exercise_id, f"{datetime.now(UTC):%Y-%m-%d}")
 
 
+def to_pass() -> list[str]:
+    """The ids of all exercises, and of all patients of the emergency room."""
+    return [*all_exercises(), *PATIENTS]
+
+
 def progress(lesson: str | None = None) -> Card:
-    """A table: each lesson's exercises, passed or open, and the predictions made; ``progress("01")`` for one lesson."""
+    """A table: each lesson's exercises or patients, passed or open, and the predictions made; ``progress("01")`` for one lesson."""
     state = read()
-    lessons = sorted({exercise_id.split(".")[0] for exercise_id in all_exercises()})
+    lessons = sorted({key.split(".")[0] for key in to_pass()})
     if lesson is not None:
         if lesson not in lessons:
             raise ValueError(f"lesson must be one of {', '.join(map(repr, lessons))}; got {lesson!r}")
         lessons = [lesson]
     rows = [_row(state, name) for name in lessons]
     head = ("lesson", "exercises", "passed", "predictions")
-    text = "\n".join(f"{a:<8} {b:<34} {c:<8} {d}".rstrip() for a, b, c, d in (head, *rows))
+    widths = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
+    text = "\n".join(
+        "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    )
     cells = "".join(
         "<tr style='background:transparent'>"
         + "".join(f'<td style="text-align:left;padding:.1em 1em .1em 0">{cell}</td>' for cell in row)
@@ -163,7 +173,7 @@ def progress(lesson: str | None = None) -> Card:
 
 
 def _row(state: dict, lesson: str) -> tuple[str, str, str, str]:
-    ids = [exercise_id for exercise_id in all_exercises() if exercise_id.startswith(f"{lesson}.")]
+    ids = [key for key in to_pass() if key.startswith(f"{lesson}.")]
     passed = [exercise_id in state["exercises"] for exercise_id in ids]
     marks = "  ".join(f"{'✓' if done else '○'} {i}" for i, done in zip(ids, passed, strict=True))
     made = [

@@ -1,6 +1,17 @@
-"""Claims on trial: what each claim says, and the card that a trial ends with."""
+"""Claims on trial: what each claim says, the card that a trial ends with, and the table of all trials."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from IPython import get_ipython
+from IPython.display import display
 
 from gradutils.course.display import BLUE, ORANGE, RED, Card, paragraphs, show
+from gradutils.course.patients import PATIENTS
 
 # S: what an article on "the explosive nature of gradient descent" told; W: what is widely taught beside it.
 CLAIMS = {
@@ -56,3 +67,138 @@ def verdict(claim_id: str, outcome: str, evidence: str) -> None:
     html = f"<b>{head}</b>" + paragraphs(claim, evidence)
     record = {"claim": claim_id, "outcome": outcome, "evidence": evidence}
     show(Card(f"{head}\n{claim}\n{evidence}", html, colour), metadata={"gradutils_verdict": record})
+
+
+# All trials together ---------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Trial:
+    """One claim's trial, as it stands in an executed solution."""
+
+    claim: str
+    outcome: str
+    evidence: str
+    lesson: str  # the notebook's name
+    heading: str  # under which the trial begins
+    taught: str  # what is said of where the claim is taught, "" where nothing is
+    prediction: str  # ours, or the question that was put to the learner
+
+    @property
+    def link(self) -> str:
+        """The address of the trial from a notebook of the same folder."""
+        return f"{self.lesson}.ipynb#{quote(self.heading.replace(' ', '-'), safe=':·')}"
+
+
+def trials(folder: str | Path = "../solutions") -> dict[str, Trial]:
+    """Every trial by its claim, read from the outputs of the executed solutions, in the order of `CLAIMS`.
+
+    Raises ValueError where a claim has no trial there, or has two.
+    """
+    found = {}
+    for path in sorted(Path(folder).glob("[0-9][0-9]_*.ipynb")):
+        for trial in _trials_of(path.stem, json.loads(path.read_text(encoding="utf-8"))["cells"]):
+            if trial.claim in found:
+                raise ValueError(
+                    f"claim {trial.claim} is tried in {found[trial.claim].lesson} and in {trial.lesson}"
+                )
+            found[trial.claim] = trial
+    missing = [claim_id for claim_id in CLAIMS if claim_id not in found]
+    if missing:
+        raise ValueError(
+            f"{folder} must hold the executed solutions; no trial was found of {', '.join(missing)}"
+        )
+    return {claim_id: found[claim_id] for claim_id in CLAIMS}
+
+
+def _trials_of(lesson: str, cells: list[dict]) -> Iterator[Trial]:
+    """The trials of one notebook: each verdict, with the text between its heading and itself."""
+    begun: dict[str, list[str]] = {}  # claim -> its heading and the text that follows
+    for cell in cells:
+        source = "".join(cell["source"])
+        heading = re.search(r"^## (.*Claims? on trial: .*)$", source, re.MULTILINE)
+        if heading:
+            claims = re.findall(r"\b[SW]\d+\b", heading[1])
+            begun |= {claim_id: [heading[1], source[heading.end() :]] for claim_id in claims}
+        else:
+            for text in begun.values():
+                text.append(source)
+        for output in cell.get("outputs", []):
+            record = output.get("metadata", {}).get("gradutils_verdict")
+            if record:
+                title, *texts = begun.pop(record["claim"])
+                words = _taught(record["claim"], texts[0]), _prediction(record["claim"], "\n\n".join(texts))
+                yield Trial(**record, lesson=lesson, heading=title, taught=words[0], prediction=words[1])
+
+
+def _taught(claim_id: str, text: str) -> str:
+    """The first sentence after the claim, which stands between asterisks."""
+    paragraph = text.strip().split("\n\n")[0].replace("\n", " ")
+    after = paragraph.partition(f"*{CLAIMS[claim_id].rstrip('.')}")[2] or paragraph.removeprefix("*")
+    words = re.split(r"(?<=[a-z]{3})\. |; ", after.partition("*")[2].partition("*")[0])[0].strip(" .()")
+    return (
+        words if re.search("taught|teach|say|said|advise|ask|recommend|misread|carried|given", words) else ""
+    )
+
+
+def _prediction(claim_id: str, text: str) -> str:
+    """The paragraph that begins with our prediction, or its part for this claim; else the question asked in its place."""
+    ours = re.search(r"\*\*Our prediction\.\*\*\s+(.*?)(?:\n\n|\Z)", text, re.DOTALL)
+    if ours:
+        parts = re.split(r"\b([SW]\d+): ", ours[1].replace("\n", " "))
+        return _begin(dict(zip(parts[1::2], parts[2::2], strict=True)).get(claim_id, parts[0]).strip())
+    asked = re.search(r"question = \"([^\"]+)\"|predict\(\s*\"[^\"]+\",\s*\"([^\"]+)\"", text)
+    return f"Asked: {asked[1] or asked[2]}" if asked else ""
+
+
+def _begin(text: str, words: int = 20) -> str:
+    """Its first sentences, until there are so many words."""
+    kept = ""
+    for part in re.split(r"(?<=[.?]) (?=[A-Z])", text):
+        kept = f"{kept} {part}".strip()
+        if len(kept.split()) >= words:
+            break
+    return kept
+
+
+def show_trials(found: dict[str, Trial]) -> None:
+    """All trials in one table, each with the way to it."""
+    rows = ["| claim | where taught | predicted | measured | verdict |", "|-|-|-|-|-|"]
+    for claim_id, trial in found.items():
+        mark = OUTCOMES[trial.outcome][0]
+        claim = f"[{claim_id}]({trial.link}) {CLAIMS[claim_id]}"
+        cells = (
+            claim,
+            trial.taught or "often taught",
+            trial.prediction,
+            trial.evidence,
+            f"{mark} **{trial.outcome}**",
+        )
+        rows.append("| " + " | ".join(cell.replace("|", "\\vert ") for cell in cells) + " |")
+    text = "\n".join(
+        f"{claim_id:<4} {trial.outcome:<8} {trial.evidence}" for claim_id, trial in found.items()
+    )
+    display({"text/plain": text, "text/markdown": "\n".join(rows)}, raw=True) if get_ipython() else print(
+        text
+    )
+
+
+def show_guide(rows: list[tuple[str, str, str, str]], found: dict[str, Trial]) -> None:
+    """The evidence of each row of a guide (symptom, measurement, remedy, evidence), with the way to it.
+
+    Evidence is claims and patients, separated by spaces. Raises ValueError for one that is not there.
+    """
+    lines = ["| symptom | measurement | remedy | evidence |", "|-|-|-|-|"]
+    for *cells, evidence in rows:
+        links = ", ".join(_link(name, found) for name in evidence.split())
+        lines.append("| " + " | ".join(cell.replace("\n", " ") for cell in cells) + f" | {links} |")
+    text = "\n".join(" -> ".join(row[:3]).replace("\n", " ") + f"  ({row[3]})" for row in rows)
+    display({"text/plain": text, "text/markdown": "\n".join(lines)}, raw=True) if get_ipython() else print(
+        text
+    )
+
+
+def _link(name: str, found: dict[str, Trial]) -> str:
+    if name in PATIENTS:
+        return f"[patient {name}](09_emergency_room.ipynb)"
+    if name not in found:
+        raise ValueError(f"evidence must be a claim or a patient; got {name!r}")
+    return f"[{name}]({found[name].link}) ({found[name].outcome})"

@@ -1,0 +1,165 @@
+"""Cases to practise on: a gallery of loss curves, and new patients without end."""
+
+import math
+import random
+from functools import cache
+
+import torch
+from matplotlib import pyplot as plt
+
+from gradutils import plots
+from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, paragraphs, show
+from gradutils.course.patients import HEALTHY, PATIENTS, SIGNS, Patient, lines
+from gradutils.course.progress import changing, read
+from gradutils.course.scripts import play
+from gradutils.course.ward import show_chart
+from gradutils.diagnosis import diagnose
+from gradutils.recording import Recording
+
+# The gallery -----------------------------------------------------------------------------------------------------------
+GALLERY = {
+    letter: f"09.{number}"
+    for letter, number in zip("ABCDEFGHIJK", (9, 4, 11, 2, 7, 5, 1, 10, 3, 8, 13), strict=True)
+}
+
+
+@cache
+def _curve(letter: str) -> torch.Tensor:
+    return torch.tensor(play(lines(PATIENTS[GALLERY[letter]]), 1).loss)
+
+
+def gallery() -> None:
+    """Eleven loss curves of patients you have met, with another seed and in another order."""
+    figure, axes = plt.subplots(3, 4, figsize=(9.6, 5.4), sharex=True, layout="none")
+    figure.subplots_adjust(left=0.06, right=0.99, bottom=0.05, top=0.94, wspace=0.25, hspace=0.35)
+    for ax, letter in zip(axes.flat, GALLERY, strict=False):
+        plots.plot_history(
+            ax, {"": _curve(letter)}, colours={"": plots.STABLE}, xlabel="", ylabel="", limit=math.inf
+        )
+        ax.axhline(math.log(10), color=plots.REFERENCE, linestyle="--", linewidth=1)
+        ax.set_title(letter)
+        plots.widen_to(ax, 1)
+    axes.flat[-1].set_axis_off()
+    figure.set_label(
+        "Eleven small panels, A to K: the loss over 100 steps, and dashed that of a constant answer."
+    )
+    plots.present(figure)
+
+
+def flat_curves() -> str:
+    """The letters of the curves that are never further than a fifth from the loss of a constant answer."""
+    flat = [letter for letter in GALLERY if ((_curve(letter) / math.log(10) - 1).abs() < 0.2).all()]
+    return ", ".join(flat)
+
+
+def name_curves(answer) -> None:
+    """Count how many of the eleven curves were named right. ``answer`` maps a letter to an illness."""
+    if not isinstance(answer, dict) or any(name is ... for name in answer.values()):
+        _tell("○ Not attempted: give a dictionary, each letter with the name of an illness.")
+        return
+    unknown = [name for name in answer.values() if name not in SIGNS] + [
+        key for key in answer if key not in GALLERY
+    ]
+    if unknown:
+        _tell(
+            f"There is no illness or curve {str(unknown[0])[:60]!r}. The names are: {', '.join(SIGNS)}.",
+            ORANGE,
+        )
+        return
+    truth = {letter: PATIENTS[patient_id].causes[0] for letter, patient_id in GALLERY.items()}
+    right = [letter for letter in truth if answer.get(letter) in truth[letter]]
+    _tell(f"{len(right)} of {len(truth)} named right: {', '.join(right) or 'none'}.", BLUE)
+
+
+def _tell(said: str, colour: str = GREY) -> None:
+    show(Card(said, paragraphs(said), colour))
+
+
+# Patients without end --------------------------------------------------------------------------------------------------
+def _draw(rng: random.Random) -> tuple[str, dict[int, str]]:
+    """An illness and the lines that carry it, of a random network and a random severity."""
+    activation = rng.choice(["relu", "tanh"])
+    depth, width, sigma = (
+        rng.randint(2, 6),
+        rng.choice([32, 48, 64, 96]),
+        2**0.5 if activation == "relu" else 1.0,
+    )
+    rate, size = rng.choice([0.02, 0.03, 0.05]), rng.choice([32, 64, 96])
+
+    def net(depth, activation):
+        return f'net = mlp({depth}, {width}, "{activation}")'
+
+    def sgd(rate):
+        return f"optimizer = SGD(net.parameters(), lr={rate:.2g}, momentum=0.9)"
+
+    base = {
+        1: net(depth, activation),
+        2: f"init_weights_(net, {sigma:.3g})",
+        4: sgd(rate),
+        7: f"    for rows in batches(size={size}):",
+    }
+    ill = {
+        "healthy": {},
+        "learning rate too high": {4: sgd(rate * 10 ** rng.uniform(1.2, 2.2))},
+        "init too large": {2: f"init_weights_(net, {sigma * 2 ** rng.uniform(1.8, 3.5):.3g})"},
+        "init too small": {2: f"init_weights_(net, {sigma * 10 ** -rng.uniform(1.3, 3):.2g})"},
+        "zero gradient": {2: "init_weights_(net, 0.0)"},
+        "dead signal": {1: net(rng.randint(6, 9), "sigmoid"), 2: "init_weights_(net, 1)"},
+        "inputs not normalised": {3: f"x = {rng.choice([1, 4, 16])} * pixels"},
+        "loss summed": {8: '        loss = cross_entropy(net(x[rows]), y[rows], reduction="sum")'},
+        "gradients not cleared": {9: "        optimizer.zero_grad"},
+        "half-precision overflow": {10: f"        backward_in_half(loss, net, scale=2.0**{rng.randint(24, 36)})"},
+        "recurrent explosion": {
+            1: f'net = elman_rnn(8, {width}, activation="relu")', 2: f"init_weights_(net, {rng.uniform(1.9, 3):.2g})",
+            3: "x = ((pixels - pixels.mean()) / pixels.std()).view(-1, 8, 8)",
+        },
+    }  # fmt: skip
+    illness = rng.choice(list(ill))
+    return illness, base | ill[illness]
+
+
+@cache
+def random_patient(seed: int) -> tuple[str, tuple[str, ...], Recording]:
+    """A new patient, always the same for a seed: its illness, its script and its record.
+
+    It is drawn again until the illness shows: a sick run does not train, a healthy one does.
+    """
+    rng = random.Random(seed)
+    while True:
+        illness, changes = _draw(rng)
+        script = lines(Patient(changes, (), (), ""))
+        played = play(script, seed, watched=True)
+        if played.trained if illness == "healthy" else played.accuracy < 0.5:
+            return illness, tuple(script), played.recording
+
+
+def admit(seed: int) -> None:
+    """Show the chart of a new patient, without its script: any whole number is one."""
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise ValueError(f"a new patient's number is a whole number; got {seed!r}")
+    show_chart([f"New patient {seed}"], random_patient(seed)[2])
+
+
+def guess(seed: int, illness) -> None:
+    """Name a new patient's illness; the first guess counts, and is kept beside that of `diagnose`."""
+    if illness is ...:
+        _tell("○ Not attempted: name the illness.")
+        return
+    if illness not in SIGNS:
+        raise ValueError(f"illness must be one of {', '.join(SIGNS)}; got {illness!r}")
+    truth, script, found = random_patient(seed)
+    machine, right = diagnose(found).illness, illness == truth
+    with changing() as state:
+        state.setdefault("guesses", {}).setdefault(str(seed), {"right": right, "diagnose": machine == truth})
+    head = f"{'✓' if right else '✗'} It is {truth}. You said {illness}, diagnose said {machine}."
+    body = "\n".join(
+        f"{number:>3}  {line}" for number, line in enumerate(script, start=1) if line != HEALTHY[number - 1]
+    )
+    show(Card(f"{head}\n{body}", paragraphs(head) + block(body), BLUE if right else ORANGE))
+
+
+def hit_rate() -> None:
+    """How often you and `diagnose` were right about new patients, first guesses only."""
+    made = list(read().get("guesses", {}).values())
+    said = f"New patients: {len(made)}. You: {sum(g['right'] for g in made)} right. diagnose: {sum(g['diagnose'] for g in made)} right."
+    _tell(said)

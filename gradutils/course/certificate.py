@@ -1,0 +1,69 @@
+"""A page of the learner's own results, to be looked at or kept as an HTML file."""
+
+from datetime import date
+from html import escape
+from pathlib import Path
+
+import gradutils
+from gradutils.course.display import Card
+from gradutils.course.exercises import all_exercises
+from gradutils.course.patients import PATIENTS
+from gradutils.course.progress import progress, read
+
+MARK = "<!-- gradutils: a page of results -->"
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Training stability: results</title>{mark}
+<style>body {{ font: 16px/1.5 sans-serif; max-width: 46em; margin: 3em auto; padding: 0 1em; color-scheme: light dark }}</style>
+</head><body>{body}</body></html>
+"""
+
+
+def certificate(name: str = "", path: str | Path | None = None) -> Card:
+    """What has been done in the course: exercises, predictions, patients; with ``path``, kept there as an HTML page.
+
+    The page counts what is in the progress file of this machine. Raises ValueError for a path that does not end in
+    .html, or where a file stands that is not such a page.
+    """
+    lines, results = _summary(name), progress()
+    body = (
+        f"<h1>{escape(lines[0])}</h1>"
+        + "".join(f"<p>{escape(line)}</p>" for line in lines[1:])
+        + results.html
+    )
+    text = "\n".join([*lines, str(results)])
+    if path is not None:
+        kept = _keep(Path(path), PAGE.format(mark=MARK, body=body))
+        text, body = f"{text}\nKept as {kept}", f"{body}<p>Kept as {escape(str(kept))}</p>"
+    return Card(text, body)
+
+
+def _summary(name: str) -> list[str]:
+    state = read()
+    passed = [key for key in all_exercises() if key in state["exercises"]]
+    healed = [key for key in PATIENTS if key in state["exercises"]]
+    settled = [
+        entry["right"] for entry in state["predictions"].values() if isinstance(entry.get("right"), bool)
+    ]
+    days = sorted(str(day) for day in state["exercises"].values())
+    lines = [f"Training stability{f': {name}' if name else ''}"]
+    lines += [
+        f"Exercises passed: {len(passed)} of {len(all_exercises())}. Patients healed: {len(healed)} of {len(PATIENTS)}."
+    ]
+    lines += [
+        f"Predictions settled: {len(settled)}, of which {sum(settled)} were right. A wrong one taught as much."
+    ]
+    if days:
+        lines += [f"From {days[0]} to {days[-1]}."]
+    return [
+        *lines,
+        f"Course version {gradutils.__version__}, {date.today()}. Counted on the learner's own machine; nobody watched.",
+    ]
+
+
+def _keep(path: Path, page: str) -> Path:
+    if path.suffix != ".html":
+        raise ValueError(f"path must end in .html; got {str(path)!r}")
+    if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        raise ValueError(f"{path} is another file, which is left as it is; give another path")
+    path.write_text(page, encoding="utf-8")
+    return path.resolve()

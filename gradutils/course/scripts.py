@@ -1,0 +1,116 @@
+"""Run the script of a patient of the emergency room.
+
+A script may use what `_names` lists: the course's networks, torch's optimizer, schedule, losses and clip; ``pixels``
+(1797, 64), 0 to 16, their labels ``y`` and ``one_hot``; ``batches(size)``, rows to train on; and
+``backward_in_half(loss, net, scale)``, a backward pass whose gradients go through 16 bits.
+"""
+
+import math
+from collections.abc import Iterable
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from gradutils.data import digits
+from gradutils.models import elman_rnn, init_weights_, mlp
+from gradutils.recording import Recording
+from gradutils.telemetry import Recorder
+
+STEPS, TRAINED = 100, 0.7  # a run trains where it gets this share of unseen digits right after so many steps
+
+
+class Played(NamedTuple):
+    """What became of one run of a script."""
+
+    accuracy: float  # on digits that were not trained on
+    recording: Recording | None  # where it was watched
+    loss: tuple[float, ...] = ()
+    error: str = ""  # the sentence, where a line raised
+
+    @property
+    def trained(self) -> bool:
+        return self.accuracy > TRAINED
+
+
+class _LossOnly:
+    """Stands for a recorder where only the loss is looked at: it costs next to nothing."""
+
+    def __init__(self, net: nn.Module):
+        self.losses = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_): ...
+
+    def step(self, loss):
+        self.losses.append(loss.item())
+
+
+def backward_in_half(loss, net, scale):
+    """loss.backward(), with gradients that pass through 16 bits, multiplied by ``scale`` on the way."""
+    (loss * scale).backward()
+    for p in net.parameters():
+        p.grad = p.grad.half().float() / scale
+
+
+@cache
+def _data():
+    x_train, y_train, x_test, y_test = digits(standardised=False)
+    return torch.cat([x_train, x_test]), torch.cat([y_train, y_test]), len(x_train)
+
+
+def _names(seed: int, watched: bool) -> dict:
+    pixels, y, train = _data()
+    generator = torch.Generator().manual_seed(seed)
+
+    def batches(size):
+        for _ in range(STEPS):
+            yield torch.randint(train, (size,), generator=generator)
+
+    return {
+        "torch": torch, "nn": nn, "math": math, "inf": math.inf,
+        "mlp": mlp, "elman_rnn": elman_rnn, "init_weights_": init_weights_,
+        "SGD": torch.optim.SGD, "Adam": torch.optim.Adam, "LambdaLR": torch.optim.lr_scheduler.LambdaLR,
+        "cross_entropy": F.cross_entropy, "mse_loss": F.mse_loss, "clip_grad_norm_": nn.utils.clip_grad_norm_,
+        "backward_in_half": backward_in_half, "batches": batches,
+        "Recorder": (lambda net: Recorder(net, cosine=True)) if watched else _LossOnly,
+        "pixels": pixels.clone(), "y": y, "one_hot": F.one_hot(y, 10).float(),
+    }  # fmt: skip
+
+
+def play(script: list[str], seed: int, watched: bool = False) -> Played:
+    """Run a script; an error in one of its lines is said in a sentence."""
+    names, train = _names(seed, watched), _data()[2]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        try:
+            exec(compile("\n".join(script), "<patient>", "exec"), names)
+            with torch.no_grad():
+                said = names["net"](names["x"][train:]).argmax(-1)
+                accuracy = (said == names["y"][train:]).float().mean().item()
+        except (Exception, SystemExit) as error:
+            said = f"{_place(error)}{type(error).__name__}: {str(error)[:200]}"
+            return Played(0.0, None, error=said)
+    if watched:
+        found = names["recorder"].recording
+        return Played(accuracy, found, tuple(found.loss.tolist()))
+    return Played(accuracy, None, tuple(names["recorder"].losses))
+
+
+def _place(error: Exception) -> str:
+    number = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == "<patient>":
+            number = trace.tb_lineno
+        trace = trace.tb_next
+    return f"Line {number} raises " if number else "The script raises "
+
+
+def trained(script: list[str], seeds: Iterable[int]) -> int:
+    """On how many of the seeds the script trains."""
+    return sum(play(script, seed).trained for seed in seeds)

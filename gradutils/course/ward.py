@@ -1,0 +1,249 @@
+"""The emergency room: show a patient's chart, judge a treatment, tell what each repair bought."""
+
+import math
+from functools import cache
+
+from gradutils import plots
+from gradutils.course.checks import Verdict
+from gradutils.course.display import Card, block, show
+from gradutils.course.patients import CLIPPED, HEALTHY, PATIENTS, SIGNS, Patient, lines
+from gradutils.course.progress import read, record_pass
+from gradutils.course.scripts import Played, play, trained
+from gradutils.diagnosis import diagnose, read_signs
+from gradutils.recording import Recording
+
+SHOWN, UNSEEN = 0, (101, 102, 103)  # seeds: of the chart, and those that judge a treatment
+
+
+# The chart -------------------------------------------------------------------------------------------------------------
+def visit(patient_id: str | None = None) -> None:
+    """Show a patient: its script with numbered lines, what was measured at step 0, and its chart. Without an id: a healthy run."""
+    if patient_id is None:
+        name, script, found = (
+            "A healthy run",
+            list(HEALTHY),
+            play(list(HEALTHY), SHOWN, watched=True).recording,
+        )
+    else:
+        name, script, found = (
+            f"Patient {patient_id}",
+            lines(_known(patient_id)),
+            as_it_came(patient_id).recording,
+        )
+    numbered = [f"{number:>3}  {line}" for number, line in enumerate(script, start=1)]
+    show_chart([name, *numbered, ""], found)
+
+
+def show_chart(head: list[str], found: Recording) -> None:
+    """A card of text that ends with the vitals, and the chart below it."""
+    text = "\n".join([*head, *vitals(found)])
+    show(Card(text, block(text)))
+    plots.present(plots.plot_chart(found))
+
+
+def vitals(found: Recording) -> list[str]:
+    """What step 0 says, before any update: one line a number."""
+    signs, bad = read_signs(found), found.first_nonfinite
+    differ = f"differ by {_about(signs.separation)} of the mean square in the last hidden layer"
+    if not signs.separation > 1e-4:
+        differ = "hardly differ in the last hidden layer: by less than 0.0001 of the mean square"
+    rows = {
+        "inputs": f"RMS {signs.input_rms:.1f}, mean {abs(found.input_mean[0].item()):.1f}",
+        "outputs": f"RMS {_about(signs.output_rms)}",
+        "loss": f"{_about(found.loss[0].item())}; a constant answer, averaged over the batch, loses {_constant(found):.1f}",
+        "samples": differ,
+        "dead units": f"{signs.dead:.0%} in the worst layer",
+        "saturated": f"{signs.saturated:.0%} of the outputs in the worst layer",
+    }
+    if found.spectral_norms:
+        rows["recurrent"] = f"a weight that stretches up to {signs.recurrent_norm:.1f} times"
+    if bad and bad.step < 2:
+        rows["not finite"] = f"the {bad.what} of {bad.where} at step {bad.step}"
+    return ["At step 0:", *(f"  {name:<11} {value}" for name, value in rows.items())]
+
+
+def _about(value: float) -> str:
+    """Two digits, in plain notation where it is readable."""
+    return f"{float(f'{value:.2g}'):g}"
+
+
+def _constant(found: Recording) -> float:
+    return found.trivial_loss if found.loss_kind != "cross entropy" else math.log(10)
+
+
+# The treatment ---------------------------------------------------------------------------------------------------------
+def treat(patient_id: str, *answer) -> Verdict:
+    """Show a patient, then judge a treatment on seeds that were not shown; says what was found, and returns it.
+
+    ``treat("09.1", "learning rate too high", 4, "optimizer = ...")``: the illness, the number of one line, and what it
+    should be. Two illnesses are two such triples, each in brackets. A patient who is well: ``treat("09.1", "healthy")``.
+    """
+    patient = _known(patient_id)
+    visit(patient_id)
+    try:
+        verdict = judge(patient, answer)
+    except KeyboardInterrupt:
+        verdict = _said(
+            "not yet", "The treatment was interrupted while the script ran. Does your line come to an end?"
+        )
+    verdict.exercise_id, verdict.hints = patient_id, patient.hints
+    if verdict.outcome == "correct":
+        record_pass(patient_id)
+    verdict.show()
+    return verdict
+
+
+def judge(patient: Patient, answer: tuple) -> Verdict:
+    """Like `treat`, without showing or recording."""
+    if not answer or any(part is ... for part in answer):
+        return _said(
+            "not attempted",
+            'Replace the dots: the illness, the number of a line, the new line; or "healthy".',
+        )
+    if len(answer) == 1 and isinstance(answer[0], str) and answer[0] == "healthy":
+        return _judge_healthy(patient)
+    triples, wrong = _triples(patient, answer)
+    if wrong:
+        return _said("not yet", wrong)
+    changes = {number: text for _, number, text in triples}
+    cured = [play(lines(patient, changes), seed) for seed in UNSEEN]
+    if cured[0].error:
+        return _said("not yet", cured[0].error + ".")
+    count = sum(run.trained for run in cured)
+    said = f"{count} of {len(UNSEEN)} train on new seeds with {'this line' if len(triples) == 1 else 'these lines'}."
+    if patient.is_well:
+        return _said(
+            "not yet",
+            f"{said} So do {trained(lines(patient), UNSEEN)} of {len(UNSEEN)} without it. {SIGNS['healthy']}",
+        )
+    return _judge_treated(patient, triples, count == len(UNSEEN), said)
+
+
+def _said(outcome: str, message: str) -> Verdict:
+    return Verdict(outcome, message, None)
+
+
+def _judge_healthy(patient: Patient) -> Verdict:
+    if patient.is_well:
+        return _said("correct", patient.after)
+    return _said(
+        "not yet",
+        f"{trained(lines(patient), UNSEEN)} of {len(UNSEEN)} train on new seeds as it is. {SIGNS['healthy']}",
+    )
+
+
+def _triples(patient: Patient, answer: tuple) -> tuple[list[tuple], str]:
+    """The answer as (illness, number, whole line), and what is wrong with its form."""
+    triples = [answer] if isinstance(answer[0], str) else list(answer)
+    form = 'A treatment is an illness, the number of a line and its new text: "init too large", 2, "init_weights_(net, 1.0)".'
+    found = []
+    for triple in triples:
+        if not isinstance(triple, (tuple, list)) or len(triple) != 3:
+            return [], f"{form} Two illnesses are two such triples in brackets."
+        illness, number, text = triple
+        if not isinstance(illness, str) or illness not in SIGNS or illness == "healthy":
+            return [], f"There is no illness {str(illness)[:60]!r}. The names are: {', '.join(SIGNS)}."
+        if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= len(HEALTHY):
+            return [], f"The line's number is 1 to {len(HEALTHY)}; got {str(number)[:60]!r}."
+        if not isinstance(text, str) or not text.strip():
+            return [], form
+        if "\n" in text.strip() or ";" in text:
+            return [], "Change one line into one line."
+        was = lines(patient)[number - 1]
+        whole = was[: len(was) - len(was.lstrip())] + text.strip()
+        if whole == was:
+            return [], f"Line {number} is as it was."
+        found.append((illness, number, whole))
+    if len({number for _, number, _ in found}) < len(found):
+        return [], "Two illnesses are mended on two different lines."
+    return found, ""
+
+
+def _judge_treated(patient: Patient, triples: list[tuple], healed: bool, said: str) -> Verdict:
+    """Is it cured, is the name right, and was it the cause that was mended?"""
+    open_causes, strangers, elsewhere = list(patient.causes), [], []
+    for illness, number, _ in triples:
+        cause = next((cause for cause in open_causes if illness in cause), None)
+        if cause is None:
+            strangers.append(illness)
+        else:
+            open_causes.remove(cause)
+            if number not in cause[illness]:
+                elsewhere.append(number)
+    if strangers:
+        where = (
+            " A line of the cause was found, by another name." if healed and _touch(patient, triples) else ""
+        )
+        return _said(
+            "not yet", f"{said}{where} But not by the name of “{strangers[0]}”. {SIGNS[strangers[0]]}"
+        )
+    if healed and (elsewhere or open_causes):
+        return _said("not yet", f"{said} A painkiller, though: {_still_there(patient, triples)}")
+    if healed:
+        return _said("correct", f"{said} {patient.after}")
+    if elsewhere:
+        return _said("not yet", f"{said} The name is right; look for another line, the one that does it.")
+    if open_causes:
+        return _said("not yet", f"{said} What you mended was ill, but something else is ill as well.")
+    return _said("not yet", f"{said} Name and line are right; the new line is not enough.")
+
+
+def _touch(patient: Patient, triples: list[tuple]) -> bool:
+    """Whether a line that was changed is one in which a cause can be mended."""
+    causes = {number for cause in patient.causes for numbers in cause.values() for number in numbers}
+    return any(number in causes for _, number, _ in triples)
+
+
+def _still_there(patient: Patient, triples: list[tuple]) -> str:
+    """What shows that the cause has not been touched."""
+    treated = play(
+        lines(patient, {number: text for _, number, text in triples}), SHOWN, watched=True
+    ).recording
+    named = diagnose(treated)
+    first = [
+        play(script, SHOWN, watched=True).recording.total_grad_norm[0].item()
+        for script in (lines(patient), list(HEALTHY))
+    ]
+    if named.illness != "healthy":
+        return f"the record of the treated run still says “{named.illness}”. Find the line that causes it."
+    if first[0] > 3 * first[1]:
+        return f"the first gradient is still {first[0] / first[1]:.0g} times that of a healthy run. Find the line that makes it so."
+    return "the line that makes it ill stands as it did. Find it."
+
+
+# What all repairs bought -----------------------------------------------------------------------------------------------
+@cache
+def with_a_clip(patient_id: str) -> int:
+    """Of three new seeds, on how many a patient trains with a clip at 1 and no other change."""
+    return trained(lines(_known(patient_id), CLIPPED), UNSEEN)
+
+
+@cache
+def as_it_came(patient_id: str) -> Played:
+    """The untreated run of the chart."""
+    return play(lines(_known(patient_id)), SHOWN, watched=True)
+
+
+def sick() -> list[str]:
+    """The patients who are not well."""
+    return [patient_id for patient_id, patient in PATIENTS.items() if not patient.is_well]
+
+
+def repairs() -> None:
+    """The table of what each repair bought, of the patients that have been healed so far."""
+    healed = [patient_id for patient_id in sick() if patient_id in read()["exercises"]]
+    plots.table(
+        {
+            "patient": healed,
+            "illness": [" + ".join(name for name, *_ in PATIENTS[p].treatment) for p in healed],
+            "trains as it came": [as_it_came(p).trained for p in healed],
+            "with a clip only": [f"{with_a_clip(p)} of {len(UNSEEN)}" for p in healed],
+            "mended": [f"{len(UNSEEN)} of {len(UNSEEN)}"] * len(healed),
+        }
+    )
+
+
+def _known(patient_id) -> Patient:
+    if patient_id not in PATIENTS:
+        raise ValueError(f"patient must be one of {', '.join(PATIENTS)}; got {patient_id!r}")
+    return PATIENTS[patient_id]

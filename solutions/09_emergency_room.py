@@ -1,0 +1,433 @@
+# %% [markdown]
+# # 09 · Emergency room
+#
+# **A training run is ill. What is it, which line does it, and how do you know?**
+#
+# After this you can
+# - read the chart of a run and name its illness, most often from step 0,
+# - tell a cure from a painkiller,
+# - say which of the often listed remedies do the work.
+#
+# About 150 minutes to work through (split it anywhere), 20 seconds to run. Needs lessons 03 to 08. Next: [lesson 10, the verdicts](10_verdicts.ipynb).
+
+# %%
+import matplotlib.pyplot as plt
+import torch
+
+from gradutils import plots, predict, reveal, verdict
+from gradutils.course import cases, ward
+from gradutils.data import digits
+from gradutils.models import weight_stacks
+from gradutils.schedules import warmup_cosine
+from gradutils.training import grid, train_many
+
+plots.use_style()
+
+# %% [markdown]
+# ## A healthy run
+#
+# Fifteen patients wait. Each is a script of fourteen lines, run once and watched by a recorder. First the script of a run that is well, with its chart. Look at it as long as you need: everything below is compared with it.
+
+# %%
+ward.visit()
+
+# %% [markdown]
+# Upper row: the loss, with that of a constant answer dashed; the update of each weight matrix in proportion to it (above `0.3` the ground is red); the cosine of each gradient with the one before.
+#
+# Lower row, at the first, a middle and the last step: the RMS of the inputs and of each layer's $z$; $\partial L/\partial z$; $\partial L/\partial W$. The output is at the right. Above the chart stands what was known at step 0, before any update.
+
+# %% [markdown]
+# ## How to treat
+#
+# Run a patient's cell: its script and chart appear. Then replace the three dots by the **name of the illness**, the **number of one line**, and the **new line**, and run it again:
+#
+# `ward.treat("09.1", "saturated", 3, "x = pixels / 16")`
+#
+# Your line is tried on three seeds that you have not seen. Who is well is treated with `"healthy"`. Under each answer are two hints.
+
+# %% [markdown]
+# The names. Not every one has its patient; who names one that a chart does not show is told how it would show.
+
+# %%
+print("\n".join(ward.SIGNS))
+
+# %% [markdown]
+# Thirteen of the fifteen are ill. Suppose that you do not look at them at all: you set the clip in line 11 to 1, and change nothing else. How many of the thirteen will train?
+
+# %%
+predict(
+    "09.a", "With a clip at 1 and no other change there train…", ["at most 2", "from 4 to 9", "11 or more"]
+)
+
+# %% [markdown]
+# ### Patient 09.1 · ●○○ · 5 minutes
+#
+# "It worked well, only slowly. So I made it faster."
+
+# %%
+ward.treat(
+    "09.1",
+    ### BEGIN SOLUTION
+    "learning rate too high",
+    4,
+    "optimizer = SGD(net.parameters(), lr=0.05, momentum=0.9)",
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.2 · ●○○ · 5 minutes
+#
+# "Nothing happens. It does not even get worse."
+
+# %%
+ward.treat(
+    "09.2",
+    ### BEGIN SOLUTION
+    "zero gradient",
+    2,
+    "init_weights_(net, 2**0.5)",
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.3 · ●○○ · 5 minutes
+#
+# "The network is the one from the paper, the data are ours."
+
+# %%
+ward.treat(
+    "09.3",
+    ### BEGIN SOLUTION
+    "inputs not normalised",
+    3,
+    "x = (pixels - pixels.mean()) / pixels.std()",
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.4 · ●○○ · 5 minutes
+#
+# "NaN after four steps. I have already divided the learning rate by ten."
+
+# %%
+ward.treat(
+    "09.4",
+    ### BEGIN SOLUTION
+    "init too large",
+    2,
+    "init_weights_(net, 2**0.5)",
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.5 · ●○○ · 5 minutes
+#
+# "I read that small weights are safe."
+
+# %%
+ward.treat(
+    "09.5",
+    ### BEGIN SOLUTION
+    "init too small",
+    2,
+    "init_weights_(net, 2**0.5)",
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.6 · ●●○ · 5 minutes
+#
+# "We did not touch the weights at all. After twenty steps it had learnt nothing."
+
+# %%
+ward.treat(
+    "09.6",
+    ### BEGIN SOLUTION
+    "healthy",
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.7 · ●●○ · 6 minutes
+#
+# "It trained with batches of one. Since we use 64 at a time it explodes."
+
+# %%
+ward.treat(
+    "09.7",
+    ### BEGIN SOLUTION
+    "loss summed",
+    8,
+    "loss = cross_entropy(net(x[rows]), y[rows])",
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.8 · ●●○ · 6 minutes
+#
+# "I have compared it with the healthy script, word for word."
+
+# %%
+ward.treat(
+    "09.8",
+    ### BEGIN SOLUTION
+    "gradients not cleared",
+    9,
+    "optimizer.zero_grad()",
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.9 · ●●○ · 6 minutes
+#
+# "On the old cards it ran in single precision."
+
+# %%
+ward.treat(
+    "09.9",
+    ### BEGIN SOLUTION
+    "half-precision overflow",
+    10,
+    "backward_in_half(loss, net, scale=2.0**10)",
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.10 · ●●○ · 8 minutes
+#
+# "Every signal has a good size in every layer. I have checked."
+
+# %%
+ward.treat(
+    "09.10",
+    ### BEGIN SOLUTION
+    "dead signal",
+    1,
+    'net = mlp(8, 64, "tanh")',
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.11 · ●●○ · 8 minutes
+#
+# "It reads the digits row by row. Networks of this depth have never been a problem."
+
+# %%
+ward.treat(
+    "09.11",
+    ### BEGIN SOLUTION
+    "recurrent explosion",
+    2,
+    "init_weights_(net, 1.0, orthogonal=True)",
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.12 · ●●○ · 6 minutes
+#
+# "The loss shot up at once. I stopped it there; here is the whole run."
+
+# %%
+ward.treat(
+    "09.12",
+    ### BEGIN SOLUTION
+    "healthy",
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.13 · ●●● · 10 minutes
+#
+# "Two of us have cured it, each with another line. A third says there is another way yet."
+
+# %%
+ward.treat(
+    "09.13",
+    ### BEGIN SOLUTION
+    "missing warmup",
+    5,
+    "schedule = LambdaLR(optimizer, lambda step: (step + 1) / 100)",
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.14 · ●●● · 10 minutes
+#
+# Two illnesses: two answers in brackets, `("…", 1, "…"), ("…", 2, "…")`. "We repaired it, and it is as ill as before."
+
+# %%
+ward.treat(
+    "09.14",
+    ### BEGIN SOLUTION
+    ("inputs not normalised", 3, "x = (pixels - pixels.mean()) / pixels.std()"),
+    ("gradients not cleared", 9, "optimizer.zero_grad()"),
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 09.15 · ●●● · 10 minutes
+#
+# Two illnesses again. "As soon as we heal the one, the other breaks out."
+
+# %%
+ward.treat(
+    "09.15",
+    ### BEGIN SOLUTION
+    ("dead signal", 1, 'net = mlp(8, 64, "tanh")'),
+    ("loss summed", 8, "loss = cross_entropy(net(x[rows]), y[rows])"),
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ## What each repair bought
+#
+# And what the clip alone would have bought, on three new seeds. The table holds the patients that you have healed.
+
+# %%
+ward.repairs()
+
+# %%
+numbed = [patient for patient in ward.sick() if ward.with_a_clip(patient) > 1]
+reveal("09.a", "b" if 4 <= len(numbed) <= 9 else "c" if len(numbed) > 9 else "a", f"{len(numbed)} of 13.")
+
+# %% [markdown]
+# A clip hides raw inputs, a start that is too large, a summed loss and gradients that are never cleared. Such a run trains, so nobody looks for the line; the next change of data, depth or batch size finds it. What puts a network to sleep, a clip does not touch: there is nothing to cut.
+
+# %% [markdown]
+# ## The gallery: what a loss curve can tell
+#
+# Eleven patients that you have met, with another seed and in another order. Name them by their loss alone.
+
+# %%
+cases.gallery()
+
+# %%
+cases.name_curves(
+    ### BEGIN SOLUTION
+    {"A": "half-precision overflow", "B": "init too large", "C": "recurrent explosion", "D": "zero gradient"}
+    | {"E": "loss summed", "F": "init too small", "G": "learning rate too high", "H": "dead signal"}
+    | {"I": "inputs not normalised", "J": "gradients not cleared", "K": "missing warmup"}
+    ### END SOLUTION
+)
+
+# %%
+print("never far from a constant answer:", cases.flat_curves())
+
+# %% [markdown]
+# If you named more than half of them, you guessed well. These three lie flat, with three causes; most of the others are one explosion at different speeds. A loss tells that a run is ill. What it has is told by the numbers by layer, and by step 0.
+
+# %% [markdown]
+# ## New patients without end
+#
+# Every whole number is a new patient: another network, another severity, no script to read. `diagnose`, the rules of this course, sees the same numbers as you. First guesses count, for both: `cases.guess(1, "init too large")`.
+
+# %%
+cases.admit(1)
+### BEGIN SOLUTION
+cases.guess(1, "inputs not normalised")
+### END SOLUTION
+
+# %%
+cases.admit(2)
+### BEGIN SOLUTION
+cases.guess(2, "init too large")
+### END SOLUTION
+
+# %%
+cases.admit(3)
+### BEGIN SOLUTION
+cases.guess(3, "loss summed")
+### END SOLUTION
+
+# %%
+cases.hit_rate()
+
+# %% [markdown]
+# Go on with `cases.admit(4)` in a cell of your own, until you are as good as the rules. They look at one number after the other, bugs first: a stale gradient, an overflow, a sum; then inputs, signals and gradients at step 0; the learning rate last, when all else is in scale.
+
+# %% [markdown]
+# ## Claim on trial: S12
+#
+# *Together the remedies make training stable.* The list is often given like this: clip the gradients, use a bounded activation such as the sigmoid or tanh, start near zero, change the rate by a schedule.
+#
+# The illness: six layers of ReLU with twice He's scale. "Near zero" can be read as $N(0, 0.01^2)$, or as $N(0, 0.1^2)$, which at a width of 64 is nearly Xavier's scale.
+
+# %%
+answers = ["it trains, whichever reading", "it trains with one reading of it only", "it never trains"]
+predict("09.b", "The whole list at once, with tanh, at the best of four rates: …", answers)
+
+# %% [markdown]
+# **Our prediction.** Two entries of the list put the network to sleep, at every rate: $0.01$, and the sigmoid. With $0.1$ and tanh the list trains. He's scale alone trains as well, in a narrower window of rates. Two budgets of steps, ten networks.
+
+# %%
+data, nets = digits(), weight_stacks([64] + [64] * 6 + [10])
+scaled = lambda sigma_w: [sigma_w * W for W in nets]
+literal = lambda std: [std * 64**0.5 * W for W in nets]  # N(0, std²): all layers have a fan-in of 64
+both = {"max_norm": 1.0, "schedule": warmup_cosine(10, 100)}
+
+# %%
+arms = {
+    "He's scale alone": (torch.relu, scaled(2**0.5), {}),
+    "the list, 0.1": (torch.tanh, literal(0.1), both),
+    "the list, 0.01": (torch.tanh, literal(0.01), both),
+    "clip, tanh, schedule": (torch.tanh, scaled(2 * 2**0.5), both),
+    "the list, 0.1, sigmoid": (torch.sigmoid, literal(0.1), both),
+    "the illness": (torch.relu, scaled(2 * 2**0.5), {}),
+}
+
+# %%
+lrs, found = [0.01, 0.03, 0.1, 0.3], {}
+(lr,), options = grid(lrs), {"steps": 100, "at": (40,), "batch": 16}
+for name, (phi, weights, remedies) in arms.items():
+    found[name] = train_many(phi, weights, data, lr, **options, **remedies).accuracy.view(2, 4, 10)
+
+# %%
+fig, ax = plt.subplots()
+shown = {name: found[name][1] for name in list(arms)[:4]}  # the others are dead at all rates
+plots.plot_against_theory(ax, lrs, shown, log="x", rough=True)
+plots.finish(ax, "The list trains if near zero means Xavier's scale", "learning rate", "test accuracy")
+
+# %%
+enough = {name: (accuracy > 0.5).sum(-1).amax(-1).tolist() for name, accuracy in found.items()}
+early, late = (plots.how_many(counts) for counts in zip(*enough.values()))
+plots.table({"networks above 0.5, best rate": enough, "after 40 steps": early, "after 100": late})
+
+# %%
+asleep = [max(enough[name]) for name in ("the list, 0.01", "the list, 0.1, sigmoid")]
+awake, he = enough["the list, 0.1"][1], enough["He's scale alone"][1]
+reveal("09.b", "c" if awake < 8 else "b" if asleep[0] < 3 else "a")
+
+# %%
+evidence = (
+    f"The list with tanh: at 0.1 {awake}/10 learn, at 0.01 {asleep[0]}/10. With the sigmoid {asleep[1]}/10."
+)
+verdict("S12", "depends" if awake > 7 and max(asleep) < 3 else "refuted", f"{evidence} He alone: {he}/10.")
+
+# %% [markdown]
+# Two entries of the list put the network to sleep: "near zero" taken at its word, and the sigmoid. Then no clip and no schedule wakes it, at any of the rates. A start that fits does the work, alone; clip and schedule widen its window (lessons 06, 07). On the start that is too large, clip, tanh and schedule do learn, and less.
+#
+# Reduced: six layers of 64 units, batches of 16, at most 100 steps, four rates.
+
+# %% [markdown]
+# ## On a real run
+#
+# - Record the first five steps of every run. Most illnesses show at step 0, and cost nothing there.
+# - Ask in this order: bugs, inputs, start, rate. A lower rate "cures" too many things to tell them apart.
+# - A remedy that works is no diagnosis. Take it back, and mend the line.
+# - A plateau and a leap can both be well. Wait, if signals and gradients are in scale.
+
+# %% [markdown]
+# ## Summary
+#
+# A loss curve says that a run is ill; step 0, layer by layer, says what it has.
+# A clip trains about half of the patients and cures none of the causes.
+# Of the list of remedies one entry does the work, a start that fits the activation; two entries, taken at their word, end in sleep.
+
+# %% [markdown]
+# ## Further reading
+#
+# - A. Karpathy, [A recipe for training neural networks](https://karpathy.github.io/2019/04/25/recipe/) (2019): looking before training, step by step.
+# - A. Lewkowycz et al., [The large learning rate phase of deep learning: the catapult mechanism](https://arxiv.org/abs/2003.02218) (2020): the patient who was well.
+# - J. Gilmer et al., [A loss curvature perspective on training instability in deep learning](https://arxiv.org/abs/2110.04369) (2021): why a warmup heals a start.
+#
+# [The solution of this lesson](../solutions/09_emergency_room.ipynb) · [Back to the start](00_start_here.ipynb)

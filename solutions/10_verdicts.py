@@ -1,0 +1,197 @@
+# %% [markdown]
+# # 10 · Verdicts
+#
+# **What of all that is taught about exploding gradients has held, and what follows for your next run?**
+#
+# After this you can
+# - say of each of 28 claims what its trial found, and go there,
+# - go from a symptom to a measurement to a remedy, and name the evidence for each step,
+# - say what this course did not test.
+#
+# About 30 minutes to work through, a few seconds to run. Needs all lessons before. Next: your own runs.
+
+# %%
+import math
+
+import torch
+
+from gradutils import certificate, plots, predict, progress, reveal
+from gradutils.course import verdicts
+from gradutils.data import quadratic
+from gradutils.meanfield import chi_1, critical_sigma_w, depth_scale
+from gradutils.schedules import warmup_cosine
+
+plots.use_style()
+
+# %% [markdown]
+# ## Before the table
+#
+# Twenty-eight claims were put on trial, as they are often taught: one verdict each, ten random seeds or more, the learning rate swept where there was one.
+
+# %%
+predict(
+    "10.a", "Of the 28 claims, how many held as they are taught?", ["at most 7", "8 to 14", "more than half"]
+)
+
+# %% [markdown]
+# The table is not typed. The next cell reads it from the outputs of the solutions, where the trials were run; each name leads to its trial.
+
+# %%
+found = verdicts.trials("../solutions")
+outcomes = [trial.outcome for trial in found.values()]
+counts = {name: outcomes.count(name) for name in ("holds", "depends", "refuted")}
+plots.table({"verdict": counts, "claims": counts.values()})
+
+# %%
+held = counts["holds"]
+reveal("10.a", "a" if held <= 7 else "b" if held <= 14 else "c", f"{held} held, {counts['depends']} depend.")
+
+# %% [markdown]
+# ## All verdicts
+#
+# S: what an article on "the explosive nature of gradient descent" told. W: what is widely taught beside it. Where no other number stands, ten networks were run. *Predicted* is what we wrote before the run; some of it was wrong, and has stayed.
+
+# %%
+verdicts.show_trials(found)
+
+# %% [markdown]
+# Few of the claims are nonsense. Most are true of one activation, one scale, one depth or one optimizer, and are taught without it. "It depends" is no excuse here: each such verdict names what it depends on.
+
+# %% [markdown]
+# ## A guide
+#
+# From what you see, over a number, to what you do. No remedy without a measurement: most remedies work on more than one illness, and so prove nothing.
+
+# %%
+guide = [
+    ("loss leaps\nor NaN", "gradient inf, loss ordinary", "lower loss scale, bfloat16", "09.9 S6"),
+    ("loss leaps\nor NaN", "cosine of gradients near 1", "call zero_grad()", "09.8"),
+    ("loss leaps\nor NaN", "step 0: outputs, gradients large", "start that fits: 2/n, 1/n", "09.4 S5"),
+    ("loss leaps\nor NaN", "step 0 in scale, update > 0.3", "rate / 10, or warm up", "S1 S10 09.1"),
+    ("loss leaps\nor NaN", "recurrent, gradient grows with T", "orthogonal start, and clip", "W8 S6"),
+]
+guide += [
+    ("loss flat", "signals shrink by layer", "start that fits, or a skip path", "S8 W6"),
+    ("loss flat", "samples alike in the last layer", "skip path, BatchNorm, tanh", "W5 W11 09.10"),
+    ("loss flat", "deltas shrink by layer, sigmoid", "another activation", "S7 W4"),
+    ("late spikes", "Adam, one bad batch", "clip, smaller beta2", "W13 W14"),
+    ("late spikes", "Adam, tiny gradients, then a burst", "larger beta2, smaller rate", "W14"),
+    ("slow", "rate far below 2 / sharpness", "range test, a tenth of its minimum", "W10 W16"),
+]
+
+# %%
+plots.present(plots.plot_guide(guide))
+
+# %% [markdown]
+# The same, each arrow with the way to its evidence:
+
+# %%
+verdicts.show_guide(guide, found)
+
+# %% [markdown]
+# ## A sheet of formulas
+#
+# Each with the line that computes it.
+#
+# **The largest step on a valley** is $2/\lambda$, with $\lambda$ the largest curvature; with momentum $\beta$ it is $(2 + 2\beta)/\lambda$. (Lesson 01)
+
+# %%
+curvature = torch.linalg.eigvalsh(quadratic([0.5, 2.0, 8.0], seed=0))[-1]
+print(f"GD {2 / curvature:.3f}, momentum 0.9 {(2 + 2 * 0.9) / curvature:.3f}")
+
+# %% [markdown]
+# **The growth of the squared gradient a layer** is $\chi_1 = \sigma_w^2\,E[\varphi'(z)^2]$, $z$ Gaussian with variance $q$. Over $L$ layers a gradient changes by $\chi_1^{L/2}$. (Lesson 03)
+
+# %%
+for name, sigma_w in (("relu", 1.0), ("relu", 2.0), ("tanh", 1.5), ("tanh", 4.0)):
+    print(
+        f"{name} at {sigma_w}: {chi_1(name, sigma_w) ** 0.5:.2f} a layer, {chi_1(name, sigma_w) ** 10:.1g} over 20"
+    )
+
+# %% [markdown]
+# **The start that fits** has $\chi_1 = 1$: weights of variance $\sigma_w^2/n$ with $n$ inputs. (Lessons 04, 05)
+
+# %%
+print({name: round(critical_sigma_w(name), 2) for name in ("relu", "tanh", "erf", "sigmoid")})
+
+# %% [markdown]
+# **How deep a signal reaches**: $\xi = 1/|\ln\chi_1|$ layers. (Lesson 05)
+
+# %%
+print(f"xi at 0.9: {depth_scale('tanh', 0.9):.1f} layers; at 0.99: {depth_scale('tanh', 0.99):.0f}")
+
+# %% [markdown]
+# **A clip** at $c$ multiplies the gradient by $\min(1, c/|g|)$. By value it turns a Gaussian gradient by a cosine of $\sqrt{2/\pi}$. (Lesson 06)
+
+# %%
+print(f"{min(1, 1.0 / 25.0)} at c = 1, |g| = 25; cosine by value {math.sqrt(2 / math.pi):.2f}")
+
+# %% [markdown]
+# **Adam after one bad batch**: an update is at most $\frac{1 - \beta_1}{\sqrt{1 - \beta_2}}$ times the rate for a gradient out of nothing. (Lessons 06, 07)
+
+# %%
+print({beta2: round(0.1 / math.sqrt(1 - beta2), 2) for beta2 in (0.9, 0.99, 0.999)})
+
+# %% [markdown]
+# **Warmup and cosine**: a straight line up over $w$ steps, then half a cosine down. (Lesson 07)
+
+# %%
+multiplier = warmup_cosine(10, 100)
+print({step: round(multiplier(step), 2) for step in (0, 4, 9, 55, 99)})
+
+# %% [markdown]
+# **A skip path** with branches of scale $s$ grows by $(1 + s^2)^L$ in the square; $s = 1/\sqrt L$ keeps that below $e$. **Batch normalisation** with ReLU, at the start: $\sqrt{\pi/(\pi-1)}$ a layer. (Lesson 08)
+
+# %%
+print(f"s = 1, 50 blocks: {2.0**50:.0e}; s = 1/sqrt(50): {(1 + 1 / 50) ** 50:.2f}")
+print(f"BatchNorm, ReLU: {math.sqrt(math.pi / (math.pi - 1)):.2f} a layer")
+
+# %% [markdown]
+# **A constant answer** loses $\ln C$ with $C$ classes. A first loss far above it speaks of the start, a last loss at it of a network asleep. (Lesson 09)
+
+# %%
+print({classes: round(math.log(classes), 2) for classes in (2, 10, 1000, 50_000)})
+
+# %% [markdown]
+# ## What this course did not test
+#
+# - **Size.** Widths to 128, depths to 100, one data set of 1797 digits, some hundred steps. Rates per layer carry over, for theory says so and was right here. The largest usable rate does not: measure your own.
+# - **Large language models.** Spikes there have causes that do not show at this size: attention logits, embeddings, data.
+# - **Convolutions, attention in depth, reinforcement learning, GANs.** Not on trial.
+# - **Generalisation.** Whether a stable run also ends in a better model was not asked.
+# - **Half precision** was simulated, one GPU was never needed, and many were two processes.
+
+# %% [markdown]
+# ## Where small scale may mislead
+#
+# Digits are easy: with a skip path a linear model would do, so they were flipped there. Ten seeds see a failure in one run of five, not in one of a hundred. Best rates were chosen on the seeds that are shown, which flatters every arm alike. And a verdict is of a claim as it is often taught, not of the papers behind it: most of those say it with more care.
+
+# %% [markdown]
+# ## Further reading
+#
+# - S. Schoenholz et al., [Deep information propagation](https://arxiv.org/abs/1611.01232) (2017): the theory that was drawn dotted through half of this course.
+# - J. Cohen et al., [Gradient descent on neural networks typically occurs at the edge of stability](https://arxiv.org/abs/2103.00065) (2021): why the old limit is not the end.
+# - M. Wortsman et al., [Small-scale proxies for large-scale transformer training instabilities](https://arxiv.org/abs/2309.14322) (2023): what can be learnt about large runs from small ones.
+
+# %% [markdown]
+# ## Your results
+#
+# What you have done so far. What is open stays open as long as you like.
+
+# %%
+progress()
+
+# %% [markdown]
+# And as a page of its own. `certificate("Your name", "results.html")` keeps it as a file in this folder, or wherever the path leads; your data stay on this machine.
+
+# %%
+print(certificate().text.splitlines()[1])
+
+# %% [markdown]
+# ## Summary
+#
+# Gradients multiply; one number, computed beforehand, says by how much.
+# A start that fits, a rate below the edge and a look at step 0 do most of the work; a clip hides more than it heals.
+# Everything else depends, and now you can say on what.
+#
+# [The solution of this lesson](../solutions/10_verdicts.ipynb) · [Back to the start](00_start_here.ipynb)

@@ -1,0 +1,227 @@
+"""The emergency room: every patient is ill as it says, its cure cures, and no answer fools the ward."""
+
+import pytest
+import torch
+
+from gradutils.course import cases, scripts, ward
+from gradutils.course.patients import CLIP, HEALTHY, INIT, OPTIMIZER, PATIENTS, SIGNS, lines
+from gradutils.course.progress import progress, read
+from gradutils.course.scripts import play, trained
+from gradutils.course.ward import judge
+from gradutils.diagnosis import REMEDIES, diagnose
+
+SICK = ward.sick()
+WELL = [patient_id for patient_id in PATIENTS if patient_id not in SICK]
+SEEDS = range(300, 306)  # neither those of the charts nor those that judge
+CLIPPED = "clip_grad_norm_(net.parameters(), 1.0)"
+HIDDEN_BY_A_CLIP = ["09.3", "09.4", "09.7", "09.8", "09.13"]
+
+
+def said(patient_id, *answer):
+    verdict = judge(PATIENTS[patient_id], answer)
+    return verdict.outcome, verdict.message
+
+
+def test_there_are_thirteen_sick_two_of_them_doubly_and_two_who_are_well():
+    assert len(SICK) == 13
+    assert len(WELL) == 2
+    assert [len(PATIENTS[patient_id].causes) for patient_id in SICK] == [1] * 11 + [2] * 2
+    assert set(REMEDIES) | {"missing warmup"} == set(SIGNS)
+
+
+def test_the_healthy_script_trains():
+    assert trained(list(HEALTHY), SEEDS) == len(SEEDS)
+
+
+@pytest.mark.parametrize("patient_id", PATIENTS)
+def test_a_patient_is_as_ill_as_it_says(patient_id):
+    count = trained(lines(PATIENTS[patient_id]), SEEDS)
+    assert count == 0 if patient_id in SICK else count == len(SEEDS)
+    assert ward.as_it_came(patient_id).trained != (patient_id in SICK)
+
+
+@pytest.mark.parametrize("patient_id", SICK)
+def test_the_cure_heals_on_other_seeds_as_well(patient_id):
+    patient = PATIENTS[patient_id]
+    triples, wrong = ward._triples(patient, patient.treatment)
+    assert not wrong
+    assert trained(lines(patient, {number: text for _, number, text in triples}), SEEDS) == len(SEEDS)
+
+
+@pytest.mark.parametrize("patient_id", PATIENTS)
+def test_the_treatment_is_accepted(patient_id):
+    patient = PATIENTS[patient_id]
+    outcome, message = said(patient_id, *(patient.treatment or ("healthy",)))
+    assert outcome == "correct"
+    assert message.endswith(patient.after)
+    assert len(patient.hints) == 2
+
+
+@pytest.mark.parametrize("patient_id", PATIENTS)
+def test_the_rules_name_it_as_the_ward_does(patient_id):
+    named, patient = diagnose(ward.as_it_came(patient_id).recording).illness, PATIENTS[patient_id]
+    assert named == "healthy" if patient.is_well else any(named in cause for cause in patient.causes)
+
+
+@pytest.mark.parametrize("patient_id", HIDDEN_BY_A_CLIP)
+def test_a_clip_is_called_a_painkiller(patient_id):
+    name = next(iter(PATIENTS[patient_id].causes[0]))
+    outcome, message = said(patient_id, name, CLIP, CLIPPED)
+    assert outcome == "not yet"
+    assert "3 of 3 train" in message
+    assert "A painkiller" in message
+
+
+def test_the_painkiller_is_shown_by_a_measurement():
+    assert "still says “loss summed”" in said("09.7", "loss summed", CLIP, CLIPPED)[1]
+    assert "times that of a healthy run" in said("09.3", "inputs not normalised", CLIP, CLIPPED)[1]
+
+
+def test_a_clip_is_a_cure_in_a_recurrent_network():
+    assert said("09.11", "recurrent explosion", CLIP, CLIPPED)[0] == "correct"
+
+
+@pytest.mark.parametrize(
+    ("patient_id", "answer"),
+    [
+        ("09.1", ("learning rate too high", 5, "schedule = LambdaLR(optimizer, lambda step: 0.03)")),
+        ("09.4", ("init too large", 1, 'net = mlp(4, 64, "relu", norm=nn.LayerNorm)')),
+        ("09.7", ("loss summed", 4, "optimizer = SGD(net.parameters(), lr=0.05 / 64, momentum=0.9)")),
+        ("09.8", ("gradients not cleared", 10, "net.zero_grad(), loss.backward()")),
+        ("09.9", ("half-precision overflow", 10, "loss.backward()")),
+        ("09.13", ("init too large", 2, "init_weights_(net, 2**0.5)")),
+        ("09.13", ("learning rate too high", 4, "optimizer = SGD(net.parameters(), lr=0.005, momentum=0.9)")),
+    ],
+)
+def test_other_right_answers(patient_id, answer):
+    assert said(patient_id, *answer)[0] == "correct"
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("patient_id", ["09.14", "09.15"])
+def test_half_a_cure_is_said_to_be_half(patient_id, which):
+    outcome, message = said(patient_id, PATIENTS[patient_id].treatment[which])
+    assert outcome == "not yet"
+    assert "something else is ill as well" in message
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ((...,), "Replace the dots"),
+        ((), "Replace the dots"),
+        (("saturated", ..., "x"), "Replace the dots"),
+        (("healthy",), "0 of 3 train on new seeds as it is"),
+        (("init too big", 2, "pass"), "There is no illness 'init too big'"),
+        ((["init too large"], 2, "pass"), "Two illnesses are two such triples"),
+        ((torch.zeros(3),), "Two illnesses are two such triples"),
+        (("healthy", 2, "pass"), "There is no illness 'healthy'"),
+        (("init too large", 15, "pass"), "1 to 14; got '15'"),
+        (("init too large", True, "pass"), "1 to 14"),
+        (("init too large", "2", "pass"), "1 to 14"),
+        (("init too large", 2, 1.4), "A treatment is"),
+        (("init too large", 2, " "), "A treatment is"),
+        (("init too large", 2), "Two illnesses are two such triples"),
+        (("init too large", 2, "pass\npass"), "one line into one line"),
+        (("init too large", 2, "pass; clip()"), "one line into one line"),
+        (("init too large", 2, "init_weights_(net, 4 * 2**0.5)"), "Line 2 is as it was"),
+        (("init too large", 2, "init_weights_(net"), "Line 2 raises SyntaxError"),
+        (("init too large", 2, "he_init(net)"), "Line 2 raises NameError"),
+        (("init too large", 2, "raise SystemExit"), "Line 2 raises SystemExit"),
+        (("init too large", 2, "init_weights_(net, 3 * 2**0.5)"), "Name and line are right"),
+        (("init too large", 4, "optimizer = SGD(net.parameters(), lr=0.04)"), "look for another line"),
+        (("loss summed", 2, "init_weights_(net, 2**0.5)"), "by another name"),
+        (("loss summed", 3, "x = pixels / 16"), SIGNS["loss summed"]),
+        ((("init too large", 2, "pass"), ("init too small", 2, "pass  #")), "two different lines"),
+    ],
+)  # fmt: skip
+def test_what_is_said_of_wrong_answers(answer, words):
+    outcome, message = said("09.4", *answer)
+    assert outcome in ("not yet", "not attempted")
+    assert words in message
+
+
+def test_a_treatment_of_the_well_is_turned_down():
+    outcome, message = said(
+        "09.12", "learning rate too high", OPTIMIZER, "optimizer = SGD(net.parameters(), lr=0.3)"
+    )
+    assert outcome == "not yet"
+    assert "So do 3 of 3 without it" in message
+
+
+def test_a_script_does_not_touch_the_random_state_or_the_data():
+    torch.manual_seed(0)
+    wanted = torch.rand(3)
+    torch.manual_seed(0)
+    before = scripts._data()[0].clone()
+    play(lines(PATIENTS["09.3"], {INIT: "pixels.zero_()"}), 0)
+    assert torch.equal(torch.rand(3), wanted)
+    assert torch.equal(scripts._data()[0], before)
+
+
+def test_treating_healing_and_the_table(home, capsys):
+    ward.repairs()
+    assert "09.4" not in capsys.readouterr().out
+    ward.treat("09.4", "init too large", CLIP, CLIPPED)
+    assert "A painkiller" in capsys.readouterr().out
+    assert read()["exercises"] == {}
+    ward.treat("09.4", *PATIENTS["09.4"].treatment[0])
+    assert "✓ 09.4 correct" in capsys.readouterr().out
+    assert "✓ 09.4" in str(progress("09"))
+    ward.repairs()
+    assert "3 of 3  3 of 3" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="patient must be one of"):
+        ward.treat("9.4", ...)
+    with pytest.raises(ValueError, match="patient must be one of"):
+        ward.visit("09.99")
+
+
+def test_visits_show_script_vitals_and_chart(capsys):
+    ward.visit("09.9")
+    shown = capsys.readouterr().out
+    assert " 10          backward_in_half(loss, net, scale=2.0**24)" in shown
+    assert "not finite  the gradient of" in shown
+    assert "A chart: the loss starts near" in shown
+    ward.visit()
+    assert "A healthy run" in capsys.readouterr().out
+
+
+def test_the_gallery(capsys):
+    cases.gallery()
+    assert "Eleven small panels" in capsys.readouterr().out
+    cases.name_curves(...)
+    assert "Not attempted" in capsys.readouterr().out
+    cases.name_curves({"A": ...})
+    assert "Not attempted" in capsys.readouterr().out
+    cases.name_curves({"A": "half-precision overflow", "B": "saturated"})
+    assert "1 of 11 named right: A" in capsys.readouterr().out
+    cases.name_curves({"Z": "saturated"})
+    assert "no illness or curve 'Z'" in capsys.readouterr().out
+    assert sorted(cases.GALLERY.values()) == sorted(SICK[:11])
+
+
+def test_new_patients(home, capsys):
+    cases.admit(5)
+    assert "New patient 5" in capsys.readouterr().out
+    truth, script, _ = cases.random_patient(5)
+    assert cases.random_patient.__wrapped__(5)[:2] == (truth, script)
+    cases.guess(5, ...)
+    assert "Not attempted" in capsys.readouterr().out
+    wrong = "dead units" if truth != "dead units" else "saturated"
+    cases.guess(5, wrong)
+    cases.guess(5, truth)  # the first one counts
+    assert f"It is {truth}" in capsys.readouterr().out
+    cases.hit_rate()
+    assert "New patients: 1. You: 0 right. diagnose: 1 right." in capsys.readouterr().out
+    for bad in ("5", 1.5, True):
+        with pytest.raises(ValueError, match="a whole number"):
+            cases.admit(bad)
+    with pytest.raises(ValueError, match="illness must be one of"):
+        cases.guess(5, "flu")
+
+
+def test_new_patients_have_many_illnesses_and_the_rules_mostly_know_them():
+    drawn = [cases.random_patient(seed) for seed in range(1000, 1040)]
+    assert len({truth for truth, _, _ in drawn}) >= 8
+    right = sum(diagnose(found).illness == truth for truth, _, found in drawn)
+    assert right >= 34
