@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gradutils.course.quiz import predict, reveal
     from gradutils.course.verdicts import verdict
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = ["certificate", "check", "exercises", "hint", "machine", "predict", "progress", "reveal", "verdict"]
 
 _HOME = {

@@ -35,7 +35,7 @@ def _grid(nodes: int = 128) -> tuple[Tensor, Tensor]:
 def gaussian_mean(function: Callable[[Tensor], Tensor], q=1.0) -> Tensor:
     """E[function(sqrt(q) z)] for z ~ N(0, 1), float64, of the shape of ``q``.
 
-    Exact to about 1e-12 for functions that are smooth on either side of zero, up to q = 1e4, and to 1e-7 up to 1e6.
+    Exact to about 1e-10 for functions that are smooth on either side of zero, up to q = 1e4, and to 1e-7 up to 1e6.
     """
     z, weights = _grid()
     # A q of zero means its limit: on which side of a kink the argument lies still counts.

@@ -353,7 +353,7 @@ def plot_recording(recording, figure: Figure | None = None) -> Figure:
     r = _something(recording)
     figure = figure or plt.figure(figsize=(9.6, 6.4), layout="constrained")
     (loss, updates), (layers, units) = figure.subplots(2, 2)
-    _loss_panel(loss, r)
+    _loss_panel(loss, r, r.trivial_loss)
     _update_panel(updates, r)
     _layer_panel(layers, r, r.delta_norm[:, ~r.delta_norm.isnan().all(0)], "|dL/dz| by layer")
     words = _units_panel(units, r)
@@ -366,24 +366,27 @@ def plot_recording(recording, figure: Figure | None = None) -> Figure:
     return figure
 
 
-def plot_chart(recording, figure: Figure | None = None) -> Figure:
+def plot_chart(recording, figure: Figure | None = None, *, constant: float | None = None) -> Figure:
     """A patient's chart, six panels: loss, updates, cosine of successive gradients; by layer: signals, deltas, weight gradients.
 
-    ``recording`` is a ``Recorder(model, cosine=True)`` or its ``Recording``. The sentence says nothing that an unstable
-    run would not keep on another processor. Returns the figure.
+    ``recording`` is a ``Recorder(model, cosine=True)`` or its ``Recording``; ``constant`` the loss of a constant answer,
+    where it is not the recorded one. The sentence says nothing that an unstable run would not keep on another processor.
+    Returns the figure.
     """
     r = _something(recording)
+    constant = r.trivial_loss if constant is None else constant
     figure = figure or plt.figure(
         figsize=(10.4, 5.0), layout="none"
     )  # six panels: to lay them out costs more than to draw
     room = {"left": 0.05, "right": 0.99, "bottom": 0.1, "top": 0.94, "wspace": 0.22, "hspace": 0.45}
     (loss, updates, cosine), (signals, deltas, grads) = figure.subplots(2, 3, gridspec_kw=room)
-    _loss_panel(loss, r)
+    _loss_panel(loss, r, constant)
     _update_panel(updates, r)
     cosine.axhline(0, color=REFERENCE, linewidth=1)
     cosine.plot(r.steps, r.grad_cosine, color=STABLE, linewidth=1.2)
     cosine.set(title="Cosine of successive gradients", xlabel="step", ylim=(-1.05, 1.05))
-    cosine.set_xlim(loss.get_xlim())
+    for ax in (updates, cosine):
+        ax.set_xlim(loss.get_xlim())
     rms, owners = (r.activation_mean**2 + r.activation_std**2).sqrt(), ~r.delta_norm.isnan().all(0)
     with_inputs = torch.cat([r.input_rms.unsqueeze(1), rms[:, owners]], 1)
     _layer_panel(signals, r, with_inputs, "RMS: inputs (left), then z by layer")
@@ -406,7 +409,7 @@ def plot_chart(recording, figure: Figure | None = None) -> Figure:
     for ax in figure.axes:
         ax.yaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    start, end = r.loss[0] / r.trivial_loss, r.loss[-8:].mean() / r.trivial_loss
+    start, end = r.loss[0] / constant, r.loss[-8:].mean() / constant
     starts = "far above" if start > 3 else "near"
     ends = "not finite" if not end.isfinite() else "far below it" if end < 0.6 else "not far below it"
     describe(loss, f"A chart: the loss starts {starts} that of a constant answer and ends {ends}.")
@@ -429,15 +432,15 @@ def _something(recording):
     return r
 
 
-def _loss_panel(ax: Axes, r) -> None:
+def _loss_panel(ax: Axes, r, constant: float) -> None:
     steps, kept = r.steps.numpy(), finite_part(r.loss)
     ax.plot(steps[: len(kept)], kept, color=STABLE if len(kept) == len(steps) else EXPLODES)
     if 0 < len(kept) < len(steps):
         ax.plot(steps[len(kept) - 1], kept[-1], "x", color=EXPLODES, markersize=9, markeredgewidth=2.5)
-    if np.isfinite(r.trivial_loss):
-        ax.axhline(r.trivial_loss, color=REFERENCE, linestyle="--", linewidth=1)
+    if np.isfinite(constant):
+        ax.axhline(constant, color=REFERENCE, linestyle="--", linewidth=1)
         place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-        ax.annotate("constant answer", (1, r.trivial_loss), color=REFERENCE, fontsize=8, **place)
+        ax.annotate("constant answer", (1, constant), color=REFERENCE, fontsize=8, **place)
     positive = len(kept) > 0 and kept.min() > 0
     ax.set(title="Loss", xlabel="step", yscale="log" if positive else "linear")
 

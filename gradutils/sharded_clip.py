@@ -100,5 +100,8 @@ if __name__ == "__main__":
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         if loopback := {"linux": "lo", "darwin": "lo0"}.get(sys.platform):
             os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)  # a host name need not lead anywhere
+        socket.getfqdn = lambda name="": (
+            "localhost"
+        )  # torchrun asks often, and without a network each answer takes long
         where = ["--master-addr", "127.0.0.1", "--master-port", str(port)]
         torchrun(["--nproc-per-node", "2", *where, "-m", "gradutils.sharded_clip"])

@@ -165,7 +165,7 @@ def train_stacks(
         if kept is not None:
             grads = [g + old for g, old in zip(grads, kept, strict=True)]
         losses.append(loss.detach())
-        norms.append(sum(g.flatten(1).square().sum(1) for g in grads).sqrt())
+        norms.append(sum(g.reshape(len(g), -1).square().sum(1) for g in grads).sqrt())
         if max_norm is not None:
             limit = max_norm(torch.stack(norms)) if callable(max_norm) else max_norm
             shrink = (limit / (norms[-1] + 1e-6)).clamp(max=1)

@@ -182,7 +182,7 @@ def forward(weights, phi, x):
 # ### Exercise 02.4 · ●●● · 15 minutes
 #
 # Write `backward(weights, phi, h, z, delta)`. `h` and `z` come from `forward`; `delta` is $\partial L/\partial z$ of the last layer. Return the list of $\partial L/\partial W$, first layer
-# first. (There are no biases here.) Your two functions from section 1 do the work.
+# first. (There are no biases here.) Your `linear_backward` and `activation_backward` do the work.
 
 
 # %%
@@ -249,7 +249,7 @@ print(f"autograd: equal to 14 digits: {bool(off < 1e-14)}")
 #
 # ### Exercise 02.5 · ●●○ · 8 minutes
 #
-# Two layers share a square $W$: $h = \tanh(x W^T)$, then $z_2 = h W^T$. The loss is the sum of the entries of $c$ times those of $z_2$. Write `tied_backward(W, x, c)`: $\partial L/\partial W$.
+# Two layers share a square $W$: $h = \tanh(x W^T)$, then $z_2 = h W^T$. The loss is the sum of the entries of $c$ times those of $z_2$. Write `tied_backward(W, x, c)`: $\partial L/\partial W$. Your `linear_backward` and `activation_backward` serve here, too.
 
 
 # %%
@@ -278,7 +278,7 @@ tied_backward = check("02.5", tied_backward).function
 # ### Exercise 02.6 · ●●○ · 8 minutes
 #
 # Write `push_forward(weights, phi, x, v)`. `x` and `v` are (B, n): inputs, and a small change of each. Every layer is $\varphi(xW^T)$, the last one too. Return the change
-# of the output, to first order (exactly $Jv$, without building $J$). Nothing needs to be kept, and nothing goes backwards.
+# of the output, to first order (exactly $Jv$, without building $J$). Nothing needs to be kept, and nothing goes backwards. (`ACTIVATION[phi]` is $\varphi$; your `activation_backward` multiplies by its slope.)
 
 
 # %%

@@ -105,7 +105,7 @@ plots.finish(ax, f"Largest slopes: {steepest}", "z", "slope of phi")
 #
 # ### Exercise 04.2 · ●●○ · 8 minutes
 #
-# Write `mean_square_slope(phi, q)`: the mean of $\varphi'(z)^2$ over a Gaussian $z$ with mean square `q`, a float, right to three hundredths. Draw samples or use quantiles, as you like.
+# Write `mean_square_slope(phi, q)`: the mean of $\varphi'(z)^2$ over a Gaussian $z$ with mean square `q`, a float, right to three hundredths. Draw samples or use quantiles, as you like; your `slopes` gives $\varphi'$.
 
 
 # %%
@@ -219,7 +219,7 @@ verdict("W4", "refuted" if four.max() < 0.8 and one.max() < 0.25 else "depends",
 #
 # ### Exercise 04.3 · ●●○ · 8 minutes
 #
-# Write `settled_growth(phi, sigma_w)`. Start at $q = 1$. Send it through 50 layers of the length map $q \to \sigma_w^2 E[\varphi(z)^2]$, with $z$ Gaussian of mean square $q$. Then return $\sqrt{\chi_1}$ at that $q$, right to three hundredths.
+# Write `settled_growth(phi, sigma_w)`. Start at $q = 1$. Send it through 50 layers of the length map $q \to \sigma_w^2 E[\varphi(z)^2]$, with $z$ Gaussian of mean square $q$. Then return $\sqrt{\chi_1}$ at that $q$, right to three hundredths. (Your `mean_square_slope` is $E[\varphi'(z)^2]$.)
 
 
 # %%

@@ -34,7 +34,7 @@ ward.visit()
 # %% [markdown]
 # Upper row: the loss, with that of a constant answer dashed; the update of each weight matrix in proportion to it (above `0.3` the ground is red); the cosine of each gradient with the one before.
 #
-# Lower row, at the first, a middle and the last step: the RMS of the inputs and of each layer's $z$; $\partial L/\partial z$; $\partial L/\partial W$. The output is at the right. Above the chart stands what was known at step 0, before any update.
+# Lower row, at the first, a middle and the last step: the RMS of the inputs and of each layer's $z$; $\partial L/\partial z$; $\partial L/\partial W$. The output is at the right. A point that is missing was exactly zero, or not finite. Above the chart stands what was known at step 0, before any update.
 
 # %% [markdown]
 # ## How to treat
@@ -107,7 +107,7 @@ ward.treat(
 # %% [markdown]
 # ### Patient 09.4 · ●○○ · 5 minutes
 #
-# "NaN after four steps. I have already divided the learning rate by ten."
+# "We have already lowered the rate. Smaller weights? They are random, what could be wrong with them?"
 
 # %%
 ward.treat(
@@ -130,7 +130,7 @@ ward.treat(
     ### BEGIN SOLUTION
     "init too small",
     2,
-    "init_weights_(net, 2**0.5)",
+    "init_weights_(net, 1.0)",
     ### END SOLUTION
 )
 
@@ -225,7 +225,7 @@ ward.treat(
 # %% [markdown]
 # ### Patient 09.12 · ●●○ · 6 minutes
 #
-# "The loss shot up at once. I stopped it there; here is the whole run."
+# "The loss shot up at once, and I stopped it. Here is the same run to its end."
 
 # %%
 ward.treat(
@@ -246,7 +246,7 @@ ward.treat(
     ### BEGIN SOLUTION
     "missing warmup",
     5,
-    "schedule = LambdaLR(optimizer, lambda step: (step + 1) / 100)",
+    "schedule = LambdaLR(optimizer, lambda step: min(1, (step + 1) / 50))",
     ### END SOLUTION
 )
 
@@ -291,7 +291,7 @@ numbed = [patient for patient in ward.sick() if ward.with_a_clip(patient) > 1]
 reveal("09.a", "b" if 4 <= len(numbed) <= 9 else "c" if len(numbed) > 9 else "a", f"{len(numbed)} of 13.")
 
 # %% [markdown]
-# A clip hides raw inputs, a start that is too large, a summed loss and gradients that are never cleared. Such a run trains, so nobody looks for the line; the next change of data, depth or batch size finds it. What puts a network to sleep, a clip does not touch: there is nothing to cut.
+# A clip hides raw inputs, a start that is too large, a summed loss and gradients that are never cleared. Such a run trains, so nobody looks for the line; the next change of data, depth or batch size finds it. What puts a network to sleep, a clip does not touch: there is nothing to cut. Nor does it mend steps that are too long in every direction, or a gradient that is already infinite.
 
 # %% [markdown]
 # ## The gallery: what a loss curve can tell
@@ -314,7 +314,7 @@ cases.name_curves(
 print("never far from a constant answer:", cases.flat_curves())
 
 # %% [markdown]
-# If you named more than half of them, you guessed well. These three lie flat, with three causes; most of the others are one explosion at different speeds. A loss tells that a run is ill. What it has is told by the numbers by layer, and by step 0.
+# All eleven can be named, by elimination: each stands there once. Alone, none of these three flat lines can be told from the other two, and an explosion at step 4 has four causes. A loss tells that a run is ill. What it has, the numbers by layer tell, and step 0.
 
 # %% [markdown]
 # ## New patients without end
@@ -370,7 +370,8 @@ arms = {
     "He's scale alone": (torch.relu, scaled(2**0.5), {}),
     "the list, 0.1": (torch.tanh, literal(0.1), both),
     "the list, 0.01": (torch.tanh, literal(0.01), both),
-    "clip, tanh, schedule": (torch.tanh, scaled(2 * 2**0.5), both),
+    "tanh alone": (torch.tanh, scaled(2 * 2**0.5), {}),
+    "clip alone": (torch.relu, scaled(2 * 2**0.5), {"max_norm": 1.0}),
     "the list, 0.1, sigmoid": (torch.sigmoid, literal(0.1), both),
     "the illness": (torch.relu, scaled(2 * 2**0.5), {}),
 }
@@ -404,7 +405,7 @@ evidence = (
 verdict("S12", "depends" if awake > 7 and max(asleep) < 3 else "refuted", f"{evidence} He alone: {he}/10.")
 
 # %% [markdown]
-# Two entries of the list put the network to sleep: "near zero" taken at its word, and the sigmoid. Then no clip and no schedule wakes it, at any of the rates. A start that fits does the work, alone; clip and schedule widen its window (lessons 06, 07). On the start that is too large, clip, tanh and schedule do learn, and less.
+# Two entries put the network to sleep: "near zero" taken at its word, and the sigmoid. Then nothing else on the list wakes it, at any of the rates. It is not the number of remedies that helps. In six layers a clip alone or tanh alone already mends this start; a start that fits needs neither.
 #
 # Reduced: six layers of 64 units, batches of 16, at most 100 steps, four rates.
 
@@ -414,14 +415,14 @@ verdict("S12", "depends" if awake > 7 and max(asleep) < 3 else "refuted", f"{evi
 # - Record the first five steps of every run. Most illnesses show at step 0, and cost nothing there.
 # - Ask in this order: bugs, inputs, start, rate. A lower rate "cures" too many things to tell them apart.
 # - A remedy that works is no diagnosis. Take it back, and mend the line.
-# - A plateau and a leap can both be well. Wait, if signals and gradients are in scale.
+# - A plateau and a leap can both be well. Wait a little where gradients are not zero and updates are small.
 
 # %% [markdown]
 # ## Summary
 #
 # A loss curve says that a run is ill; step 0, layer by layer, says what it has.
-# A clip trains about half of the patients and cures none of the causes.
-# Of the list of remedies one entry does the work, a start that fits the activation; two entries, taken at their word, end in sleep.
+# A clip trains about half of the patients; in all but the recurrent one it hides the cause.
+# Remedies do not add up: one that fits is enough, and two of the usual list, taken at their word, end in sleep.
 
 # %% [markdown]
 # ## Further reading

@@ -34,7 +34,7 @@ predict(
 )
 
 # %% [markdown]
-# The table is not typed. The next cell reads it from the outputs of the solutions, where the trials were run; each name leads to its trial.
+# The table is not typed. The next cell reads it from the outputs of the solutions, where the trials were run; each name leads to its lesson, and there to *Claim on trial*.
 
 # %%
 found = verdicts.trials("../solutions")
@@ -49,7 +49,7 @@ reveal("10.a", "a" if held <= 7 else "b" if held <= 14 else "c", f"{held} held, 
 # %% [markdown]
 # ## All verdicts
 #
-# S: what an article on "the explosive nature of gradient descent" told. W: what is widely taught beside it. Where no other number stands, ten networks were run. *Predicted* is what we wrote before the run; some of it was wrong, and has stayed.
+# S: what an article on "the explosive nature of gradient descent" told. W: what is often taught beside it, or tempting. Where no other number stands, ten networks were run. *Predicted* is what we wrote before the run; some of it was wrong, and has stayed.
 
 # %%
 verdicts.show_trials(found)
@@ -64,11 +64,11 @@ verdicts.show_trials(found)
 
 # %%
 guide = [
-    ("loss leaps\nor NaN", "gradient inf, loss ordinary", "lower loss scale, bfloat16", "09.9 S6"),
+    ("loss leaps\nor NaN", "gradient inf, loss ordinary", "a lower loss scale", "09.9"),
     ("loss leaps\nor NaN", "cosine of gradients near 1", "call zero_grad()", "09.8"),
-    ("loss leaps\nor NaN", "step 0: outputs, gradients large", "start that fits: 2/n, 1/n", "09.4 S5"),
-    ("loss leaps\nor NaN", "step 0 in scale, update > 0.3", "rate / 10, or warm up", "S1 S10 09.1"),
-    ("loss leaps\nor NaN", "recurrent, gradient grows with T", "orthogonal start, and clip", "W8 S6"),
+    ("loss leaps\nor NaN", "step 0: outputs, gradients large", "start that fits, or warm up", "S5 S10 09.4"),
+    ("loss leaps\nor NaN", "step 0 in scale, update > 0.3", "a tenth of the rate", "S1 S9 09.1"),
+    ("loss leaps\nor NaN", "recurrent, gradient grows with T", "orthogonal start, and clip", "09.11 S6"),
 ]
 guide += [
     ("loss flat", "signals shrink by layer", "start that fits, or a skip path", "S8 W6"),
@@ -121,7 +121,7 @@ print({name: round(critical_sigma_w(name), 2) for name in ("relu", "tanh", "erf"
 print(f"xi at 0.9: {depth_scale('tanh', 0.9):.1f} layers; at 0.99: {depth_scale('tanh', 0.99):.0f}")
 
 # %% [markdown]
-# **A clip** at $c$ multiplies the gradient by $\min(1, c/|g|)$. By value it turns a Gaussian gradient by a cosine of $\sqrt{2/\pi}$. (Lesson 06)
+# **A clip** at $c$ multiplies the gradient by $\min(1, c/|g|)$. By value, far below all entries, it turns a Gaussian gradient by a cosine of $\sqrt{2/\pi}$. (Lesson 06)
 
 # %%
 print(f"{min(1, 1.0 / 25.0)} at c = 1, |g| = 25; cosine by value {math.sqrt(2 / math.pi):.2f}")
@@ -147,7 +147,7 @@ print(f"s = 1, 50 blocks: {2.0**50:.0e}; s = 1/sqrt(50): {(1 + 1 / 50) ** 50:.2f
 print(f"BatchNorm, ReLU: {math.sqrt(math.pi / (math.pi - 1)):.2f} a layer")
 
 # %% [markdown]
-# **A constant answer** loses $\ln C$ with $C$ classes. A first loss far above it speaks of the start, a last loss at it of a network asleep. (Lesson 09)
+# **A constant answer** loses $\ln C$ with $C$ classes. A first loss far above it speaks of the start, the inputs, or a sum; a last loss at it of a network asleep. (Lesson 09)
 
 # %%
 print({classes: round(math.log(classes), 2) for classes in (2, 10, 1000, 50_000)})
@@ -159,7 +159,7 @@ print({classes: round(math.log(classes), 2) for classes in (2, 10, 1000, 50_000)
 # - **Large language models.** Spikes there have causes that do not show at this size: attention logits, embeddings, data.
 # - **Convolutions, attention in depth, reinforcement learning, GANs.** Not on trial.
 # - **Generalisation.** Whether a stable run also ends in a better model was not asked.
-# - **Half precision** was simulated, one GPU was never needed, and many were two processes.
+# - **Hardware.** Half precision was simulated, no GPU was used, and several devices were two processes on one machine.
 
 # %% [markdown]
 # ## Where small scale may mislead

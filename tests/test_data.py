@@ -94,3 +94,11 @@ def test_a_quadratic_has_the_curvatures_asked_for(eigenvalues, seed):
 def test_bad_curvatures_are_a_clear_error(wrong):
     with pytest.raises(ValueError, match="eigenvalues must be"):
         quadratic(wrong)
+
+
+def test_raw_digits_are_the_standardised_ones_up_to_one_scale_and_one_shift():
+    raw, ready = digits(standardised=False), digits()
+    assert raw.x_train.min() == 0
+    assert raw.x_train.max() == 16
+    assert torch.allclose((raw.x_test - raw.x_train.mean()) / raw.x_train.std(), ready.x_test, atol=1e-5)
+    assert torch.equal(raw.y_train, ready.y_train)

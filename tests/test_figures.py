@@ -11,6 +11,8 @@ from PIL import Image
 
 from gradutils import plots
 from gradutils.data import digits, quadratic
+from gradutils.models import init_weights_, mlp
+from gradutils.telemetry import Recorder
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -273,3 +275,67 @@ def test_the_sentence_speaks_of_theory_only_where_there_is_one():
     figure, ax = plt.subplots()
     plots.plot_against_theory(ax, [1, 2], {"a": [1.0, 2.0]})
     assert "theory" not in plots.sentence(figure)
+
+
+def recorded(lr, steps=12, cosine=True):
+    x, y, _, _ = digits()
+    model = init_weights_(mlp(3, 32), 2**0.5, generator=torch.Generator().manual_seed(0))
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    with Recorder(model, cosine=cosine) as recorder:
+        for k in range(steps):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(x[32 * k :][:32]), y[32 * k :][:32])
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+    return recorder
+
+
+@pytest.mark.parametrize(
+    ("lr", "ends"), [(0.1, "far below it"), (1e-9, "not far below it"), (1e6, "not finite")]
+)
+def test_a_chart_has_six_panels_and_a_sentence_without_digits(lr, ends):
+    figure = plots.plot_chart(recorded(lr, 30))
+    assert [ax.get_title() for ax in figure.axes][:3] == [
+        "Loss",
+        "Update / weight: median and range",
+        "Cosine of successive gradients",
+    ]
+    assert len(figure.axes) == 6
+    assert (
+        plots.sentence(figure) == f"A chart: the loss starts near that of a constant answer and ends {ends}."
+    )
+    left, right = figure.axes[3].get_xlim()
+    assert left > right  # the inputs stand at the left
+
+
+def test_a_chart_can_be_drawn_of_one_record_and_without_the_cosine():
+    plots.plot_chart(recorded(0.1, 1, cosine=False))
+    with pytest.raises(ValueError, match="nothing was recorded"):
+        plots.plot_chart(recorded(0.1, 0))
+
+
+def test_nearly_equal_sizes_look_nearly_equal(ax):
+    ax.semilogy([1.0, 1.1])
+    plots.widen_to(ax, 3)
+    low, high = ax.get_ylim()
+    assert high / low == pytest.approx(1000)
+    ax.set_ylim(1e-9, 1)
+    plots.widen_to(ax, 3)
+    assert ax.get_ylim() == (1e-9, 1)
+
+
+def test_a_guide_joins_the_rows_of_one_symptom():
+    rows = [("leaps", "a", "b", "S1"), ("leaps", "c", "d", "S2"), ("flat", "e", "f", "S3")]
+    figure = plots.plot_guide(rows)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts.count("leaps") == 1
+    assert {"a", "b", "c", "d", "e", "f", "S1", "S2", "S3", "flat"} <= set(texts)
+    assert plots.sentence(figure) == "A flow chart of 3 ways from 2 symptoms over a measurement to a remedy."
+
+
+def test_a_figure_is_presented_once_and_closed(capsys):
+    figure = plots.plot_guide([("a", "b", "c", "S1")])
+    plots.present(figure)
+    assert "A flow chart of 1 ways" in capsys.readouterr().out
+    assert not plots.plt.fignum_exists(figure.number)

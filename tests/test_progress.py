@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from gradutils.course import progress as module
+from gradutils.course.certificate import certificate
 from gradutils.course.progress import changing, progress, progress_file, read, record_pass
 from gradutils.course.quiz import predict, reveal
 
@@ -210,3 +211,39 @@ def test_an_answer_may_be_a_letter(home, capsys):
     predict("77.e", "Which way?", OPTIONS, choice="b")
     reveal("77.e", "b")
     assert "✓ Measured: down. As predicted." in capsys.readouterr().out
+
+
+def test_the_certificate_counts_what_was_done(home, tmp_path):
+    record_pass("01.1")
+    record_pass("09.4")
+    with changing() as state:
+        state["predictions"] |= {
+            "00.a": {"choice": "a", "right": True},
+            "01.a": {"choice": "b", "right": False},
+        }
+    page = certificate("Ada <b>")
+    assert "Exercises passed: 1 of " in page.text
+    assert "Patients healed: 1 of 15" in page.text
+    assert "Predictions settled: 2, of which 1 were right" in page.text
+    assert "Ada &lt;b&gt;" in page.html
+    path = tmp_path / "results.html"
+    kept = certificate("Ada", path)
+    assert f"Kept as {path}" in kept.text
+    assert "Patients healed: 1 of 15" in path.read_text(encoding="utf-8")
+    certificate("Eve", path)  # an older page of results may go
+    assert "Eve" in path.read_text(encoding="utf-8")
+
+
+def test_the_certificate_overwrites_nothing_else(home, tmp_path):
+    other = tmp_path / "index.html"
+    other.write_text("mine")
+    with pytest.raises(ValueError, match="another file, which is left as it is"):
+        certificate("Ada", other)
+    assert other.read_text() == "mine"
+    with pytest.raises(ValueError, match=r"must end in \.html"):
+        certificate("Ada", tmp_path / "results.txt")
+
+
+def test_the_first_certificate_is_empty(home):
+    assert "Exercises passed: 0 of " in certificate().text
+    assert "From" not in certificate().text

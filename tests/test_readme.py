@@ -1,11 +1,14 @@
 """What the README shows is what the course does."""
 
 import re
+import runpy
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
+from gradutils.course.progress import to_pass
+from gradutils.course.verdicts import CLAIMS, trials
 from gradutils.data import digits
 from gradutils.models import init_weights_, mlp
 
@@ -46,3 +49,40 @@ def test_the_quoted_measurements_are_those_of_the_bench():
 def test_links_to_files_resolve():
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_the_verdicts_on_the_front_page_are_those_of_the_trials():
+    found = trials(ROOT / "solutions")
+    by_claim = {CLAIMS[claim_id]: trial for claim_id, trial in found.items()}
+    rows = re.findall(r"^\| (.+?) \| \[(\w+)\]\(lessons/(\w+)\.ipynb\) \| (.+) \|$", README, re.MULTILINE)
+    assert len(rows) == 3
+    for claim, outcome, lesson, evidence in rows:
+        trial = by_claim[claim]
+        assert (outcome, lesson, evidence) == (trial.outcome, trial.lesson, trial.evidence)
+    held = sum(trial.outcome == "holds" for trial in found.values())
+    assert held == 3
+    assert f"Here {len(CLAIMS)} claims are put on trial" in README
+    assert "Three held as they are taught" in README
+
+
+def test_the_front_figure_is_the_one_that_the_lesson_drew():
+    front_figure = runpy.run_path(str(ROOT / ".ci" / "front_figure.py"))["front_figure"]
+    assert (ROOT / "docs" / "front.png").read_bytes() == front_figure()
+
+
+def test_every_lesson_has_its_row_with_its_claims_and_exercises():
+    rows = dict(
+        re.findall(
+            r"^\| (\d\d) \| \[[^\]]+\]\(lessons/\w+\.ipynb\)[^|]*\|[^|]*\|([^|]*\|[^|]*)\|",
+            README,
+            re.MULTILINE,
+        )
+    )
+    assert sorted(rows) == [path.name[:2] for path in sorted((ROOT / "lessons").glob("*.ipynb"))]
+    found = trials(ROOT / "solutions").values()
+    for number, row in rows.items():
+        count, claims = (cell.strip() for cell in row.split("|"))
+        wanted = sum(key.startswith(f"{number}.") for key in to_pass())
+        assert int(count.split()[0] if count else 0) == wanted, number
+        tried = {trial.claim for trial in found if trial.lesson.startswith(number)}
+        assert claims == "all" or set(filter(None, claims.split(", "))) == tried, number

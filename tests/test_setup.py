@@ -1,6 +1,7 @@
 """environment.yml, pyproject.toml and constraints.txt say the same thing."""
 
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -97,3 +98,25 @@ def test_binder_would_read_environment_yml():
     assert done.returncode == 0, printed[-2000:]
     assert "environment.yml" in printed
     assert "python=3.12" in printed or "3.12" in printed
+
+
+@pytest.mark.parametrize(
+    ("remote", "where"),
+    [
+        ("https://github.com/ada/course.git", "gh/ada/course"),
+        ("git@github.com:ada/course.git\n", "gh/ada/course"),
+        ("ssh://git@github.com/ada/course", "gh/ada/course"),
+        ("https://ada:secret@github.com/ada/course", "gh/ada/course"),
+        ("https://gitlab.com/ada/sub/course.git", "gl/ada%2Fsub%2Fcourse"),
+        ("https://git.example.org/ada/course", "git/https%3A%2F%2Fgit.example.org%2Fada%2Fcourse"),
+    ],
+)
+def test_the_address_on_binder_comes_from_the_remote(remote, where):
+    url = runpy.run_path(str(ROOT / ".ci" / "binder_url.py"))["binder_url"](remote)
+    assert url == f"https://mybinder.org/v2/{where}/HEAD?urlpath=lab%2Ftree%2Flessons%2F00_start_here.ipynb"
+
+
+@pytest.mark.parametrize("remote", ["/srv/course", "../course", "", "course"])
+def test_a_remote_that_binder_cannot_reach_is_said_so(remote):
+    with pytest.raises(ValueError, match="must be on a public host"):
+        runpy.run_path(str(ROOT / ".ci" / "binder_url.py"))["binder_url"](remote)

@@ -86,6 +86,9 @@ def test_a_clip_is_a_cure_in_a_recurrent_network():
     [
         ("09.1", ("learning rate too high", 5, "schedule = LambdaLR(optimizer, lambda step: 0.03)")),
         ("09.4", ("init too large", 1, 'net = mlp(4, 64, "relu", norm=nn.LayerNorm)')),
+        ("09.7", ("loss summed", 10, "(loss / 64).backward()")),
+        ("09.2", ("Dead units", 2, "init_weights_(net, 2**0.5)")),
+        ("09.3", ("inputs not normalized", 3, "x = pixels / 16 - 0.3")),
         ("09.7", ("loss summed", 4, "optimizer = SGD(net.parameters(), lr=0.05 / 64, momentum=0.9)")),
         ("09.8", ("gradients not cleared", 10, "net.zero_grad(), loss.backward()")),
         ("09.9", ("half-precision overflow", 10, "loss.backward()")),
@@ -122,15 +125,17 @@ def test_half_a_cure_is_said_to_be_half(patient_id, which):
         (("init too large", 2, 1.4), "A treatment is"),
         (("init too large", 2, " "), "A treatment is"),
         (("init too large", 2), "Two illnesses are two such triples"),
-        (("init too large", 2, "pass\npass"), "one line into one line"),
-        (("init too large", 2, "pass; clip()"), "one line into one line"),
+        (("init too large", 2, "pass\npass"), "without a line break or a semicolon"),
+        (("init too large", 2, "pass; clip()"), "without a line break or a semicolon"),
         (("init too large", 2, "init_weights_(net, 4 * 2**0.5)"), "Line 2 is as it was"),
         (("init too large", 2, "init_weights_(net"), "Line 2 raises SyntaxError"),
         (("init too large", 2, "he_init(net)"), "Line 2 raises NameError"),
         (("init too large", 2, "raise SystemExit"), "Line 2 raises SystemExit"),
         (("init too large", 2, "init_weights_(net, 3 * 2**0.5)"), "Name and line are right"),
         (("init too large", 4, "optimizer = SGD(net.parameters(), lr=0.04)"), "look for another line"),
-        (("loss summed", 2, "init_weights_(net, 2**0.5)"), "by another name"),
+        (("init too large", 1, 'net = mlp(4, 64, "tanh")'), "A painkiller"),
+        (("init too large", 3, "x = (pixels - pixels.mean(0)) / pixels.std(0)"), "is something divided by zero?"),
+        (("loss summed", 2, "init_weights_(net, 2**0.5)"), "a line that can cure it. But the name is not"),
         (("loss summed", 3, "x = pixels / 16"), SIGNS["loss summed"]),
         ((("init too large", 2, "pass"), ("init too small", 2, "pass  #")), "two different lines"),
     ],
@@ -141,12 +146,19 @@ def test_what_is_said_of_wrong_answers(answer, words):
     assert words in message
 
 
+def test_exchanged_names_are_said_to_be_exchanged():
+    (one, *first), (other, *second) = PATIENTS["09.14"].treatment
+    outcome, message = said("09.14", (other, *first), (one, *second))
+    assert outcome == "not yet"
+    assert "their names are exchanged" in message
+
+
 def test_a_treatment_of_the_well_is_turned_down():
     outcome, message = said(
         "09.12", "learning rate too high", OPTIMIZER, "optimizer = SGD(net.parameters(), lr=0.3)"
     )
     assert outcome == "not yet"
-    assert "So do 3 of 3 without it" in message
+    assert "and 3 of 3 without it" in message
 
 
 def test_a_script_does_not_touch_the_random_state_or_the_data():

@@ -21,20 +21,20 @@ HEALTHY = (
     "        recorder.step(loss)",
     "        schedule.step()",
 )
-NET, INIT, INPUTS, OPTIMIZER, SCHEDULE, LOSS, CLEAR, BACKWARD, CLIP = 1, 2, 3, 4, 5, 8, 9, 10, 11
+NET, INIT, INPUTS, OPTIMIZER, SCHEDULE, BATCHES, LOSS, CLEAR, BACKWARD, CLIP = 1, 2, 3, 4, 5, 7, 8, 9, 10, 11
 CLIPPED = {CLIP: "        clip_grad_norm_(net.parameters(), 1.0)"}
 
 # How an illness shows, said to whoever names it where it is not.
 SIGNS = {
     "healthy": "A healthy run ends far below the loss of a constant answer.",
     "learning rate too high": "A rate that is too high shows in the updates: they are a large part of the weights, while at step 0 "
-    "signals and gradients are in scale.",
+    "signals and gradients are in scale, and successive gradients do not line up.",
     "init too large": "A start that is too large shows at step 0, before any update: the outputs and the loss are out of scale.",
     "init too small": "A start that is too small shows at step 0: the signals shrink from layer to layer.",
     "zero gradient": "A zero gradient cannot be drawn: its panels are empty.",
     "dead signal": "A dead signal has an ordinary size, but the samples of a batch hardly differ in the last hidden layer.",
-    "saturated": "Saturation shows in the share of outputs that lie at a bound of their activation.",
-    "dead units": "Dead units are zero for every sample; their share is given.",
+    "saturated": "Saturation as a cause shows at step 0, with ordinary inputs: most outputs lie at a bound of their activation.",
+    "dead units": "Dead units as a cause show at step 0: nearly all units of a layer are zero, for every sample.",
     "inputs not normalised": "Bad inputs show in the first point of all: their RMS and their mean.",
     "loss summed": "A summed loss has ordinary outputs at step 0, and a loss as many times too large as the batch has rows.",
     "gradients not cleared": "Gradients that are kept make each one point where the last one did: their cosine is close to 1.",
@@ -49,7 +49,8 @@ class Patient:
     """What makes a training run ill, and what counts as its cure.
 
     changes     line number -> the line that stands there instead of the healthy one
-    causes      one dict an illness: each name that is right for it -> the lines where its cause can be mended
+    causes      one dict an illness: each name that is right for it -> the lines where its cause can be mended. A start can be
+                mended in the network's line only by a normalisation: another activation merely bears it
     treatment   (illness, line number, new line), one an illness: a cure
     after       what to know once it is healed
     hints       two, weakest first
@@ -80,39 +81,46 @@ def _one(
 
 
 SEQUENCES = "x = ((pixels - pixels.mean()) / pixels.std()).view(-1, 8, 8)"
+# Lines that differ from the healthy script and do no harm: comparing is not enough.
+SLOWER = "optimizer = SGD(net.parameters(), lr=0.03, momentum=0.9)"
+SMALL, LARGE = "    for rows in batches(size=32):", "    for rows in batches(size=96):"
 SUMMED = '        loss = cross_entropy(net(x[rows]), y[rows], reduction="sum")'
 
 PATIENTS = {
     "09.1": _one(
-        {OPTIMIZER: "optimizer = SGD(net.parameters(), lr=1.0, momentum=0.9)"},
+        {NET: 'net = mlp(4, 96, "relu")', OPTIMIZER: "optimizer = SGD(net.parameters(), lr=1.0, momentum=0.9)", BATCHES: SMALL},
         {"learning rate too high": (OPTIMIZER, SCHEDULE)}, "learning rate too high", OPTIMIZER,
-        "At step 0 all was in scale; the first update was not. A clip would have kept the numbers finite and the network ill.",
+        "At step 0 all was in scale; then the updates became as large as the weights. A clip keeps the numbers finite, and the network ill.",
         "Compare the first point of each panel with what comes after. Is step 0 already out of scale?",
-        "The updates are as large as the weights.",
+        "The updates become as large as the weights.",
     ),
     "09.2": _one(
-        {INIT: "init_weights_(net, 0.0)"}, {"zero gradient": (INIT,), "init too small": (INIT,)}, "zero gradient", INIT,
-        "No rate, no clip and no patience moves a weight whose gradient is exactly zero.",
+        {INIT: "init_weights_(net, 0.0)", OPTIMIZER: SLOWER},
+        dict.fromkeys(("zero gradient", "init too small", "dead units"), (INIT,)), "zero gradient", INIT,
+        "Zero weights pass nothing on, forward or back. No rate, no clip and no patience moves a weight whose gradient is exactly zero.",
         "Two panels hold almost nothing. What cannot be drawn on a logarithmic axis?",
         "Zero weights pass nothing on, forward or back.",
     ),
     "09.3": _one(
-        {INPUTS: "x = pixels"}, {"inputs not normalised": (INPUTS,)}, "inputs not normalised", INPUTS,
+        {NET: 'net = mlp(5, 64, "relu")', INPUTS: "x = pixels", BATCHES: LARGE}, {"inputs not normalised": (INPUTS,)}, "inputs not normalised", INPUTS,
         "A lower rate or a clip trains it, too. Both pay with every later step for what one line mends for good.",
         "What is known before the first layer has done anything?",
         "Look at the RMS and the mean of the inputs.",
     ),
     "09.4": _one(
-        {INIT: "init_weights_(net, 4 * 2**0.5)"}, {"init too large": (INIT, NET)}, "init too large", INIT,
-        "Dividing the rate by ten does not help: it is the start that is wrong. A clip drags it out of there, slowly.",
+        {INIT: "init_weights_(net, 4 * 2**0.5)", OPTIMIZER: SLOWER, BATCHES: LARGE},
+        {"init too large": (INIT, NET)}, "init too large", INIT,
+        "A tenth of the rate would be no help: it is the start that is wrong. A clip drags it out of there, slowly.",
         "Is the loss at step 0 that of a network that knows nothing?",
         "Signals grow from layer to layer, and so do gradients on their way back.",
     ),
     "09.5": _one(
-        {INIT: "init_weights_(net, 0.01)"}, {"init too small": (INIT, NET), "zero gradient": (INIT, NET)}, "init too small", INIT,
+        {NET: 'net = mlp(4, 64, "tanh")', INIT: "init_weights_(net, 0.01)"},
+        dict.fromkeys(("init too small", "zero gradient"), (INIT, NET)), "init too small", INIT,
         "Stable, and asleep: the gradients of all layers together are a product of small numbers.",
         "The loss is flat, as in patient 2. What is different in the panels below?",
         "Follow the signals from the inputs to the outputs.",
+        text="init_weights_(net, 1.0)",
     ),
     "09.6": Patient(
         {INIT: "pass  # as torch draws it"}, (), (),
@@ -120,7 +128,7 @@ PATIENTS = {
         ("Look at the whole of the loss, to its last step.", "How far below the dashed line does it end?"),
     ),
     "09.7": _one(
-        {LOSS: SUMMED}, {"loss summed": (LOSS, OPTIMIZER)}, "loss summed", LOSS,
+        {NET: 'net = mlp(3, 96, "relu")', LOSS: SUMMED}, {"loss summed": (LOSS, BACKWARD, OPTIMIZER)}, "loss summed", LOSS,
         "Gradients were 64 times too large, one for each row. A clip hides that, and the next change of batch size brings it back.",
         "The outputs are ordinary at step 0, and so is the start. And the loss?",
         "The loss at step 0 divided by that of a constant answer for one row: it is near the size of a batch.",
@@ -132,8 +140,8 @@ PATIENTS = {
         "Each gradient points where the one before it pointed.",
     ),
     "09.9": _one(
-        {BACKWARD: "        backward_in_half(loss, net, scale=2.0**24)"}, {"half-precision overflow": (BACKWARD,)},
-        "half-precision overflow", BACKWARD,
+        {NET: 'net = mlp(5, 64, "relu")', OPTIMIZER: SLOWER, BACKWARD: "        backward_in_half(loss, net, scale=2.0**24)"},
+        {"half-precision overflow": (BACKWARD,)}, "half-precision overflow", BACKWARD,
         "Half precision ends at 65504, and the scale carried the gradients past it. A clip cannot help: the norm is infinite as well.",
         "It died at once. Which number was the first that was not finite?",
         "The loss is ordinary when a gradient overflows.",
@@ -149,8 +157,8 @@ PATIENTS = {
     "09.11": _one(
         {NET: 'net = elman_rnn(8, 64, activation="relu")', INPUTS: SEQUENCES, INIT: "init_weights_(net, 2.0)"},
         {"recurrent explosion": (INIT, NET, CLIP), "init too large": (INIT, NET)}, "recurrent explosion", INIT,
-        "A matched start keeps the product near 1 at first. In a recurrent network a clip is more than a painkiller: training itself "
-        "can lead back to such cliffs.",
+        "In a recurrent network a clip is more than a painkiller: training itself can lead to such cliffs. A start that fits keeps the "
+        "product near 1 at first. It is usual to do both.",
         "The same weight is used eight times in a row.",
         "A recurrent weight that stretches does so at every step of the sequence.",
         text="init_weights_(net, 1.0, orthogonal=True)",
@@ -165,17 +173,20 @@ PATIENTS = {
         ("The start is alarming. And then?", "How far below the dashed line does it end?"),
     ),
     "09.13": _one(
-        {INIT: "init_weights_(net, 2 * 2**0.5)"},
-        {"init too large": (INIT, NET), "missing warmup": (SCHEDULE,), "learning rate too high": (OPTIMIZER,)},
+        {
+            NET: 'net = mlp(6, 64, "relu")', INIT: "init_weights_(net, 2.2)",
+            OPTIMIZER: "optimizer = SGD(net.parameters(), lr=0.04, momentum=0.9)",
+        },
+        dict.fromkeys(("init too large", "missing warmup", "learning rate too high"), (INIT, SCHEDULE, OPTIMIZER, NET)),
         "missing warmup", SCHEDULE,
-        "Three names are right for this one, and three lines cure it: a start twice too large, a rate too high for it, and no time to "
-        "leave it. A recording cannot tell them apart; a second run can.",
+        "Three names are right for this one, and three lines cure it: a start half as large again as it should be, a rate too high for it, "
+        "or no time to leave it. A recording cannot tell them apart; a second run can.",
         "Step 0 is out of scale, though less than patient 4 was.",
-        "Lines 2, 4 and 5 belong together: how large a step can this start bear, and for how long?",
-        text="schedule = LambdaLR(optimizer, lambda step: (step + 1) / 100)",
+        "Lines 2, 4 and 5 belong together. A warmup needs time here: half of the 100 steps.",
+        text="schedule = LambdaLR(optimizer, lambda step: min(1, (step + 1) / 50))",
     ),
     "09.14": Patient(
-        {INPUTS: "x = pixels", CLEAR: "        optimizer.zero_grad"},
+        {NET: 'net = mlp(3, 96, "relu")', INPUTS: "x = pixels", BATCHES: SMALL, CLEAR: "        optimizer.zero_grad"},
         ({"inputs not normalised": (INPUTS,)}, {"gradients not cleared": (CLEAR, BACKWARD)}),
         (("inputs not normalised", INPUTS, HEALTHY[INPUTS - 1]), ("gradients not cleared", CLEAR, "optimizer.zero_grad()")),
         "Each illness alone kills it. `diagnose` names one: the bug, because bugs are exact to detect. After a repair, look again.",
@@ -183,7 +194,7 @@ PATIENTS = {
     ),
     "09.15": Patient(
         {NET: 'net = mlp(8, 64, "sigmoid")', INIT: "init_weights_(net, 1.0)", LOSS: SUMMED},
-        ({"dead signal": (NET, INIT)}, {"loss summed": (LOSS, OPTIMIZER)}),
+        ({"dead signal": (NET, INIT)}, {"loss summed": (LOSS, BACKWARD, OPTIMIZER)}),
         (("dead signal", NET, 'net = mlp(8, 64, "tanh")'), ("loss summed", LOSS, HEALTHY[LOSS - 1].strip())),
         "The signal that was dead hid the gradients that were 64 times too large: mended alone, the network explodes.",
         ("Two things are wrong. The loss at step 0 is one of them.", "You have met both: patients 7 and 10."),

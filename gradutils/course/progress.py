@@ -165,11 +165,18 @@ def progress(lesson: str | None = None) -> Card:
     )
     cells = "".join(
         "<tr style='background:transparent'>"
-        + "".join(f'<td style="text-align:left;padding:.1em 1em .1em 0">{cell}</td>' for cell in row)
+        + "".join(
+            f'<td style="text-align:left;padding:.1em 1em .1em 0">{_unbroken(cell)}</td>' for cell in row
+        )
         + "</tr>"
         for row in (head, *rows)
     )
     return Card(text, f"<table style='background:transparent'>{cells}</table>")
+
+
+def _unbroken(cell: str) -> str:
+    """A mark stays on the line of its exercise."""
+    return cell.replace("✓ ", "✓&nbsp;").replace("○ ", "○&nbsp;")
 
 
 def _row(state: dict, lesson: str) -> tuple[str, str, str, str]:

@@ -85,7 +85,7 @@ class Trial:
     @property
     def link(self) -> str:
         """The address of the trial from a notebook of the same folder."""
-        return f"{self.lesson}.ipynb#{quote(self.heading.replace(' ', '-'), safe=':·')}"
+        return f"{self.lesson}.ipynb#{quote(self.heading.replace(' ', '-'), safe=':')}"
 
 
 def trials(folder: str | Path = "../solutions") -> dict[str, Trial]:
@@ -144,19 +144,9 @@ def _prediction(claim_id: str, text: str) -> str:
     ours = re.search(r"\*\*Our prediction\.\*\*\s+(.*?)(?:\n\n|\Z)", text, re.DOTALL)
     if ours:
         parts = re.split(r"\b([SW]\d+): ", ours[1].replace("\n", " "))
-        return _begin(dict(zip(parts[1::2], parts[2::2], strict=True)).get(claim_id, parts[0]).strip())
+        return dict(zip(parts[1::2], parts[2::2], strict=True)).get(claim_id, parts[0]).strip()
     asked = re.search(r"question = \"([^\"]+)\"|predict\(\s*\"[^\"]+\",\s*\"([^\"]+)\"", text)
     return f"Asked: {asked[1] or asked[2]}" if asked else ""
-
-
-def _begin(text: str, words: int = 20) -> str:
-    """Its first sentences, until there are so many words."""
-    kept = ""
-    for part in re.split(r"(?<=[.?]) (?=[A-Z])", text):
-        kept = f"{kept} {part}".strip()
-        if len(kept.split()) >= words:
-            break
-    return kept
 
 
 def show_trials(found: dict[str, Trial]) -> None:
@@ -201,4 +191,4 @@ def _link(name: str, found: dict[str, Trial]) -> str:
         return f"[patient {name}](09_emergency_room.ipynb)"
     if name not in found:
         raise ValueError(f"evidence must be a claim or a patient; got {name!r}")
-    return f"[{name}]({found[name].link}) ({found[name].outcome})"
+    return f"[{name}]({found[name].link})"

@@ -6,7 +6,7 @@ from functools import cache
 from gradutils import plots
 from gradutils.course.checks import Verdict
 from gradutils.course.display import Card, block, show
-from gradutils.course.patients import CLIPPED, HEALTHY, PATIENTS, SIGNS, Patient, lines
+from gradutils.course.patients import CLIPPED, HEALTHY, NET, PATIENTS, SIGNS, Patient, lines
 from gradutils.course.progress import read, record_pass
 from gradutils.course.scripts import Played, play, trained
 from gradutils.diagnosis import diagnose, read_signs
@@ -38,7 +38,7 @@ def show_chart(head: list[str], found: Recording) -> None:
     """A card of text that ends with the vitals, and the chart below it."""
     text = "\n".join([*head, *vitals(found)])
     show(Card(text, block(text)))
-    plots.present(plots.plot_chart(found))
+    plots.present(plots.plot_chart(found, constant=_constant(found)))
 
 
 def vitals(found: Recording) -> list[str]:
@@ -68,6 +68,7 @@ def _about(value: float) -> str:
 
 
 def _constant(found: Recording) -> float:
+    """The loss of a constant answer, averaged over the batch even where the run adds up."""
     return found.trivial_loss if found.loss_kind != "cross entropy" else math.log(10)
 
 
@@ -109,14 +110,11 @@ def judge(patient: Patient, answer: tuple) -> Verdict:
     cured = [play(lines(patient, changes), seed) for seed in UNSEEN]
     if cured[0].error:
         return _said("not yet", cured[0].error + ".")
-    count = sum(run.trained for run in cured)
-    said = f"{count} of {len(UNSEEN)} train on new seeds with {'this line' if len(triples) == 1 else 'these lines'}."
     if patient.is_well:
-        return _said(
-            "not yet",
-            f"{said} So do {trained(lines(patient), UNSEEN)} of {len(UNSEEN)} without it. {SIGNS['healthy']}",
-        )
-    return _judge_treated(patient, triples, count == len(UNSEEN), said)
+        count, before = sum(run.trained for run in cured), trained(lines(patient), UNSEEN)
+        said = f"{count} of {len(UNSEEN)} train on new seeds with your line, and {before} of {len(UNSEEN)} without it."
+        return _said("not yet", f"{said} {SIGNS['healthy']}")
+    return _judge_treated(patient, triples, cured)
 
 
 def _said(outcome: str, message: str) -> Verdict:
@@ -140,15 +138,16 @@ def _triples(patient: Patient, answer: tuple) -> tuple[list[tuple], str]:
     for triple in triples:
         if not isinstance(triple, (tuple, list)) or len(triple) != 3:
             return [], f"{form} Two illnesses are two such triples in brackets."
-        illness, number, text = triple
+        illness, number, text = _name(triple[0]), *triple[1:]
         if not isinstance(illness, str) or illness not in SIGNS or illness == "healthy":
-            return [], f"There is no illness {str(illness)[:60]!r}. The names are: {', '.join(SIGNS)}."
+            names = ", ".join(name for name in SIGNS if name != "healthy")
+            return [], f"There is no illness {str(illness)[:60]!r}. The names are: {names}."
         if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= len(HEALTHY):
             return [], f"The line's number is 1 to {len(HEALTHY)}; got {str(number)[:60]!r}."
         if not isinstance(text, str) or not text.strip():
             return [], form
         if "\n" in text.strip() or ";" in text:
-            return [], "Change one line into one line."
+            return [], "One line may become one other line: without a line break or a semicolon."
         was = lines(patient)[number - 1]
         whole = was[: len(was) - len(was.lstrip())] + text.strip()
         if whole == was:
@@ -159,39 +158,49 @@ def _triples(patient: Patient, answer: tuple) -> tuple[list[tuple], str]:
     return found, ""
 
 
-def _judge_treated(patient: Patient, triples: list[tuple], healed: bool, said: str) -> Verdict:
-    """Is it cured, is the name right, and was it the cause that was mended?"""
-    open_causes, strangers, elsewhere = list(patient.causes), [], []
-    for illness, number, _ in triples:
-        cause = next((cause for cause in open_causes if illness in cause), None)
+def _judge_treated(patient: Patient, triples: list[tuple], cured: list[Played]) -> Verdict:
+    """Is it healed, is the name right, and was it the cause that was mended?"""
+    count, healed = sum(run.trained for run in cured), all(run.trained for run in cured)
+    said = f"{count} of {len(cured)} train on new seeds with {'this line' if len(triples) == 1 else 'these lines'}."
+    if any(run.loss and run.loss[0] != run.loss[0] for run in cured):
+        said += " The loss is not a number from the first step on: is something divided by zero?"
+    named, strangers, elsewhere = [], [], []
+    for illness, number, text in triples:
+        cause = next((cause for cause in patient.causes if illness in cause and cause not in named), None)
         if cause is None:
             strangers.append(illness)
         else:
-            open_causes.remove(cause)
-            if number not in cause[illness]:
+            named.append(cause)
+            if not _mends(cause[illness], illness, number, text):
                 elsewhere.append(number)
+    mended = [
+        any(_mends(cause[name], name, *where) for name in cause for _, *where in triples)
+        for cause in patient.causes
+    ]
     if strangers:
-        where = (
-            " A line of the cause was found, by another name." if healed and _touch(patient, triples) else ""
-        )
-        return _said(
-            "not yet", f"{said}{where} But not by the name of “{strangers[0]}”. {SIGNS[strangers[0]]}"
-        )
-    if healed and (elsewhere or open_causes):
+        where = " You changed a line that can cure it." if healed and any(mended) else ""
+        return _said("not yet", f"{said}{where} But the name is not “{strangers[0]}”. {SIGNS[strangers[0]]}")
+    if healed and all(mended) and elsewhere:
+        return _said("not yet", f"{said} The lines are right, and their names are exchanged.")
+    if healed and not all(mended):
         return _said("not yet", f"{said} A painkiller, though: {_still_there(patient, triples)}")
     if healed:
         return _said("correct", f"{said} {patient.after}")
     if elsewhere:
         return _said("not yet", f"{said} The name is right; look for another line, the one that does it.")
-    if open_causes:
+    if len(named) < len(patient.causes):
         return _said("not yet", f"{said} What you mended was ill, but something else is ill as well.")
     return _said("not yet", f"{said} Name and line are right; the new line is not enough.")
 
 
-def _touch(patient: Patient, triples: list[tuple]) -> bool:
-    """Whether a line that was changed is one in which a cause can be mended."""
-    causes = {number for cause in patient.causes for numbers in cause.values() for number in numbers}
-    return any(number in causes for _, number, _ in triples)
+def _mends(numbers: tuple[int, ...], illness: str, number: int, text: str) -> bool:
+    """Whether a change is made where the cause is. Another activation bears a bad start, and does not mend it."""
+    return number in numbers and (number != NET or not illness.startswith("init") or "norm" in text.lower())
+
+
+def _name(illness):
+    """The name as the course writes it, whatever its capitals and its z."""
+    return illness.strip().lower().replace("ized", "ised") if isinstance(illness, str) else illness
 
 
 def _still_there(patient: Patient, triples: list[tuple]) -> str:
@@ -207,7 +216,7 @@ def _still_there(patient: Patient, triples: list[tuple]) -> str:
     if named.illness != "healthy":
         return f"the record of the treated run still says “{named.illness}”. Find the line that causes it."
     if first[0] > 3 * first[1]:
-        return f"the first gradient is still {first[0] / first[1]:.0g} times that of a healthy run. Find the line that makes it so."
+        return f"the first gradient is still {first[0] / first[1]:.0f} times that of a healthy run. Find the line that makes it so."
     return "the line that makes it ill stands as it did. Find it."
 
 

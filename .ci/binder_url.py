@@ -1,0 +1,44 @@
+"""The address that opens this course on Binder, from the address of the repository's remote `origin`."""
+
+import re
+import subprocess
+import sys
+from urllib.parse import quote
+
+HOSTS = {"github.com": "gh", "gitlab.com": "gl"}
+LESSON = "lab/tree/lessons/00_start_here.ipynb"
+
+
+def binder_url(remote: str) -> str:
+    """https://mybinder.org/v2/... for "https://host/owner/name.git", "git@host:owner/name" or "ssh://git@host/owner/name".
+
+    Raises ValueError for an address that Binder cannot reach, such as a folder.
+    """
+    found = re.fullmatch(
+        r"(?:\w+://)?(?:[\w.-]+(?::[^@/]*)?@)?([\w-]+(?:\.[\w-]+)+)(?::\d+)?[:/](.+?)(?:\.git)?/?",
+        remote.strip(),
+    )
+    if not found:
+        raise ValueError(
+            f"the remote must be on a public host, such as https://github.com/owner/name; got {remote!r}"
+        )
+    host, path = found.groups()
+    if host == "github.com":
+        where = f"gh/{path}"
+    elif host in HOSTS:
+        where = f"{HOSTS[host]}/{quote(path, safe='')}"
+    else:
+        where = f"git/{quote(f'https://{host}/{path}', safe='')}"
+    return f"https://mybinder.org/v2/{where}/HEAD?urlpath={quote(LESSON, safe='')}"
+
+
+if __name__ == "__main__":
+    asked = subprocess.run(
+        ["git", "remote", "get-url", "origin"], capture_output=True, text=True, check=False
+    )
+    if asked.returncode:
+        sys.exit("There is no git remote named origin: push the course to a public repository first.")
+    try:
+        print(binder_url(asked.stdout))
+    except ValueError as error:
+        sys.exit(f"No address for Binder: {error}")
