@@ -1,5 +1,6 @@
 """The emergency room: every patient is ill as it says, its cure cures, and no answer fools the ward."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -74,7 +75,23 @@ def test_a_clip_is_called_a_painkiller(patient_id):
 
 def test_the_painkiller_is_shown_by_a_measurement():
     assert "still says “loss summed”" in said("09.7", "loss summed", CLIP, CLIPPED)[1]
-    assert "times that of a healthy run" in said("09.3", "inputs not normalised", CLIP, CLIPPED)[1]
+    assert "trains by a clip, and not without" in said("09.3", "inputs not normalised", CLIP, CLIPPED)[1]
+    assert (
+        "bears the cause"
+        in said("09.3", "inputs not normalised", OPTIMIZER, "optimizer = Adam(net.parameters())")[1]
+    )
+
+
+@pytest.mark.parametrize(
+    ("patient_id", "illness", "number", "line"),
+    [
+        ("09.8", "gradients not cleared", 9, CLIPPED),
+        ("09.8", "gradients not cleared", 10, f"loss.backward(), {CLIPPED}"),
+        ("09.7", "loss summed", 10, f"loss.backward(), {CLIPPED}"),
+    ],
+)
+def test_a_clip_on_a_line_of_the_cause_is_a_painkiller_as_well(patient_id, illness, number, line):
+    assert "A painkiller" in said(patient_id, illness, number, line)[1]
 
 
 def test_a_clip_is_a_cure_in_a_recurrent_network():
@@ -91,6 +108,10 @@ def test_a_clip_is_a_cure_in_a_recurrent_network():
         ("09.3", ("inputs not normalized", 3, "x = pixels / 16 - 0.3")),
         ("09.7", ("loss summed", 4, "optimizer = SGD(net.parameters(), lr=0.05 / 64, momentum=0.9)")),
         ("09.8", ("gradients not cleared", 10, "net.zero_grad(), loss.backward()")),
+        ("09.8", ("gradients not cleared", 12, "optimizer.step(), optimizer.zero_grad()")),
+        ("09.8", ("gradients not cleared", np.int64(14), "schedule.step(), optimizer.zero_grad()")),
+        ("09.6", ("Healthy ",)),
+        ("09.12", (("healthy",),)),
         ("09.9", ("half-precision overflow", 10, "loss.backward()")),
         ("09.13", ("init too large", 2, "init_weights_(net, 2**0.5)")),
         ("09.13", ("learning rate too high", 4, "optimizer = SGD(net.parameters(), lr=0.005, momentum=0.9)")),
@@ -105,7 +126,7 @@ def test_other_right_answers(patient_id, answer):
 def test_half_a_cure_is_said_to_be_half(patient_id, which):
     outcome, message = said(patient_id, PATIENTS[patient_id].treatment[which])
     assert outcome == "not yet"
-    assert "something else is ill as well" in message
+    assert "Name and line fit, but something else is ill as well" in message
 
 
 @pytest.mark.parametrize(
@@ -118,8 +139,8 @@ def test_half_a_cure_is_said_to_be_half(patient_id, which):
         (("init too big", 2, "pass"), "There is no illness 'init too big'"),
         ((["init too large"], 2, "pass"), "Two illnesses are two such triples"),
         ((torch.zeros(3),), "Two illnesses are two such triples"),
-        (("healthy", 2, "pass"), "There is no illness 'healthy'"),
-        (("init too large", 15, "pass"), "1 to 14; got '15'"),
+        (("healthy", 2, "pass"), "stands alone"),
+        (("init too large", 15, "pass"), "1 to 14, without quotes; got '15'"),
         (("init too large", True, "pass"), "1 to 14"),
         (("init too large", "2", "pass"), "1 to 14"),
         (("init too large", 2, 1.4), "A treatment is"),
@@ -131,7 +152,10 @@ def test_half_a_cure_is_said_to_be_half(patient_id, which):
         (("init too large", 2, "init_weights_(net"), "Line 2 raises SyntaxError"),
         (("init too large", 2, "he_init(net)"), "Line 2 raises NameError"),
         (("init too large", 2, "raise SystemExit"), "Line 2 raises SystemExit"),
-        (("init too large", 2, "init_weights_(net, 3 * 2**0.5)"), "Name and line are right"),
+        (("init too large", 2, "init_weights_(net, 3 * 2**0.5)"), "the new line is not enough"),
+        (("init too large", 2, "pass"), "nearly enough. Does the start fit"),
+        (("init too large", 1, 'net = mlp(4, 64, "tanh")  # no norm'), "A painkiller"),
+        ((("init too large", 2, "init_weights_(net, 1.4)"), ("init too large", 4, "optimizer = Adam(net.parameters())")), "one line an illness is enough"),
         (("init too large", 4, "optimizer = SGD(net.parameters(), lr=0.04)"), "look for another line"),
         (("init too large", 1, 'net = mlp(4, 64, "tanh")'), "A painkiller"),
         (("init too large", 3, "x = (pixels - pixels.mean(0)) / pixels.std(0)"), "is something divided by zero?"),
@@ -169,6 +193,41 @@ def test_a_script_does_not_touch_the_random_state_or_the_data():
     play(lines(PATIENTS["09.3"], {INIT: "pixels.zero_()"}), 0)
     assert torch.equal(torch.rand(3), wanted)
     assert torch.equal(scripts._data()[0], before)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "y -= 1",
+        "torch.set_default_dtype(torch.float64)",
+        "torch.set_grad_enabled(False)",
+        "torch.autograd.set_detect_anomaly(True)",
+        "torch.set_num_threads(2)",
+        "torch.set_default_device('meta')",
+        "raise GeneratorExit",
+        "print('x' * 10**6)",
+    ],
+)
+def test_a_line_leaves_nothing_behind(line, capsys):
+    play(lines(PATIENTS["09.3"], {INIT: line}), 0)
+    assert capsys.readouterr().out == ""
+    assert play(list(HEALTHY), 0).trained
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+    assert not torch.is_anomaly_enabled()
+    assert torch.get_num_threads() == 1
+    assert torch.empty(1).device.type == "cpu"
+
+
+def test_an_interrupted_treatment_says_so(home, capsys, monkeypatch):
+    monkeypatch.setattr(ward, "play", _interrupted)
+    monkeypatch.setattr(ward, "visit", lambda patient_id: None)
+    ward.treat("09.4", "init too large", 2, "init_weights_(net, 1.0)")
+    assert "was interrupted" in capsys.readouterr().out
+
+
+def _interrupted(*_, **__):
+    raise KeyboardInterrupt
 
 
 def test_treating_healing_and_the_table(home, capsys):

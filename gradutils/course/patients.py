@@ -3,7 +3,7 @@
 A script is real code. `lines` gives the fourteen lines of a patient; what they may use is listed in `gradutils.course.ward`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 HEALTHY = (
     'net = mlp(4, 64, "relu")',
@@ -49,11 +49,11 @@ class Patient:
     """What makes a training run ill, and what counts as its cure.
 
     changes     line number -> the line that stands there instead of the healthy one
-    causes      one dict an illness: each name that is right for it -> the lines where its cause can be mended. A start can be
-                mended in the network's line only by a normalisation: another activation merely bears it
+    causes      one dict an illness: each name that is right for it -> the lines where its cause can be mended
     treatment   (illness, line number, new line), one an illness: a cure
     after       what to know once it is healed
     hints       two, weakest first
+    needs       line number -> what the new line must contain to mend the cause there
     """
 
     changes: dict[int, str]
@@ -61,6 +61,7 @@ class Patient:
     treatment: tuple[tuple[str, int, str], ...]
     after: str
     hints: tuple[str, ...] = ()
+    needs: dict[int, str] = field(default_factory=dict)
 
     @property
     def is_well(self) -> bool:
@@ -74,12 +75,16 @@ def lines(patient: Patient, changes: dict[int, str] | None = None) -> list[str]:
 
 
 def _one(
-    changes: dict, causes: dict, illness: str, line: int, after: str, *hints: str, text: str = ""
+    changes: dict, causes: dict, illness: str, line: int, after: str, *hints: str, text: str = "", **more
 ) -> Patient:
     """A patient with one illness, cured by the healthy line unless ``text`` is another."""
-    return Patient(changes, (causes,), ((illness, line, text or HEALTHY[line - 1].strip()),), after, hints)
+    return Patient(
+        changes, (causes,), ((illness, line, text or HEALTHY[line - 1].strip()),), after, hints, **more
+    )
 
 
+NORMALISED = {NET: "norm="}  # another activation bears a bad start; it does not mend it
+IN_THE_LOOP = (BATCHES, LOSS, CLEAR, BACKWARD, 12, 13, 14)  # gradients can be cleared anywhere in it
 SEQUENCES = "x = ((pixels - pixels.mean()) / pixels.std()).view(-1, 8, 8)"
 # Lines that differ from the healthy script and do no harm: comparing is not enough.
 SLOWER = "optimizer = SGD(net.parameters(), lr=0.03, momentum=0.9)"
@@ -113,6 +118,7 @@ PATIENTS = {
         "A tenth of the rate would be no help: it is the start that is wrong. A clip drags it out of there, slowly.",
         "Is the loss at step 0 that of a network that knows nothing?",
         "Signals grow from layer to layer, and so do gradients on their way back.",
+        needs=NORMALISED,
     ),
     "09.5": _one(
         {NET: 'net = mlp(4, 64, "tanh")', INIT: "init_weights_(net, 0.01)"},
@@ -134,7 +140,7 @@ PATIENTS = {
         "The loss at step 0 divided by that of a constant answer for one row: it is near the size of a batch.",
     ),
     "09.8": _one(
-        {CLEAR: "        optimizer.zero_grad"}, {"gradients not cleared": (CLEAR, BACKWARD)}, "gradients not cleared", CLEAR,
+        {CLEAR: "        optimizer.zero_grad"}, {"gradients not cleared": IN_THE_LOOP}, "gradients not cleared", CLEAR,
         "A function that is named but not called is no error. With a clip it trains, on a sum of all gradients so far.",
         "One panel looks unlike that of any other patient so far.",
         "Each gradient points where the one before it pointed.",
@@ -182,12 +188,12 @@ PATIENTS = {
         "Three names are right for this one, and three lines cure it: a start half as large again as it should be, a rate too high for it, "
         "or no time to leave it. A recording cannot tell them apart; a second run can.",
         "Step 0 is out of scale, though less than patient 4 was.",
-        "Lines 2, 4 and 5 belong together. A warmup needs time here: half of the 100 steps.",
-        text="schedule = LambdaLR(optimizer, lambda step: min(1, (step + 1) / 50))",
+        "Lines 2, 4 and 5 belong together. A warmup needs time here: half of the 100 steps or more.",
+        text="schedule = LambdaLR(optimizer, lambda step: min(1, (step + 1) / 50))", needs=NORMALISED,
     ),
     "09.14": Patient(
         {NET: 'net = mlp(3, 96, "relu")', INPUTS: "x = pixels", BATCHES: SMALL, CLEAR: "        optimizer.zero_grad"},
-        ({"inputs not normalised": (INPUTS,)}, {"gradients not cleared": (CLEAR, BACKWARD)}),
+        ({"inputs not normalised": (INPUTS,)}, {"gradients not cleared": IN_THE_LOOP}),
         (("inputs not normalised", INPUTS, HEALTHY[INPUTS - 1]), ("gradients not cleared", CLEAR, "optimizer.zero_grad()")),
         "Each illness alone kills it. `diagnose` names one: the bug, because bugs are exact to detect. After a repair, look again.",
         ("Two things are wrong, on two lines. One of them is known before the first step.", "You have met both: patients 3 and 8."),

@@ -5,11 +5,15 @@ A script may use what `_names` lists: the course's networks, torch's optimizer, 
 ``backward_in_half(loss, net, scale)``, a backward pass whose gradients go through 16 bits.
 """
 
+import contextlib
+import io
 import math
+import warnings
 from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -63,7 +67,35 @@ def _data():
     return torch.cat([x_train, x_test]), torch.cat([y_train, y_test]), len(x_train)
 
 
-def _names(seed: int, watched: bool) -> dict:
+def _no_clip(parameters, max_norm):
+    """Stands for a clip where it is asked whether a run trains without one."""
+
+
+@contextlib.contextmanager
+def _as_before():
+    """What a script prints is dropped, and torch's random state and settings are put back."""
+    dtype, graded, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
+    checked, device = torch.is_anomaly_enabled(), torch.get_default_device()
+    with (
+        torch.random.fork_rng(devices=[]),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            torch.set_grad_enabled(graded)
+            torch.autograd.set_detect_anomaly(checked)
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
+            if torch.get_default_device() != device:
+                torch.set_default_device(device)
+
+
+def _names(seed: int, watched: bool, clipping: bool) -> dict:
     pixels, y, train = _data()
     generator = torch.Generator().manual_seed(seed)
 
@@ -75,33 +107,34 @@ def _names(seed: int, watched: bool) -> dict:
         "torch": torch, "nn": nn, "math": math, "inf": math.inf,
         "mlp": mlp, "elman_rnn": elman_rnn, "init_weights_": init_weights_,
         "SGD": torch.optim.SGD, "Adam": torch.optim.Adam, "LambdaLR": torch.optim.lr_scheduler.LambdaLR,
-        "cross_entropy": F.cross_entropy, "mse_loss": F.mse_loss, "clip_grad_norm_": nn.utils.clip_grad_norm_,
+        "F": F, "np": np, "cross_entropy": F.cross_entropy, "mse_loss": F.mse_loss,
+        "clip_grad_norm_": nn.utils.clip_grad_norm_ if clipping else _no_clip,
         "backward_in_half": backward_in_half, "batches": batches,
         "Recorder": (lambda net: Recorder(net, cosine=True)) if watched else _LossOnly,
-        "pixels": pixels.clone(), "y": y, "one_hot": F.one_hot(y, 10).float(),
+        "pixels": pixels.clone(), "y": y.clone(), "one_hot": F.one_hot(y, 10).float(),
     }  # fmt: skip
 
 
-def play(script: list[str], seed: int, watched: bool = False) -> Played:
-    """Run a script; an error in one of its lines is said in a sentence."""
-    names, train = _names(seed, watched), _data()[2]
-    with torch.random.fork_rng(devices=[]):
+def play(script: list[str], seed: int, watched: bool = False, clipping: bool = True) -> Played:
+    """Run a script; an error in one of its lines is said in a sentence. Without ``clipping`` its clip does nothing."""
+    names, (_, y, train) = _names(seed, watched, clipping), _data()
+    with _as_before():
         torch.manual_seed(seed)
         try:
             exec(compile("\n".join(script), "<patient>", "exec"), names)
             with torch.no_grad():
                 said = names["net"](names["x"][train:]).argmax(-1)
-                accuracy = (said == names["y"][train:]).float().mean().item()
-        except (Exception, SystemExit) as error:
-            said = f"{_place(error)}{type(error).__name__}: {str(error)[:200]}"
-            return Played(0.0, None, error=said)
-    if watched:
-        found = names["recorder"].recording
-        return Played(accuracy, found, tuple(found.loss.tolist()))
-    return Played(accuracy, None, tuple(names["recorder"].losses))
+                accuracy = (said == y[train:]).float().mean().item()
+            found = names["recorder"].recording if watched else None
+            loss = found.loss.tolist() if watched else names["recorder"].losses
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a line can raise anything; the kernel goes on
+            return Played(0.0, None, error=f"{_place(error)}{type(error).__name__}: {str(error)[:200]}")
+    return Played(accuracy, found, tuple(loss))
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     number = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     trace = error.__traceback__
     while trace is not None:

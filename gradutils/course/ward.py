@@ -1,12 +1,13 @@
 """The emergency room: show a patient's chart, judge a treatment, tell what each repair bought."""
 
 import math
+import operator
 from functools import cache
 
 from gradutils import plots
 from gradutils.course.checks import Verdict
 from gradutils.course.display import Card, block, show
-from gradutils.course.patients import CLIPPED, HEALTHY, NET, PATIENTS, SIGNS, Patient, lines
+from gradutils.course.patients import CLIP, CLIPPED, HEALTHY, PATIENTS, SIGNS, Patient, lines
 from gradutils.course.progress import read, record_pass
 from gradutils.course.scripts import Played, play, trained
 from gradutils.diagnosis import diagnose, read_signs
@@ -101,13 +102,19 @@ def judge(patient: Patient, answer: tuple) -> Verdict:
             "not attempted",
             'Replace the dots: the illness, the number of a line, the new line; or "healthy".',
         )
-    if len(answer) == 1 and isinstance(answer[0], str) and answer[0] == "healthy":
-        return _judge_healthy(patient)
+    first = answer[0][0] if isinstance(answer[0], tuple | list) and answer[0] else answer[0]
+    if _name(first) == "healthy":
+        alone = len(answer) == 1 and (isinstance(answer[0], str) or len(answer[0]) == 1)
+        return (
+            _judge_healthy(patient)
+            if alone
+            else _said("not yet", "“healthy” stands alone: who is well needs no line.")
+        )
     triples, wrong = _triples(patient, answer)
     if wrong:
         return _said("not yet", wrong)
-    changes = {number: text for _, number, text in triples}
-    cured = [play(lines(patient, changes), seed) for seed in UNSEEN]
+    script = lines(patient, {number: text for _, number, text in triples})
+    cured = [play(script, seed) for seed in UNSEEN]
     if cured[0].error:
         return _said("not yet", cured[0].error + ".")
     if patient.is_well:
@@ -139,11 +146,17 @@ def _triples(patient: Patient, answer: tuple) -> tuple[list[tuple], str]:
         if not isinstance(triple, (tuple, list)) or len(triple) != 3:
             return [], f"{form} Two illnesses are two such triples in brackets."
         illness, number, text = _name(triple[0]), *triple[1:]
-        if not isinstance(illness, str) or illness not in SIGNS or illness == "healthy":
+        if not isinstance(illness, str) or illness not in SIGNS:
             names = ", ".join(name for name in SIGNS if name != "healthy")
             return [], f"There is no illness {str(illness)[:60]!r}. The names are: {names}."
-        if not isinstance(number, int) or isinstance(number, bool) or not 1 <= number <= len(HEALTHY):
-            return [], f"The line's number is 1 to {len(HEALTHY)}; got {str(number)[:60]!r}."
+        number = (
+            operator.index(number) if hasattr(number, "__index__") and not isinstance(number, bool) else None
+        )
+        if number is None or not 1 <= number <= len(HEALTHY):
+            return (
+                [],
+                f"The line's number is 1 to {len(HEALTHY)}, without quotes; got {str(triple[1])[:60]!r}.",
+            )
         if not isinstance(text, str) or not text.strip():
             return [], form
         if "\n" in text.strip() or ";" in text:
@@ -164,38 +177,52 @@ def _judge_treated(patient: Patient, triples: list[tuple], cured: list[Played]) 
     said = f"{count} of {len(cured)} train on new seeds with {'this line' if len(triples) == 1 else 'these lines'}."
     if any(run.loss and run.loss[0] != run.loss[0] for run in cured):
         said += " The loss is not a number from the first step on: is something divided by zero?"
-    named, strangers, elsewhere = [], [], []
+    named, elsewhere = [], False
     for illness, number, text in triples:
-        cause = next((cause for cause in patient.causes if illness in cause and cause not in named), None)
+        cause = next((cause for cause in patient.causes if illness in cause), None)
         if cause is None:
-            strangers.append(illness)
-        else:
-            named.append(cause)
-            if not _mends(cause[illness], illness, number, text):
-                elsewhere.append(number)
-    mended = [
-        any(_mends(cause[name], name, *where) for name in cause for _, *where in triples)
-        for cause in patient.causes
-    ]
-    if strangers:
-        where = " You changed a line that can cure it." if healed and any(mended) else ""
-        return _said("not yet", f"{said}{where} But the name is not “{strangers[0]}”. {SIGNS[strangers[0]]}")
-    if healed and all(mended) and elsewhere:
-        return _said("not yet", f"{said} The lines are right, and their names are exchanged.")
-    if healed and not all(mended):
+            where = (
+                " You changed a line that can cure it." if healed and any(_mended(patient, triples)) else ""
+            )
+            return _said("not yet", f"{said}{where} But the name is not “{illness}”. {SIGNS[illness]}")
+        named.append(cause)
+        elsewhere = elsewhere or not _mends(patient, cause[illness], number, text)
+    mended = all(_mended(patient, triples)) and not (healed and _needs_a_clip(patient, triples))
+    if healed and not mended:
         return _said("not yet", f"{said} A painkiller, though: {_still_there(patient, triples)}")
+    if healed and len(triples) > len(patient.causes):
+        return _said("not yet", f"{said} But one line an illness is enough. Which one?")
+    if healed and elsewhere and len(triples) > 1:
+        return _said("not yet", f"{said} The lines are right, and their names are exchanged.")
     if healed:
         return _said("correct", f"{said} {patient.after}")
     if elsewhere:
         return _said("not yet", f"{said} The name is right; look for another line, the one that does it.")
-    if len(named) < len(patient.causes):
-        return _said("not yet", f"{said} What you mended was ill, but something else is ill as well.")
-    return _said("not yet", f"{said} Name and line are right; the new line is not enough.")
+    if any(cause not in named for cause in patient.causes):
+        return _said("not yet", f"{said} Name and line fit, but something else is ill as well.")
+    nearly = "nearly enough. Does the start fit the network?" if count else "not enough."
+    return _said("not yet", f"{said} Name and line are right; the new line is {nearly}")
 
 
-def _mends(numbers: tuple[int, ...], illness: str, number: int, text: str) -> bool:
-    """Whether a change is made where the cause is. Another activation bears a bad start, and does not mend it."""
-    return number in numbers and (number != NET or not illness.startswith("init") or "norm" in text.lower())
+def _mends(patient: Patient, numbers: tuple[int, ...], number: int, text: str) -> bool:
+    """Whether a line is one where the cause can be mended, and holds what it takes there."""
+    return number in numbers and patient.needs.get(number, "") in text
+
+
+def _mended(patient: Patient, triples: list[tuple]) -> list[bool]:
+    """For each illness whether a line of its cause was changed, by whatever name."""
+    return [
+        any(_mends(patient, numbers, *where) for numbers in cause.values() for _, *where in triples)
+        for cause in patient.causes
+    ]
+
+
+def _needs_a_clip(patient: Patient, triples: list[tuple]) -> bool:
+    """Whether the treatment works only by a clip, where a clip is no cure."""
+    if any(CLIP in numbers for cause in patient.causes for numbers in cause.values()):
+        return False
+    script = lines(patient, {number: text for _, number, text in triples})
+    return not all(play(script, seed, clipping=False).trained for seed in UNSEEN)
 
 
 def _name(illness):
@@ -205,19 +232,14 @@ def _name(illness):
 
 def _still_there(patient: Patient, triples: list[tuple]) -> str:
     """What shows that the cause has not been touched."""
-    treated = play(
-        lines(patient, {number: text for _, number, text in triples}), SHOWN, watched=True
-    ).recording
-    named = diagnose(treated)
-    first = [
-        play(script, SHOWN, watched=True).recording.total_grad_norm[0].item()
-        for script in (lines(patient), list(HEALTHY))
-    ]
-    if named.illness != "healthy":
-        return f"the record of the treated run still says “{named.illness}”. Find the line that causes it."
-    if first[0] > 3 * first[1]:
-        return f"the first gradient is still {first[0] / first[1]:.0f} times that of a healthy run. Find the line that makes it so."
-    return "the line that makes it ill stands as it did. Find it."
+    changes = {number: text for _, number, text in triples}
+    treated = play(lines(patient, changes), SHOWN, watched=True).recording
+    named = diagnose(treated).illness if treated is not None and len(treated) > 1 else "healthy"
+    if named != "healthy":
+        return f"the record of the treated run still says “{named}”. Find the line that causes it."
+    if _needs_a_clip(patient, triples):
+        return "it trains by a clip, and not without. Find the line that makes it need one."
+    return "it bears the cause, which stands as it did. Find the line that makes it ill."
 
 
 # What all repairs bought -----------------------------------------------------------------------------------------------
