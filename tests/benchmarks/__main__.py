@@ -109,38 +109,53 @@ def run(notebook):
 
 
 def lessons(repeats):
-    print(
-        f"{'solution':<28} {'seconds':>8} {'again':>8} {'slowest cell':>13} {'peak MB':>8}   limits: 20 s, 5 s a cell, 500 MB"
-    )
-    total = 0.0
-    for path in sorted((ROOT / "solutions").glob("*.ipynb")):
-        runs = [run(nbformat.read(path, as_version=4)) for _ in range(repeats)]
-        sums = [sum(seconds.values()) for seconds, _ in runs]
-        slowest = statistics.median(max(seconds.values()) for seconds, _ in runs)
-        total += sums[0]
-        print(
-            f"{path.stem:<28} {sums[0]:>8.1f} {sums[-1]:>8.1f} {slowest:>13.1f} {max(peak for _, peak in runs):>8.0f}"
+    """Seconds and memory of every solution; the runs take turns, so the spread is what this machine does to one run."""
+    paths = sorted((ROOT / "solutions").glob("*.ipynb"))
+    runs = {path.stem: [] for path in paths}
+    for _ in range(repeats):
+        for path in paths:
+            runs[path.stem].append(run(nbformat.read(path, as_version=4)))
+            seconds, peak = runs[path.stem][-1]
+            print(f"{path.stem:<34} {sum(seconds.values()):5.1f} s {peak:5.0f} MB", flush=True)
+    lines, total, first = [], 0.0, []
+    for name, found in runs.items():
+        sums = [sum(seconds.values()) for seconds, _ in found]
+        slowest = statistics.median(max(seconds.values()) for seconds, _ in found)
+        memory, middle = max(peak for _, peak in found), statistics.median(sums)
+        spread = f"{min(sums):.1f} to {max(sums):.1f} s; slowest cell {slowest:.1f} s"
+        lines.append(Line(name, f"{middle:.1f} s, {memory:.0f} MB", spread, "20 s, 500 MB, 5 s a cell"))
+        total += middle
+        first.append(sums[0] / sums[-1])
+    lines.append(Line("all, in series", f"{total:.0f} s", "", "120 s"))
+    lines.append(
+        Line(
+            "A/A: first run / last run",
+            f"{statistics.median(first):.2f} x",
+            f"{min(first):.2f} to {max(first):.2f}",
+            "1",
         )
-    print(f"{'all, in series':<28} {total:>8.1f}{'':>33} limit: 120 s\n")
+    )
+    return lines
 
 
 def ticks(count):
+    """A tick of an explorer in a live kernel, beside a new figure at every tick."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(TICK.replace("TICKS", str(count)))])
     run(notebook)
     printed = "".join(o.get("text", "") for o in notebook.cells[0].outputs)
     result = json.loads(printed.split("RESULT")[1])
     ms = result["ms"]
-    print("a tick of explore_momentum in a live kernel, median of", count)
-    print(
-        f"  explorer          {ms['explorer']:6.1f} ms, of which computation {result['compute']:.1f} ms; limit 15 ms beside it"
-    )
-    print(
-        f"  explorer again    {ms['explorer again']:6.1f} ms, ratio {ms['explorer again'] / ms['explorer']:.2f} (A/A control)"
-    )
-    print(
-        f"  interact          {ms['interact']:6.1f} ms, ratio {ms['interact'] / ms['explorer']:.1f} (aim: 8)"
-    )
-    print(f"  a picture         {result['bytes'] / 1e3:6.1f} kB (aim: 20)")
+    return [
+        Line(
+            f"explore_momentum, median of {count}",
+            f"{ms['explorer']:.1f} ms",
+            f"computation {result['compute']:.1f} ms",
+            "15 ms beside it",
+        ),
+        Line("A/A: the same explorer again", f"{ms['explorer again'] / ms['explorer']:.2f} x", "", "1"),
+        Line("interact with a new figure", f"{ms['interact'] / ms['explorer']:.1f} x", "", "8 x"),
+        Line("a picture", f"{result['bytes'] / 1e3:.1f} kB", "", "20 kB"),
+    ]
 
 
 def patients(bases):
@@ -178,16 +193,26 @@ def patients(bases):
     return lines, f"\n```{confusions}```\n"
 
 
+def page(parts):
+    """The page of results, in which the parts that were measured now take the place of the older ones."""
+    older = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
+    sections = {text.partition("\n")[0]: f"\n### {text.rstrip()}\n" for text in older.split("\n### ")[1:]}
+    sections |= {title: text for title, text in parts.items() if title != "confusions"}
+    if "confusions" in parts:
+        sections["Diagnosis"] += parts["confusions"]
+    where = "\n".join(machine().splitlines()[:-1])  # all but this process's memory
+    return f"# What `make bench` measured\n\n```\n{where}\n```\n" + "".join(sections.values())
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.split("\n")[0])
     parser.add_argument("--only", choices=("instruments", "recorder", "patients", "lessons"), action="append")
+    parser.add_argument("--write", action="store_true", help="with --only: put its part into results.md")
     parser.add_argument("--rounds", type=int, default=9, help="of each comparison")
     parser.add_argument(
         "--bases", type=int, default=30, help="healthy runs that patients are made from, of each kind"
     )
-    parser.add_argument(
-        "--repeats", type=int, default=2, help="runs of each lesson (the second is the control)"
-    )
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each lesson, in turn")
     parser.add_argument("--ticks", type=int, default=60)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -211,13 +236,11 @@ def main():
         parts["confusions"] = confusions
         print(confusions, flush=True)
     if "lessons" in wanted:
-        lessons(options.repeats)
-        ticks(options.ticks)
+        add("Lessons", lessons(options.repeats))
+        add("A tick of an explorer", ticks(options.ticks))
     print(f"{time.perf_counter() - started:.0f} s in all")
-    if not options.only:
-        where = "\n".join(machine().splitlines()[:-1])  # all but this process's memory
-        text = f"# What `make bench` measured\n\n```\n{where}\n```\n" + "".join(parts.values())
-        RESULTS.write_text(text, encoding="utf-8")
+    if options.write or not options.only:
+        RESULTS.write_text(page(parts), encoding="utf-8")
     return 0
 
 
