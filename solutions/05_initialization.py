@@ -420,14 +420,14 @@ explorers.explore_phase_diagram()
 # %%
 sigmas, rates = [0.7, 1.0, 2**0.5, 2.0, 2.8], [0.001, 0.01, 0.03, 0.3]
 many = [torch.cat([s * W for s in sigmas]) for W in stacks([64] + [32] * 6 + [10])]
-each = torch.tensor(rates).repeat_interleave(50)
-runs = train_many(torch.relu, many, data, each, steps=160, at=(80,))
-share = lambda true: true.view(4, 5, 10).float().mean(-1)  # (rates, sigmas), of the ten seeds
-tenfold = share(runs.loss.nan_to_num(math.inf).amax(0) > 10 * runs.loss[0])
+runs = [train_many(torch.relu, many, data, lr, steps=160, at=(80,)) for lr in rates]
+share = lambda true: torch.stack(true).view(4, 5, 10).float().mean(-1)  # (rates, sigmas), of the ten seeds
+tenfold = share([run.loss.nan_to_num(math.inf).amax(0) > 10 * run.loss[0] for run in runs])
+good = share([run.accuracy[1] > 0.5 for run in runs])
 
 # %%
 fig, panels = plt.subplots(1, 2)
-maps = {"Loss grows tenfold": tenfold, "Above 0.5 after 160 steps": share(runs.accuracy[1] > 0.5)}
+maps = {"Loss grows tenfold": tenfold, "Above 0.5 after 160 steps": good}
 for ax, (name, values) in zip(panels, maps.items()):
     plots.plot_map(ax, range(5), range(4), values, limits=(0, 1))
     ax.set(xticks=range(5), xticklabels=[f"{s:.1f}" for s in sigmas], yticks=range(4), yticklabels=rates)

@@ -41,7 +41,7 @@ predict("06.a", "With the clip, at the rate that threw most of them, runs…", o
 
 # %%
 command = [sys.executable, "-m", "gradutils.sharded_clip"]
-sharded = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+sharded = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
 # %%
@@ -212,15 +212,15 @@ plots.finish(ax, "The steeper the start, the more a clip gains", "outermost star
 # %% [markdown]
 # ## 3 · A recurrent network on real data
 #
-# The digits as sequences, 8 steps of 8 pixels. A ReLU network of 16 units whose recurrent matrix is `1.6` times the identity: gradients grow through time. Eight rates, four thresholds, ten seeds, plain SGD, all 320 networks at once.
+# The digits as sequences, 8 steps of 8 pixels. A ReLU network of 16 units whose recurrent matrix is `1.6` times the identity: gradients grow through time. Eight rates, four thresholds, ten seeds, plain SGD: 80 networks at once for each threshold.
 
 # %%
 lrs, limits = [3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 1.0], [0.1, 1.0, 10.0, math.inf]
-lr, limit = grid(lrs, limits)
 sequences, start = digit_sequences(8), recurrent_stacks(8, 16, 1.6)
-plain = {"momentum": 0.0, "steps": 100, "at": (50,)}
-runs = train_stacks(recurrent_scores, start, sequences, lr, max_norm=limit, **plain)
-accuracy = runs.accuracy.view(2, 8, 4, 10)  # budgets, rates, thresholds, seeds
+(lr,), plain = grid(lrs), {"momentum": 0.0, "steps": 100, "at": (50,)}
+runs = [train_stacks(recurrent_scores, start, sequences, lr, max_norm=limit, **plain) for limit in limits]
+accuracy = torch.stack([run.accuracy.view(2, 8, 10) for run in runs], 2)  # budgets, rates, thresholds, seeds
+grad_norm = torch.stack([run.grad_norm.view(100, 8, 10) for run in runs], 2)  # steps, then the same
 
 # %%
 fig, ax = plt.subplots()
@@ -233,7 +233,7 @@ question = "If every step is clipped, rate 0.3 with threshold 0.1 does the same 
 predict("06.b", question, ["threshold 1", "threshold 0.1", "threshold 0.01"])
 
 # %%
-same = (accuracy[1, 6, 0] - accuracy[1, 4, 1]).abs().max()  # (rate 0.3, threshold 0.1) and (0.03, 1)
+same = (accuracy[1, 6, 0] - accuracy[1, 4, 1]).abs().median()  # (rate 0.3, threshold 0.1) and (0.03, 1)
 reveal("06.b", "a" if same < 0.02 else "c", "The products are equal, and so is what is learnt: one knob.")
 
 # %%
@@ -264,7 +264,7 @@ threshold_from = check("06.4", threshold_from).function
 # Google's tuning playbook advises the 90th percentile, and a smaller rate when more than half of the steps are clipped. Each threshold at its best rate:
 
 # %%
-often = (runs.grad_norm > limit).float().mean(0).view(8, 4, 10).median(-1).values  # (rates, thresholds)
+often = (grad_norm > torch.tensor(limits).view(4, 1)).float().mean(0).median(-1).values  # (rates, thresholds)
 best = accuracy[1].median(-1).values.argmax(0).tolist()
 cut = ["all" if often[k, j] > 0.98 else "some" if often[k, j] > 0.02 else "none" for j, k in enumerate(best)]
 plots.table({"threshold": lines, "best rate": [lrs[k] for k in best], "steps clipped": cut})
@@ -313,7 +313,7 @@ reveal("06.c", answer, "c / inf is 0, and 0 times inf is NaN.")
 #
 # ### Exercise 06.5 · ●●○ · 8 minutes
 #
-# Write `safe_step(weights, grads, lr, c)`, with two lists of tensors. If any gradient holds an inf or a NaN return `weights` as they are. Otherwise clip by norm at `c` and return the list of new weights after a step of plain descent. Change none of the given tensors.
+# Write `safe_step(weights, grads, lr, c)`, with two lists of tensors. If any gradient holds an inf or a NaN return `weights` as they are. Otherwise clip by norm at `c` (your `clip_by_norm_`, on copies) and return the list of new weights after a step of plain descent. Change none of the given tensors.
 
 
 # %%
@@ -377,10 +377,10 @@ rows, wrong = torch.randint(1400, (260, 64), generator=draw), torch.randint(10, 
 right = lambda k: (data.x_train[rows[k]], data.y_train[rows[k]])
 batch = lambda k: (20 * right(k)[0], wrong) if k == bad else right(k)
 rates = [0.001, 0.003, 0.01]
-lr, beta2, cap = grid(rates, [0.9, 0.999], [math.inf, 1.0])
+beta2, cap = grid([0.9, 0.999], [math.inf, 1.0])
 nets = weight_stacks([64, 32, 32, 10], 2**0.5)
 options = {"batches": batch, "steps": 260, "adam": True, "beta2": beta2, "max_norm": cap}
-adam = train_many(torch.relu, nets, data, lr, **options).loss
+adam = torch.stack([train_many(torch.relu, nets, data, lr, **options).loss for lr in rates], 1)
 adam = adam.view(260, 3, 2, 2, 10)  # (steps, rates, beta2, clip, seeds)
 before, peak = (v[:, :, 0] / v[:, :, 1] for v in (adam[170:bad].mean(0), adam[bad + 1 :].amax(0)))
 ratios = {"before, beta2 0.999": before[:, 1], "after, 0.9": peak[:, 0], "after, 0.999": peak[:, 1]}

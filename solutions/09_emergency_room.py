@@ -19,7 +19,7 @@ from gradutils.course import cases, ward
 from gradutils.data import digits
 from gradutils.models import weight_stacks
 from gradutils.schedules import warmup_cosine
-from gradutils.training import grid, train_many
+from gradutils.training import train_many
 
 plots.use_style()
 
@@ -377,10 +377,10 @@ arms = {
 }
 
 # %%
-lrs, found = [0.01, 0.03, 0.1, 0.3], {}
-(lr,), options = grid(lrs), {"steps": 100, "at": (40,), "batch": 16}
+lrs, options, found = [0.01, 0.03, 0.1, 0.3], {"steps": 100, "at": (40,), "batch": 16}, {}
 for name, (phi, weights, remedies) in arms.items():
-    found[name] = train_many(phi, weights, data, lr, **options, **remedies).accuracy.view(2, 4, 10)
+    runs = [train_many(phi, weights, data, lr, **options, **remedies) for lr in lrs]
+    found[name] = torch.stack([run.accuracy for run in runs], 1)  # budgets, rates, seeds
 
 # %%
 fig, ax = plt.subplots()

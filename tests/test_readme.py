@@ -86,3 +86,11 @@ def test_every_lesson_has_its_row_with_its_claims_and_exercises():
         assert int(count.split()[0] if count else 0) == wanted, number
         tried = {trial.claim for trial in found if trial.lesson.startswith(number)}
         assert claims == "all" or set(filter(None, claims.split(", "))) == tried, number
+
+
+def test_seconds_and_memory_of_the_lessons_are_those_of_the_bench():
+    results = (ROOT / "tests" / "benchmarks" / "results.md").read_text(encoding="utf-8")
+    measured = re.findall(r"^\| (\d\d)_\w+ \| ([\d.]+) s, (\d+) MB \|", results, re.MULTILINE)
+    shown = re.findall(r"^\| (\d\d) \|.*\| (\d+) s \| (\d+) MB \|$", README, re.MULTILINE)
+    assert shown == [(name, f"{float(seconds):.0f}", memory) for name, seconds, memory in measured]
+    assert len(shown) == len(list((ROOT / "lessons").glob("*.ipynb")))

@@ -221,6 +221,8 @@ def _needs_a_clip(patient: Patient, triples: list[tuple]) -> bool:
     """Whether the treatment works only by a clip, where a clip is no cure."""
     if any(CLIP in numbers for cause in patient.causes for numbers in cause.values()):
         return False
+    if not any(word in text for _, _, text in triples for word in ("clip", "inf", "exec", "globals")):
+        return False  # no other line changes what line 11 does
     script = lines(patient, {number: text for _, number, text in triples})
     return not all(play(script, seed, clipping=False).trained for seed in UNSEEN)
 
