@@ -407,13 +407,20 @@ def plot_chart(recording, figure: Figure | None = None, *, constant: float | Non
             )
     widen_to(loss, 1)
     for ax in figure.axes:
-        ax.yaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ax.yaxis.set_minor_locator(NullLocator())
+        for axis in (ax.xaxis, ax.yaxis):  # plain text: to set formulas would take a third of the time
+            axis.set_major_formatter(_power if axis is ax.yaxis and ax.get_yscale() == "log" else "{x:g}")
     start, end = r.loss[0] / constant, r.loss[-8:].mean() / constant
     starts = "far above" if start > 3 else "near"
     ends = "not finite" if not end.isfinite() else "far below it" if end < 0.6 else "not far below it"
     describe(loss, f"A chart: the loss starts {starts} that of a constant answer and ends {ends}.")
     return figure
+
+
+def _power(value: float, _=None) -> str:
+    """A power of ten as plain text."""
+    return "10" + str(round(np.log10(value))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def widen_to(ax: Axes, decades: float) -> None:

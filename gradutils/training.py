@@ -151,7 +151,10 @@ def train_stacks(
     lr, beta1, beta2 = (_one_each(value, count) for value in settings[:3])
     learnt, kept = [p.detach().repeat(count // len(p), *[1] * (p.ndim - 1)) for p in parameters], None
     first, second = ([torch.zeros_like(p) for p in learnt] for _ in range(2))
-    generator, losses, norms, accuracies = torch.Generator().manual_seed(seed), [], [], []
+    generator, accuracies = torch.Generator().manual_seed(seed), []
+    losses, norms = torch.empty(
+        2, steps, count, dtype=learnt[0].dtype
+    )  # many small tensors would scatter the heap
     for step in range(1, steps + 1):
         if batches is None:
             rows = torch.randint(len(data.x_train), (batch,), generator=generator)
@@ -164,11 +167,11 @@ def train_stacks(
         grads = torch.autograd.grad(loss.sum(), learnt)
         if kept is not None:
             grads = [g + old for g, old in zip(grads, kept, strict=True)]
-        losses.append(loss.detach())
-        norms.append(sum(g.reshape(len(g), -1).square().sum(1) for g in grads).sqrt())
+        losses[step - 1] = loss.detach()
+        norms[step - 1] = sum(g.reshape(len(g), -1).square().sum(1) for g in grads).sqrt()
         if max_norm is not None:
-            limit = max_norm(torch.stack(norms)) if callable(max_norm) else max_norm
-            shrink = (limit / (norms[-1] + 1e-6)).clamp(max=1)
+            limit = max_norm(norms[:step]) if callable(max_norm) else max_norm
+            shrink = (limit / (norms[step - 1] + 1e-6)).clamp(max=1)
             grads = [g * _beside(shrink, g) for g in grads]
         kept = None if clear else grads
         now = lr * _one_each(schedule(step - 1), count) if schedule else lr
@@ -185,7 +188,7 @@ def train_stacks(
             if step in at:
                 found = [scores(learnt, x).argmax(-1) for x in data.x_test.split(200)]  # spares memory
                 accuracies.append((torch.cat(found, -1) == data.y_test).float().mean(-1))
-    return ManyRuns(torch.stack(losses), torch.stack(norms), torch.stack(accuracies))
+    return ManyRuns(losses, norms, torch.stack(accuracies))
 
 
 def grid(*settings: Sequence[float], seeds: int = 10) -> tuple[Tensor, ...]:

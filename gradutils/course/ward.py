@@ -247,8 +247,8 @@ def _still_there(patient: Patient, triples: list[tuple]) -> str:
 # What all repairs bought -----------------------------------------------------------------------------------------------
 @cache
 def with_a_clip(patient_id: str) -> int:
-    """Of three new seeds, on how many a patient trains with a clip at 1 and no other change."""
-    return trained(lines(_known(patient_id), CLIPPED), UNSEEN)
+    """Of two new seeds, on how many a patient trains with a clip at 1 and no other change."""
+    return trained(lines(_known(patient_id), CLIPPED), UNSEEN[:2])
 
 
 @cache
@@ -270,7 +270,7 @@ def repairs() -> None:
             "patient": healed,
             "illness": [" + ".join(name for name, *_ in PATIENTS[p].treatment) for p in healed],
             "trains as it came": [as_it_came(p).trained for p in healed],
-            "with a clip only": [f"{with_a_clip(p)} of {len(UNSEEN)}" for p in healed],
+            "with a clip only": [f"{with_a_clip(p)} of 2" for p in healed],
             "mended": [f"{len(UNSEEN)} of {len(UNSEEN)}"] * len(healed),
         }
     )
