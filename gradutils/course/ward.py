@@ -14,23 +14,18 @@ from gradutils.diagnosis import diagnose, read_signs
 from gradutils.recording import Recording
 
 SHOWN, UNSEEN = 0, (101, 102, 103)  # seeds: of the chart, and those that judge a treatment
+_mended_now: set[str] = set()  # patients whose treatment trained on all unseen seeds while this kernel ran
 
 
 # The chart -------------------------------------------------------------------------------------------------------------
 def visit(patient_id: str | None = None) -> None:
     """Show a patient: its script with numbered lines, what was measured at step 0, and its chart. Without an id: a healthy run."""
     if patient_id is None:
-        name, script, found = (
-            "A healthy run",
-            list(HEALTHY),
-            play(list(HEALTHY), SHOWN, watched=True).recording,
-        )
+        name, script = "A healthy run", list(HEALTHY)
+        found = play(script, SHOWN, watched=True).recording
     else:
-        name, script, found = (
-            f"Patient {patient_id}",
-            lines(_known(patient_id)),
-            as_it_came(patient_id).recording,
-        )
+        name, script = f"Patient {patient_id}", lines(_known(patient_id))
+        found = as_it_came(patient_id).recording
     numbered = [f"{number:>3}  {line}" for number, line in enumerate(script, start=1)]
     show_chart([name, *numbered, ""], found)
 
@@ -91,6 +86,7 @@ def treat(patient_id: str, *answer) -> Verdict:
     verdict.exercise_id, verdict.hints = patient_id, patient.hints
     if verdict.outcome == "correct":
         record_pass(patient_id)
+        _mended_now.add(patient_id)
     verdict.show()
     return verdict
 
@@ -104,12 +100,9 @@ def judge(patient: Patient, answer: tuple) -> Verdict:
         )
     first = answer[0][0] if isinstance(answer[0], tuple | list) and answer[0] else answer[0]
     if _name(first) == "healthy":
-        alone = len(answer) == 1 and (isinstance(answer[0], str) or len(answer[0]) == 1)
-        return (
-            _judge_healthy(patient)
-            if alone
-            else _said("not yet", "“healthy” stands alone: who is well needs no line.")
-        )
+        if len(answer) > 1 or (not isinstance(answer[0], str) and len(answer[0]) > 1):
+            return _said("not yet", "“healthy” stands alone: who is well needs no line.")
+        return _judge_healthy(patient)
     triples, wrong = _triples(patient, answer)
     if wrong:
         return _said("not yet", wrong)
@@ -271,7 +264,7 @@ def repairs() -> None:
             "illness": [" + ".join(name for name, *_ in PATIENTS[p].treatment) for p in healed],
             "trains as it came": [as_it_came(p).trained for p in healed],
             "with a clip only": [f"{with_a_clip(p)} of 2" for p in healed],
-            "mended": [f"{len(UNSEEN)} of {len(UNSEEN)}"] * len(healed),
+            "mended": [f"{len(UNSEEN)} of {len(UNSEEN)}" if p in _mended_now else "earlier" for p in healed],
         }
     )
 
