@@ -186,7 +186,7 @@ def train_stacks(
                 else:
                     p -= rate * m.mul_(b1).add_(g)
             if step in at:
-                found = [scores(learnt, x).argmax(-1) for x in data.x_test.split(200)]  # spares memory
+                found = [scores(learnt, x).argmax(-1) for x in data.x_test.split(100)]  # spares memory
                 accuracies.append((torch.cat(found, -1) == data.y_test).float().mean(-1))
     return ManyRuns(losses, norms, torch.stack(accuracies))
 
