@@ -419,11 +419,10 @@ data, draw, bad = digits(), torch.Generator().manual_seed(5), 800
 rows, wrong = torch.randint(1400, (860, 32), generator=draw), torch.randint(10, (32,), generator=draw)
 right = lambda k: (data.x_train[rows[k]], data.y_train[rows[k]])
 batch = lambda k: (20 * right(k)[0], wrong) if k == bad else right(k)
-(beta2,) = grid([0.9, 0.999])
+lr, beta2 = grid([0.01, 0.003], [0.9, 0.999])
 options = {"batches": batch, "steps": 860, "adam": True, "beta2": beta2}
 nets = weight_stacks([64, 32, 32, 10], 2**0.5)
-loss = torch.stack([train_many(torch.relu, nets, data, lr, **options).loss for lr in (0.01, 0.003)], 1)
-loss = loss.view(860, 2, 2, 10)  # (steps, rates, beta2, seeds)
+loss = train_many(torch.relu, nets, data, lr, **options).loss.view(860, 2, 2, 10)  # rates, beta2, seeds
 high, peak = loss[300:bad] > 0.3, loss[bad + 1 :].amax(0)
 bursts, spared = (high[1:] & ~high[:-1]).sum(0), int((peak[:, 1] > 2 * peak[:, 0]).sum(1).min())
 more = int((bursts[0, 0] > bursts[0, 1]).sum())
@@ -449,9 +448,8 @@ def left_edge(width, divide):  # in powers of two, (seeds,)
     first, middle, last = weight_stacks([64, width, width, 10], 2**0.5)
     hidden = lambda p, x: torch.relu(torch.relu(x @ p[0].mT) @ (s * p[1]).mT)
     scores = lambda p, x: hidden(p, x) @ (s * p[2]).mT  # what is learnt is multiplied by s: so are its steps
-    learnt, options = [first, middle / s, last / s**0.5], {"adam": True, "steps": 50, "batch": 64}
-    runs = [train_stacks(scores, learnt, data, lr, **options) for lr in 2.0**powers]
-    end = torch.stack([run.loss[-10:].mean(0) for run in runs])  # (rates, seeds)
+    learnt, (lr,) = [first, middle / s, last / s**0.5], grid((2.0**powers).tolist())
+    end = train_stacks(scores, learnt, data, lr, adam=True, steps=50, batch=64).loss[-10:].mean(0).view(6, 10)
     k = (end < 0.7).int().argmax(0)[None]  # the first rate that is good enough; before it a straight line
     a, b = end.gather(0, k - 1)[0], end.gather(0, k)[0]
     return powers[k[0] - 1] + (a - 0.7) / (a - b)
