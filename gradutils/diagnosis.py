@@ -31,6 +31,8 @@ REMEDIES = {
     "init too large": "Draw weights of variance 2/fan_in for ReLU, 1/fan_in for tanh; or normalise each layer.",
     "learning rate too high": "Divide the learning rate by 10; if it is needed later, warm up to it.",
 }
+# Said where no rule holds and nothing is learnt either.
+UNNAMED = "No illness is named, and nothing is learnt: look at the targets and the data, raise the rate, or train longer."
 RERUNS = {
     "learning rate too high": "Run again at a tenth of the learning rate: this cures it, and hardly ever cures a bad init.",
     "missing warmup": "Run again with the learning rate rising over the first 50 steps: only this tells the two apart.",
@@ -80,6 +82,7 @@ class Signs:
     stale: bool
     input_rms: float
     input_offset: float  # |mean| / standard deviation of the inputs
+    broken_inputs: bool  # not finite, and so the first layer's output at the first step
     sigma_w: float  # median over the weight matrices of |W| / sqrt(fan_out): 1 to 1.4 is usual, torch's default 0.58
     sigma_w_max: float
     zero_gradients: float  # share of the weight matrices whose gradient is absent or exactly zero
@@ -141,6 +144,11 @@ class Rule(NamedTuple):
 
 
 BUGS = (
+    Rule(
+        "inputs not normalised",
+        lambda s: s.broken_inputs,
+        lambda s: "the inputs hold numbers that are not finite, from the first step on",
+    ),
     Rule(
         "half-precision overflow",
         lambda s: s.sudden and not s.end < 0.8,
@@ -255,6 +263,7 @@ def diagnose(recorder: Recorder | Recording, *, trivial_loss: float | None = Non
             evidence = (
                 f"the loss stands at {signs.end:.2g} x that of a constant answer, but nothing is out of scale"
             )
+            return Diagnosis("healthy", (evidence,), UNNAMED)
         return Diagnosis("healthy", (evidence,), REMEDIES["healthy"])
     illness = found[0].illness
     stands = (
@@ -363,10 +372,15 @@ def _layers(recording: Recording) -> dict:
     delta = recording.delta_norm[0]
     owners = [k for k in range(len(delta)) if not delta[k].isnan()]  # layers with weights, first to last
     dead = recording.dead_fraction[recording.steps <= 20].nan_to_num(nan=0.0)
+    bad = recording.first_nonfinite
     input_rms, input_mean = recording.input_rms[0].item(), abs(recording.input_mean[0].item())
     spread = math.sqrt(max(input_rms**2 - input_mean**2, 0.0))
     signs = {
         "input_rms": input_rms,
+        "broken_inputs": not math.isfinite(input_rms)
+        and bad is not None
+        and bad[:2] == (int(recording.steps[0]), "activation")
+        and bad.where == recording.layers[0],
         "input_offset": input_mean / spread if spread > 0 else 0.0,
         "saturated": _worst(recording.saturated_fraction[0]),
         "dead": _worst(dead[0]),

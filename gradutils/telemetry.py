@@ -193,7 +193,7 @@ class Recorder:
     """Watch a model train: ``with Recorder(model) as recorder``, and ``recorder.step(loss)`` after each optimizer step.
 
     ``every``: record each step that it divides, and always the first five. ``activations`` and ``deltas`` may be left
-    out, which makes it cheaper. ``cosine`` adds the one between the gradients of successive steps, and holds a copy of them.
+    out, which makes it cheaper. ``cosine`` adds the one between the gradients of successive recorded steps, and holds a copy of them.
     ``capacity``: records kept; after that the oldest go, except the first five.
     A pass is seen where the model itself is called, not only parts of it.
     What was recorded is read as attributes (``recorder.grad_norm``; names and shapes as in ``Recording``).
@@ -386,7 +386,8 @@ class Recorder:
     def _ask_whether_stale(self) -> None:
         """A backward pass begins: are the gradients of the step before still there, and was nothing done to them?"""
         self._left_over = [(p, g) for p, g, version in self._cleared if p.grad is g and g._version == version]
-        self._stale = bool(self._left_over)
+        # Gradients that were set to zero before step() are still there, and harmless. A GPU is not asked: it would be waited for.
+        self._stale = any(g.device.type != "cpu" or g.is_sparse or bool(g.any()) for _, g in self._left_over)
 
     def _measure(self, passed: _Pass, k: int, layer: _Layer, h: Tensor) -> None:
         """Add a layer's output, (samples, units), to the row; what is per unit is kept for ``_units``."""

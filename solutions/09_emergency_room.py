@@ -319,25 +319,29 @@ print("never far from a constant answer:", cases.flat_curves())
 # %% [markdown]
 # ## New patients without end
 #
-# Every whole number is a new patient: another network, another severity, no script to read. `diagnose`, the rules of this course, sees the same numbers as you. First guesses count, for both: `cases.guess(1, "init too large")`.
+# Every whole number is a new patient: another network, another severity, no script to read. `diagnose`, the rules of this course, sees the same numbers as you. First guesses count, for both.
 
 # %%
-cases.admit(1)
-### BEGIN SOLUTION
-cases.guess(1, "inputs not normalised")
-### END SOLUTION
+cases.admit(
+    1,
+    ### BEGIN SOLUTION
+    "inputs not normalised",
+    ### END SOLUTION
+)
 
 # %%
-cases.admit(2)
-### BEGIN SOLUTION
-cases.guess(2, "init too large")
-### END SOLUTION
+cases.admit(
+    2,
+    ### BEGIN SOLUTION
+    "init too large",
+    ### END SOLUTION
+)
 
 # %%
 cases.hit_rate()
 
 # %% [markdown]
-# Go on with `cases.admit(3)` in a cell of your own, until you are as good as the rules. They look at one number after the other, bugs first: a stale gradient, an overflow, a sum; then inputs, signals and gradients at step 0; the learning rate last, when all else is in scale.
+# Go on with `cases.admit(3, ...)` in a cell of your own, until you are as good as the rules. They look at one number after the other, bugs first: a stale gradient, an overflow, a sum; then inputs, signals and gradients at step 0; the learning rate last, when all else is in scale.
 
 # %% [markdown]
 # ## Claim on trial: S12

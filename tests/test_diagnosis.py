@@ -185,3 +185,38 @@ def test_too_few_records():
 def test_every_rerun_belongs_to_a_known_illness():
     assert set(RERUNS) <= {*REMEDIES, "missing warmup"}
     assert Diagnosis("healthy", ("x",), "y").reruns == {}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_inputs_that_are_not_finite_are_named(value, activation):
+    x, y, _, _ = digits()
+    x = x[:160].view(5, 32, 64).clone()
+    x[:, 3, 7] = value
+    model = mlp(2, 16, activation)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Recorder(model) as recorder:
+        for k in range(5):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(model(x[k]), y[32 * k :][:32])
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+    named = diagnose(recorder)
+    assert named.illness == "inputs not normalised"
+    assert "not finite" in named.evidence[0]
+
+
+def test_gradients_set_to_zero_before_the_record_are_not_stale_and_nothing_learnt_is_said():
+    x, y, _, _ = digits()
+    model = init_weights_(mlp(2, 32), 2**0.5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-8)
+    with Recorder(model) as recorder:
+        for k in range(30):
+            loss = torch.nn.functional.cross_entropy(model(x[32 * k :][:32]), y[32 * k :][:32])
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=False)
+            recorder.step(loss)
+    assert not recorder.stale.any()
+    assert diagnose(recorder).illness != "gradients not cleared"

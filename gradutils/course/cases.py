@@ -137,11 +137,12 @@ def random_patient(seed: int) -> tuple[str, tuple[str, ...], Recording]:
             return illness, tuple(script), played.recording
 
 
-def admit(seed: int) -> None:
-    """Show the chart of a new patient, without its script: any whole number is one."""
+def admit(seed: int, illness=...) -> None:
+    """Show the chart of a new patient, without its script, and judge the name given to it: any whole number is a patient."""
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise ValueError(f"a new patient's number is a whole number; got {seed!r}")
     show_chart([f"New patient {seed}"], random_patient(seed)[2])
+    guess(seed, illness)
 
 
 def guess(seed: int, illness) -> None:
