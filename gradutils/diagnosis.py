@@ -6,6 +6,7 @@ that fires names the illness; the others that fire are what else it could be.
 """
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -72,6 +73,7 @@ class Signs:
     """The numbers that the rules look at. All are ratios, fractions or sizes in units of a unit-variance signal."""
 
     trivial: float  # the loss of the best constant answer
+    unit: str  # what a loss is compared with, in words
     start: float  # first loss / trivial
     rise: float  # largest of the first 21 losses / the larger of first and trivial
     level: float  # mean loss around step 20 / trivial
@@ -152,7 +154,7 @@ BUGS = (
     Rule(
         "half-precision overflow",
         lambda s: s.sudden and not s.end < 0.8,
-        lambda s: f"{s.died} is not finite while the loss is {s.start:.2g} x that of a constant answer",
+        lambda s: f"{s.died} is not finite while the loss is {s.start:.2g} x {s.unit}",
     ),
     Rule(
         "gradients not cleared",
@@ -165,7 +167,7 @@ BUGS = (
         lambda s: (
             "the loss is summed over the batch, and its gradient as many times larger"
             if s.summed
-            else f"the loss starts at {s.start:.2g} x that of a constant answer, with outputs of RMS {s.output_rms:.2g}"
+            else f"the loss starts at {s.start:.2g} x {s.unit}, with outputs of RMS {s.output_rms:.2g}"
         ),
     ),
     Rule(
@@ -214,7 +216,7 @@ CAUSES = (
         "init too large",
         lambda s: (s.weak and (s.output_rms > (3.2 if s.poor else 5.6) or s.activation_growth > 4 or s.delta_growth > 6))
         or (s.poor and s.start > 2.5 and s.outputs_explain_start and s.update < 0.35),
-        lambda s: f"outputs of RMS {s.output_rms:.2g} at the start, a loss of {s.start:.2g} x that of a constant answer, "
+        lambda s: f"outputs of RMS {s.output_rms:.2g} at the start, a loss of {s.start:.2g} x {s.unit}, "
         f"gradients growing {s.delta_growth:.2g} x through the network",
     ),
     Rule(
@@ -248,9 +250,13 @@ def diagnose(recorder: Recorder | Recording, *, trivial_loss: float | None = Non
 
     ``trivial_loss`` is the loss of the best answer that ignores the input; it is known for cross entropy and squared error,
     and else the first loss stands in for it. Twenty recorded steps are enough for most illnesses; sixty silence false alarms.
-    "missing warmup" cannot be told from a recording and is only ever an alternative. Raises ValueError for fewer than 2 records.
+    "missing warmup" cannot be told from a recording and is only ever an alternative. Raises ValueError for fewer than 2
+    records, TypeError for anything but a recorder or a recording.
     """
     recording = recorder.recording if isinstance(recorder, Recorder) else recorder
+    if not isinstance(recording, Recording):
+        hint = "; Recording.load(path) reads a saved one" if isinstance(recorder, str | os.PathLike) else ""
+        raise TypeError(f"diagnose takes a Recorder or a Recording; got {type(recorder).__name__}{hint}")
     if len(recording) < 2:
         raise ValueError(
             f"a diagnosis needs at least 2 recorded steps, better 20 or more; got {len(recording)}"
@@ -258,19 +264,13 @@ def diagnose(recorder: Recorder | Recording, *, trivial_loss: float | None = Non
     signs = read_signs(recording, trivial_loss)
     found = [rule for rule in (*BUGS, *CAUSES) if rule.holds(signs)]
     if not found:
-        evidence = f"the loss fell to {signs.end:.2g} x that of a constant answer"
+        evidence = f"the loss fell to {signs.end:.2g} x {signs.unit}"
         if signs.poor:  # a null result is said as one
-            evidence = (
-                f"the loss stands at {signs.end:.2g} x that of a constant answer, but nothing is out of scale"
-            )
+            evidence = f"the loss stands at {signs.end:.2g} x {signs.unit}, but nothing is out of scale"
             return Diagnosis("healthy", (evidence,), UNNAMED)
         return Diagnosis("healthy", (evidence,), REMEDIES["healthy"])
     illness = found[0].illness
-    stands = (
-        "is not finite"
-        if not math.isfinite(signs.end)
-        else f"ends at {signs.end:.2g} x that of a constant answer"
-    )
+    stands = "is not finite" if not math.isfinite(signs.end) else f"ends at {signs.end:.2g} x {signs.unit}"
     evidence = found[0].says(signs), f"the loss {stands}"
     others = dict.fromkeys(rule.illness for rule in found if rule.illness != illness)
     if illness in ("learning rate too high", "init too large"):
@@ -282,10 +282,12 @@ def read_signs(recording: Recording, trivial_loss: float | None = None) -> Signs
     """The numbers that the rules look at, from the first 21 steps and what came after."""
     start = recording.loss[0].item()
     trivial = recording.trivial_loss if trivial_loss is None else trivial_loss
+    unit = "that of a constant answer"
     if not (math.isfinite(trivial) and trivial > 0):
-        trivial = start if math.isfinite(start) and start > 0 else 1.0
+        trivial, unit = (start, "the first") if math.isfinite(start) and start > 0 else (1.0, "1")
     return Signs(
         trivial=trivial,
+        unit=unit,
         start=start / trivial,
         **_course(recording, trivial),
         **_weights(recording),

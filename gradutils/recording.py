@@ -132,6 +132,10 @@ class Recording:
             f"gradient norm  {self.total_grad_norm[0]:.3g} at first, {self.total_grad_norm[-1]:.3g} at last",
         ]
         if row and ratio.max() >= 0:
+            # A bias that starts at zero has no size yet to compare its change with.
+            matrices = torch.tensor([len(shape) > 1 for shape in self.shapes])
+            if matrices.any() and ratio[:, matrices].max() >= 0:
+                ratio = ratio.where(matrices, -1.0)
             r, p = divmod(int(ratio.argmax()), row)
             lines.append(
                 f"largest update {ratio[r, p]:.3g} of the weight: {self.parameters[p]}, step {self.steps[r]}"

@@ -193,8 +193,8 @@ class Recorder:
     """Watch a model train: ``with Recorder(model) as recorder``, and ``recorder.step(loss)`` after each optimizer step.
 
     ``every``: record each step that it divides, and always the first five. ``activations`` and ``deltas`` may be left
-    out, which makes it cheaper. ``cosine`` adds the one between the gradients of successive recorded steps, and holds a copy of them.
-    ``capacity``: records kept; after that the oldest go, except the first five.
+    out, which makes it cheaper. ``cosine`` adds the one between the gradients of successive
+    steps, where both are recorded, and holds a copy of them. ``capacity``: records kept; after that the oldest go, except the first five.
     A pass is seen where the model itself is called, not only parts of it.
     What was recorded is read as attributes (``recorder.grad_norm``; names and shapes as in ``Recording``).
 
@@ -448,6 +448,12 @@ class Recorder:
             if not self._written and all(p.grad is None for p in self._parameters):
                 warnings.warn(
                     "no parameter has a gradient: call step() after backward() and before zero_grad()",
+                    stacklevel=2,
+                )
+            if not self._written and not self._passes and (self._activations or self._deltas):
+                warnings.warn(
+                    "no pass through the model was seen, so activations and deltas are not recorded: the model itself "
+                    "must be called inside of `with`, neither in parts nor compiled",
                     stacklevel=2,
                 )
             self._cache = None

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gradutils.data import digit_sequences, digits
-from gradutils.diagnosis import REMEDIES, RERUNS, Diagnosis, diagnose, read_signs
+from gradutils.diagnosis import REMEDIES, RERUNS, UNNAMED, Diagnosis, diagnose, read_signs
 from gradutils.models import elman_rnn, init_weights_, mlp
 from gradutils.recording import Recording
 from gradutils.telemetry import Recorder
@@ -190,33 +190,43 @@ def test_every_rerun_belongs_to_a_known_illness():
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_inputs_that_are_not_finite_are_named(value, activation):
-    x, y, _, _ = digits()
-    x = x[:160].view(5, 32, 64).clone()
-    x[:, 3, 7] = value
-    model = mlp(2, 16, activation)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with Recorder(model) as recorder:
-        for k in range(5):
-            optimizer.zero_grad()
-            loss = torch.nn.functional.cross_entropy(model(x[k]), y[32 * k :][:32])
-            loss.backward()
-            optimizer.step()
-            recorder.step(loss)
-    named = diagnose(recorder)
+    x = X.clone()
+    x[:, 7] = value
+    named = diagnose(run(net(2, activation), x=x, steps=5))
     assert named.illness == "inputs not normalised"
     assert "not finite" in named.evidence[0]
 
 
-def test_gradients_set_to_zero_before_the_record_are_not_stale_and_nothing_learnt_is_said():
-    x, y, _, _ = digits()
-    model = init_weights_(mlp(2, 32), 2**0.5)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-8)
+def test_gradients_set_to_zero_before_the_record_are_not_stale():
+    model = net(2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
     with Recorder(model) as recorder:
-        for k in range(30):
-            loss = torch.nn.functional.cross_entropy(model(x[32 * k :][:32]), y[32 * k :][:32])
+        for _ in range(10):
+            loss = F.cross_entropy(model(X[:64]), Y[:64])
             loss.backward()
             optimizer.step()
             optimizer.zero_grad(set_to_none=False)
             recorder.step(loss)
     assert not recorder.stale.any()
-    assert diagnose(recorder).illness != "gradients not cleared"
+
+
+def test_a_run_without_a_name_that_learns_nothing_is_not_called_mended():
+    named = diagnose(run(net(2), lr=1e-8))
+    assert named.illness == "healthy"
+    assert named.remedy == UNNAMED
+    assert diagnose(run(net(2))).remedy == REMEDIES["healthy"]
+
+
+def test_a_loss_that_is_not_known_is_compared_with_the_first():
+    def own(out, y):
+        return (out - F.one_hot(y, 10)).abs().mean()
+
+    assert "x the first" in diagnose(run(net(2), loss_fn=own)).evidence[0]
+    assert "x that of a constant answer" in diagnose(run(net(2))).evidence[0]
+
+
+def test_what_is_not_a_recording_is_refused():
+    with pytest.raises(TypeError, match=r"Recording\.load"):
+        diagnose("run.npz")
+    with pytest.raises(TypeError, match="got list"):
+        diagnose([1.0, 2.0])

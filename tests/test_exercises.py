@@ -23,6 +23,9 @@ def test_a_mistake_gets_its_own_sentence(exercise_id, k):
     wrong, sentence = exercise.mistakes[k]
     for seed in _seeds(exercise):
         verdict = judge(exercise, wrong, seed)
+        assert verdict.outcome != "correct", (
+            f"seed {seed}: a right answer is listed as the mistake {sentence!r}"
+        )
         assert (verdict.outcome, verdict.message) == ("not yet", sentence), f"seed {seed}"
 
 

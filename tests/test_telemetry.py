@@ -412,7 +412,7 @@ def test_a_model_compiled_behind_the_recorders_back_trains_on():
     model, x = build("mlp")
     other = copy.deepcopy(model)
     plain = run(torch.compile(model, backend="eager"), x)
-    with Recorder(other) as recorder:
+    with Recorder(other) as recorder, pytest.warns(UserWarning, match="nor compiled"):
         recorded = run(torch.compile(other, backend="eager"), x, recorder=recorder)
     assert plain == recorded
     assert recorder.grad_norm.isfinite().all()
@@ -506,7 +506,7 @@ def test_the_loss_is_recognised():
             F.cross_entropy(model(x[:30]), Y[:30], reduction=reduction).backward()
             recorder.step(F.cross_entropy(model(x[:30]), Y[:30], reduction=reduction))
         assert recorder.trivial_loss == pytest.approx(math.log(10) * (30 if summed else 1))
-    with Recorder(model) as recorder:
+    with Recorder(model) as recorder, pytest.warns(UserWarning, match="^no pa(ss|rameter) "):
         recorder.step(1.5)
     assert recorder.loss_kind == "unknown"
     assert math.isnan(recorder.trivial_loss)
@@ -636,6 +636,31 @@ def test_gradients_cleared_too_early_are_said_so():
         model.zero_grad()
         with pytest.warns(UserWarning, match=r"before zero_grad\(\)"):
             recorder.step(1.0)
+
+
+def test_a_model_that_is_only_called_in_parts_is_said_so():
+    model = nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
+    with Recorder(model) as recorder:
+        loss = F.cross_entropy(model[2](model[1](model[0](X[:20]))), Y[:20])
+        loss.backward()
+        with pytest.warns(UserWarning, match="neither in parts nor compiled"):
+            recorder.step(loss)
+
+
+def test_the_largest_update_in_the_summary_is_that_of_a_weight_matrix():
+    model = init_weights_(mlp(2, 16), 1.0)  # its biases start at zero
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Recorder(model) as recorder:
+        for _ in range(5):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(X[:20]), Y[:20])
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+    line = next(line for line in recorder.summary().splitlines() if line.startswith("largest update"))
+    ratio = recorder.update_ratio[:, [len(shape) > 1 for shape in recorder.shapes]]
+    assert ".weight" in line
+    assert f"{ratio.max():.3g}" in line
 
 
 def test_a_scaled_loss_does_not_mislead_about_the_targets():
