@@ -69,7 +69,8 @@ def test_a_solution_is_run_and_a_lesson_is_stripped(course):
 
 
 def test_building_twice_changes_nothing(course):
-    build(sources(course, []))
+    build(write(course, GOOD + "\n# %%\nimport ipywidgets\n\nipywidgets.IntSlider()\n"))
+    assert "widget-view" in targets(sources(course, [])[0])[0].read_text()
     before = [path.read_bytes() for path in targets(sources(course, [])[0])]
     build(sources(course, []))
     assert [path.read_bytes() for path in targets(sources(course, [])[0])] == before

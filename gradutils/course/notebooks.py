@@ -31,6 +31,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 class BuildError(Exception):
@@ -134,8 +135,10 @@ def execute(notebook: nbformat.NotebookNode, source: Path) -> None:
         except (CellTimeoutError, DeadKernelError, nbformat.ValidationError) as error:
             raise BuildError(f"{source}, {_failing_cell(notebook)}: {str(error)[:500]}") from error
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
+        for k, output in enumerate(cell.get("outputs", [])):
             output.pop("transient", None)
+            if view := output.get("data", {}).get(WIDGET):
+                view["model_id"] = f"{cell.id}-{k}"  # its widget went with the kernel
     notebook.metadata = nbformat.from_dict(METADATA)
 
 
