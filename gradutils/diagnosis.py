@@ -264,11 +264,12 @@ def diagnose(recorder: Recorder | Recording, *, trivial_loss: float | None = Non
     signs = read_signs(recording, trivial_loss)
     found = [rule for rule in (*BUGS, *CAUSES) if rule.holds(signs)]
     if not found:
-        evidence = f"the loss fell to {signs.end:.2g} x {signs.unit}"
         if signs.poor:  # a null result is said as one
             evidence = f"the loss stands at {signs.end:.2g} x {signs.unit}, but nothing is out of scale"
             return Diagnosis("healthy", (evidence,), UNNAMED)
-        return Diagnosis("healthy", (evidence,), REMEDIES["healthy"])
+        return Diagnosis(
+            "healthy", (f"the loss fell to {signs.end:.2g} x {signs.unit}",), REMEDIES["healthy"]
+        )
     illness = found[0].illness
     stands = "is not finite" if not math.isfinite(signs.end) else f"ends at {signs.end:.2g} x {signs.unit}"
     evidence = found[0].says(signs), f"the loss {stands}"
@@ -334,18 +335,15 @@ def _weights(recording: Recording) -> dict:
         if len(shapes[k]) > 1 and kinds.get(name.rpartition(".")[0]) != "Embedding"
     ]
     if not matrices:
-        nothing = dict.fromkeys(("sigma_w", "sigma_w_max"), math.nan)
-        return nothing | dict.fromkeys(
-            (
-                "zero_gradients",
-                "zero_weights",
-                "recurrent_norm",
-                "recurrent_gradient",
-                "update",
-                "largest_update",
-            ),
-            0.0,
+        none = (
+            "zero_gradients",
+            "zero_weights",
+            "recurrent_norm",
+            "recurrent_gradient",
+            "update",
+            "largest_update",
         )
+        return {"sigma_w": math.nan, "sigma_w_max": math.nan} | dict.fromkeys(none, 0.0)
     weights, grads = recording.weight_norm[0, matrices], recording.grad_norm[0, matrices]
     sigma_w = weights / torch.tensor([float(shapes[k][0]) for k in matrices]).sqrt()
     updates = recording.update_ratio[:FIRST, matrices].nan_to_num(nan=0.0, posinf=0.0)

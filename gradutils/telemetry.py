@@ -258,9 +258,8 @@ class Recorder:
         self._count = self._written = 0
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._loss_kind, self._loss_summed, self._trivial = "unknown", False, torch.nan
-        self._output: Tensor | None = (
-            None  # of the first step's pass, and its gradient: they tell what the targets were
-        )
+        # Of the first step's pass: they tell what the targets were.
+        self._output: Tensor | None = None
         self._output_delta: Tensor | None = None
         self._spectral: dict[str, float] = {}
         self._sent: dict[tuple, Tensor] = {}
@@ -289,9 +288,7 @@ class Recorder:
         for before in self._before:
             room = max(before.numel(), len(self._scratch.get((before.dtype, before.device), ())))
             self._scratch[before.dtype, before.device] = before.new_empty(room)
-        self._last: dict[
-            int, Tensor
-        ] = {}  # parameter -> its gradient at the step before, if that was recorded
+        self._last: dict[int, Tensor] = {}  # parameter -> its gradient at the step before, if recorded
         self._prepare()
         return self
 

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 
 from gradutils import plots
 from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, paragraphs, show
-from gradutils.course.patients import HEALTHY, PATIENTS, SIGNS, Patient, lines
+from gradutils.course.patients import HEALTHY, PATIENTS, Patient, lines, named, no_such
 from gradutils.course.progress import changing, read
 from gradutils.course.scripts import play
 from gradutils.course.ward import show_chart
@@ -57,17 +57,13 @@ def name_curves(answer) -> None:
     if not isinstance(answer, dict) or any(name is ... for name in answer.values()):
         _tell("○ Not attempted: give a dictionary, each letter with the name of an illness.")
         return
-    unknown = [name for name in answer.values() if name not in SIGNS] + [
-        key for key in answer if key not in GALLERY
-    ]
+    unknown = [f"There is no curve {str(key)[:60]!r}." for key in answer if key not in GALLERY]
+    unknown += [no_such(name) for name in answer.values() if named(name) is None]
     if unknown:
-        _tell(
-            f"There is no illness or curve {str(unknown[0])[:60]!r}. The names are: {', '.join(SIGNS)}.",
-            ORANGE,
-        )
+        _tell(unknown[0], ORANGE)
         return
     truth = {letter: PATIENTS[patient_id].causes[0] for letter, patient_id in GALLERY.items()}
-    right = [letter for letter in truth if answer.get(letter) in truth[letter]]
+    right = [letter for letter in truth if named(answer.get(letter)) in truth[letter]]
     _tell(f"{len(right)} of {len(truth)} named right: {', '.join(right) or 'none'}.", BLUE)
 
 
@@ -142,16 +138,16 @@ def admit(seed: int, illness=...) -> None:
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise ValueError(f"a new patient's number is a whole number; got {seed!r}")
     show_chart([f"New patient {seed}"], random_patient(seed)[2])
-    guess(seed, illness)
-
-
-def guess(seed: int, illness) -> None:
-    """Name a new patient's illness; the first guess counts, and is kept beside that of `diagnose`."""
     if illness is ...:
         _tell("○ Not attempted: name the illness.")
-        return
-    if illness not in SIGNS:
-        raise ValueError(f"illness must be one of {', '.join(SIGNS)}; got {illness!r}")
+    elif named(illness) is None:
+        _tell(no_such(illness), ORANGE)
+    else:
+        _judge(seed, named(illness))
+
+
+def _judge(seed: int, illness: str) -> None:
+    """The first guess counts, and is kept beside that of `diagnose`."""
     truth, script, found = random_patient(seed)
     machine, right = diagnose(found).illness, illness in (truth, *ALSO.get(truth, ()))
     with changing() as state:

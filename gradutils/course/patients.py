@@ -44,6 +44,17 @@ SIGNS = {
 }
 
 
+def named(illness) -> str | None:
+    """An illness as the course writes it, whatever its capitals and its z; None for what is none."""
+    name = illness.strip().lower().replace("ized", "ised") if isinstance(illness, str) else None
+    return name if name in SIGNS else None
+
+
+def no_such(illness) -> str:
+    """What is said to whoever gives another name."""
+    return f"There is no illness {str(illness)[:60]!r}. The names are: {', '.join(SIGNS)}."
+
+
 @dataclass(frozen=True)
 class Patient:
     """What makes a training run ill, and what counts as its cure.

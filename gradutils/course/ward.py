@@ -7,7 +7,7 @@ from functools import cache
 from gradutils import plots
 from gradutils.course.checks import Verdict
 from gradutils.course.display import Card, block, show
-from gradutils.course.patients import CLIP, CLIPPED, HEALTHY, PATIENTS, SIGNS, Patient, lines
+from gradutils.course.patients import CLIP, CLIPPED, HEALTHY, PATIENTS, SIGNS, Patient, lines, named, no_such
 from gradutils.course.progress import read, record_pass
 from gradutils.course.scripts import Played, play, trained
 from gradutils.diagnosis import diagnose, read_signs
@@ -99,7 +99,7 @@ def judge(patient: Patient, answer: tuple) -> Verdict:
             'Replace the dots: the illness, the number of a line, the new line; or "healthy".',
         )
     first = answer[0][0] if isinstance(answer[0], tuple | list) and answer[0] else answer[0]
-    if _name(first) == "healthy":
+    if named(first) == "healthy":
         if len(answer) > 1 or (not isinstance(answer[0], str) and len(answer[0]) > 1):
             return _said("not yet", "“healthy” stands alone: who is well needs no line.")
         return _judge_healthy(patient)
@@ -138,10 +138,9 @@ def _triples(patient: Patient, answer: tuple) -> tuple[list[tuple], str]:
     for triple in triples:
         if not isinstance(triple, (tuple, list)) or len(triple) != 3:
             return [], f"{form} Two illnesses are two such triples in brackets."
-        illness, number, text = _name(triple[0]), *triple[1:]
-        if not isinstance(illness, str) or illness not in SIGNS:
-            names = ", ".join(name for name in SIGNS if name != "healthy")
-            return [], f"There is no illness {str(illness)[:60]!r}. The names are: {names}."
+        illness, number, text = named(triple[0]), *triple[1:]
+        if illness is None:
+            return [], no_such(triple[0])
         number = (
             operator.index(number) if hasattr(number, "__index__") and not isinstance(number, bool) else None
         )
@@ -218,11 +217,6 @@ def _needs_a_clip(patient: Patient, triples: list[tuple]) -> bool:
         return False  # no other line changes what line 11 does
     script = lines(patient, {number: text for _, number, text in triples})
     return not all(play(script, seed, clipping=False).trained for seed in UNSEEN)
-
-
-def _name(illness):
-    """The name as the course writes it, whatever its capitals and its z."""
-    return illness.strip().lower().replace("ized", "ised") if isinstance(illness, str) else illness
 
 
 def _still_there(patient: Patient, triples: list[tuple]) -> str:
