@@ -18,7 +18,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullLocator
 
 STABLE, SECOND, EXPLODES, THIRD, REFERENCE, VANISHES = (
     "#5790fc",
@@ -278,6 +278,13 @@ def plot_against_theory(
     return describe(ax, f"Measured over {len(x)} points{dotted}: {'; '.join(words)}.")
 
 
+class _Plain(LogFormatterSciNotation):
+    """The labels that a logarithmic axis would carry, as plain numbers."""
+
+    def __call__(self, x, pos=None):
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
 def finish(ax: Axes, title: str, xlabel: str | None = None, ylabel: str | None = None) -> None:
     """The last line of a figure's cell: the finding as its title, and the axes' names."""
     ax.set_title(title)
@@ -286,6 +293,11 @@ def finish(ax: Axes, title: str, xlabel: str | None = None, ylabel: str | None =
             setter(name)
     if len(ax.get_shared_y_axes().get_siblings(ax)) > 1:
         ax.label_outer()  # side by side on one scale, the outer axes carry the names
+    for axis, (low, high) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
+        logarithmic = isinstance(axis.get_major_formatter(), LogFormatterSciNotation)
+        if logarithmic and 1e-3 < low < high < min(1e3 * low, 1e4):
+            axis.set_major_formatter(_Plain())  # 2 is read faster than 2 x 10^0
+            axis.set_minor_formatter(_Plain())
     describe(ax, f"{title}.")
 
 
@@ -375,9 +387,8 @@ def plot_chart(recording, figure: Figure | None = None, *, constant: float | Non
     """
     r = _something(recording)
     constant = r.trivial_loss if constant is None else constant
-    figure = figure or plt.figure(
-        figsize=(10.4, 5.0), layout="none"
-    )  # six panels: to lay them out costs more than to draw
+    # Six panels: to lay them out costs more than to draw.
+    figure = figure or plt.figure(figsize=(10.4, 5.0), layout="none")
     room = {"left": 0.05, "right": 0.99, "bottom": 0.1, "top": 0.94, "wspace": 0.22, "hspace": 0.45}
     (loss, updates, cosine), (signals, deltas, grads) = figure.subplots(2, 3, gridspec_kw=room)
     _loss_panel(loss, r, constant)
@@ -397,14 +408,8 @@ def plot_chart(recording, figure: Figure | None = None, *, constant: float | Non
         ax.set_xlim(layers - 0.8, -0.2)
         widen_to(ax, 3)
         if not any(np.isfinite(line.get_ydata()).any() for line in ax.lines):
-            ax.text(
-                0.5,
-                0.5,
-                "all exactly zero, or not finite",
-                transform=ax.transAxes,
-                ha="center",
-                color=REFERENCE,
-            )
+            said, centre = "all exactly zero, or not finite", {"transform": ax.transAxes, "ha": "center"}
+            ax.text(0.5, 0.5, said, color=REFERENCE, **centre)
     widen_to(loss, 1)
     for ax in figure.axes:
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))

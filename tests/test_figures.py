@@ -261,6 +261,18 @@ def test_counts_on_a_logarithmic_axis_are_named_where_they_are():
     assert "1.5" not in [label.get_text() for label in ax.get_xticklabels()]
 
 
+@pytest.mark.parametrize(
+    ("heights", "shown"), [([0.3, 3.0], {"0.6", "1", "2"}), ([1e-6, 1.0], {"$\\mathdefault{10^{-2}}$"})]
+)
+def test_a_short_logarithmic_axis_has_plain_numbers(heights, shown):
+    figure, ax = plt.subplots()
+    plots.plot_against_theory(ax, [0.5, 1.5], {"a": heights}, log="y")
+    plots.finish(ax, "A title", "x", "y")
+    figure.draw_without_rendering()
+    labels = {label.get_text() for label in ax.get_yticklabels(which="both")}
+    assert shown <= labels
+
+
 def test_colours_and_markers_can_be_chosen():
     _, ax = plt.subplots()
     plots.plot_against_theory(ax, [1, 2], {"a": [1.0, 2.0]}, colours=[plots.REFERENCE], marker="")
