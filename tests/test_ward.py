@@ -106,7 +106,9 @@ def test_a_clip_is_a_cure_in_a_recurrent_network():
         ("09.7", ("loss summed", 10, "(loss / 64).backward()")),
         ("09.2", ("Dead units", 2, "init_weights_(net, 2**0.5)")),
         ("09.3", ("inputs not normalized", 3, "x = pixels / 16 - 0.3")),
-        ("09.7", ("loss summed", 4, "optimizer = SGD(net.parameters(), lr=0.05 / 64, momentum=0.9)")),
+        ("09.7", ("loss summed", 10, "(loss / len(rows)).backward()")),
+        ("09.13", ("missing warmup", 5, "schedule = LambdaLR(optimizer, warmup_cosine(50, 100))")),
+        ("09.13", ("learning rate too high", 5, "schedule = LambdaLR(optimizer, lambda step: 0.1)")),
         ("09.8", ("gradients not cleared", 10, "net.zero_grad(), loss.backward()")),
         ("09.8", ("gradients not cleared", 12, "optimizer.step(), optimizer.zero_grad()")),
         ("09.8", ("gradients not cleared", np.int64(14), "schedule.step(), optimizer.zero_grad()")),
@@ -119,6 +121,26 @@ def test_a_clip_is_a_cure_in_a_recurrent_network():
 )
 def test_other_right_answers(patient_id, answer):
     assert said(patient_id, *answer)[0] == "correct"
+
+
+@pytest.mark.parametrize(
+    ("illness", "number", "line"),
+    [
+        ("missing warmup", 5, "schedule = LambdaLR(optimizer, lambda step: 0.1)"),
+        ("missing warmup", 4, "optimizer = SGD(net.parameters(), lr=0.004, momentum=0.9)"),
+        ("init too large", 4, "optimizer = SGD(net.parameters(), lr=0.004, momentum=0.9)"),
+        ("learning rate too high", 2, "init_weights_(net, 2**0.5)"),
+    ],
+)
+def test_a_cure_has_to_bear_the_name_of_what_it_mends(illness, number, line):
+    outcome, message = said("09.13", illness, number, line)
+    assert outcome == "not yet"
+    assert f"no cure of “{illness}”" in message
+
+
+def test_a_lower_rate_is_a_painkiller_where_the_loss_is_summed():
+    lower = "optimizer = SGD(net.parameters(), lr=0.05 / 64, momentum=0.9)"
+    assert "A painkiller" in said("09.7", "loss summed", 4, lower)[1]
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -136,15 +158,17 @@ def test_half_a_cure_is_said_to_be_half(patient_id, which):
         ((), "Replace the dots"),
         (("saturated", ..., "x"), "Replace the dots"),
         (("healthy",), "0 of 3 train on new seeds as it is"),
-        (("init too big", 2, "pass"), "There is no illness 'init too big'"),
+        (("init too big", 2, "pass"), "There is no illness 'init too big'. Did you mean"),
+        (("flu", 2, "pass"), "The names are: healthy, learning rate too high"),
         ((["init too large"], 2, "pass"), "Two illnesses are two such triples"),
         ((torch.zeros(3),), "Two illnesses are two such triples"),
         (("healthy", 2, "pass"), "stands alone"),
-        (("init too large", 15, "pass"), "1 to 14, without quotes; got '15'"),
+        (("init too large", 15, "pass"), "a whole number, 1 to 14; got 15."),
         (("init too large", True, "pass"), "1 to 14"),
-        (("init too large", "2", "pass"), "1 to 14"),
+        (("init too large", "2", "pass"), "1 to 14; got '2'."),
         (("init too large", 2, 1.4), "A treatment is"),
-        (("init too large", 2, " "), "A treatment is"),
+        (("init too large", 2, " "), "The new line is empty"),
+        (("init too large", 4, "lr=0.05"), "replaces the whole of its line"),
         (("init too large", 2), "Two illnesses are two such triples"),
         (("init too large", 2, "pass\npass"), "without a line break or a semicolon"),
         (("init too large", 2, "pass; clip()"), "without a line break or a semicolon"),
@@ -152,8 +176,8 @@ def test_half_a_cure_is_said_to_be_half(patient_id, which):
         (("init too large", 2, "init_weights_(net"), "Line 2 raises SyntaxError"),
         (("init too large", 2, "he_init(net)"), "Line 2 raises NameError"),
         (("init too large", 2, "raise SystemExit"), "Line 2 raises SystemExit"),
-        (("init too large", 2, "init_weights_(net, 3 * 2**0.5)"), "the new line is not enough"),
-        (("init too large", 2, "pass"), "nearly enough. Does the start fit"),
+        (("init too large", 2, "init_weights_(net, 3 * 2**0.5)"), "the new line is too much, or not enough"),
+        (("init too large", 2, "pass"), "the new line goes the right way"),
         (("init too large", 1, 'net = mlp(4, 64, "tanh")  # no norm'), "A painkiller"),
         ((("init too large", 2, "init_weights_(net, 1.4)"), ("init too large", 4, "optimizer = Adam(net.parameters())")), "one line an illness is enough"),
         (("init too large", 4, "optimizer = SGD(net.parameters(), lr=0.04)"), "look for another line"),

@@ -4,6 +4,7 @@ A script is real code. `lines` gives the fourteen lines of a patient; what they 
 """
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 
 HEALTHY = (
     'net = mlp(4, 64, "relu")',
@@ -29,7 +30,7 @@ SIGNS = {
     "healthy": "A healthy run ends far below the loss of a constant answer.",
     "learning rate too high": "A rate that is too high shows in the updates: they are a large part of the weights, while at step 0 "
     "signals and gradients are in scale, and successive gradients do not line up.",
-    "init too large": "A start that is too large shows at step 0, before any update: the outputs and the loss are out of scale.",
+    "init too large": "A start that is too large shows at step 0, before any update: the inputs are in scale, the outputs and the loss are not.",
     "init too small": "A start that is too small shows at step 0: the signals shrink from layer to layer.",
     "zero gradient": "A zero gradient cannot be drawn: its panels are empty.",
     "dead signal": "A dead signal has an ordinary size, but the samples of a batch hardly differ in the last hidden layer.",
@@ -52,7 +53,9 @@ def named(illness) -> str | None:
 
 def no_such(illness) -> str:
     """What is said to whoever gives another name."""
-    return f"There is no illness {str(illness)[:60]!r}. The names are: {', '.join(SIGNS)}."
+    near = get_close_matches(str(illness).lower(), SIGNS, 1)
+    said = f"Did you mean “{near[0]}”?" if near else f"The names are: {', '.join(SIGNS)}."
+    return f"There is no illness {str(illness)[:60]!r}. {said}"
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ PATIENTS = {
         {INIT: "init_weights_(net, 0.0)", OPTIMIZER: SLOWER},
         dict.fromkeys(("zero gradient", "init too small", "dead units"), (INIT,)), "zero gradient", INIT,
         "Zero weights pass nothing on, forward or back. No rate, no clip and no patience moves a weight whose gradient is exactly zero.",
-        "Two panels hold almost nothing. What cannot be drawn on a logarithmic axis?",
+        "Three panels hold almost nothing. What cannot be drawn on a logarithmic axis?",
         "Zero weights pass nothing on, forward or back.",
     ),
     "09.3": _one(
@@ -145,8 +148,8 @@ PATIENTS = {
         ("Look at the whole of the loss, to its last step.", "How far below the dashed line does it end?"),
     ),
     "09.7": _one(
-        {NET: 'net = mlp(3, 96, "relu")', LOSS: SUMMED}, {"loss summed": (LOSS, BACKWARD, OPTIMIZER)}, "loss summed", LOSS,
-        "Gradients were 64 times too large, one for each row. A clip hides that, and the next change of batch size brings it back.",
+        {NET: 'net = mlp(3, 96, "relu")', LOSS: SUMMED}, {"loss summed": (LOSS, BACKWARD)}, "loss summed", LOSS,
+        "Gradients were 64 times too large, one for each row. A clip or a lower rate hides that, and the next change of batch size brings it back.",
         "The outputs are ordinary at step 0, and so is the start. And the loss?",
         "The loss at step 0 divided by that of a constant answer for one row: it is near the size of a batch.",
     ),
@@ -194,7 +197,7 @@ PATIENTS = {
             NET: 'net = mlp(6, 64, "relu")', INIT: "init_weights_(net, 2.2)",
             OPTIMIZER: "optimizer = SGD(net.parameters(), lr=0.04, momentum=0.9)",
         },
-        dict.fromkeys(("init too large", "missing warmup", "learning rate too high"), (INIT, SCHEDULE, OPTIMIZER, NET)),
+        {"missing warmup": (SCHEDULE,), "init too large": (INIT, NET), "learning rate too high": (OPTIMIZER, SCHEDULE)},
         "missing warmup", SCHEDULE,
         "Three names are right for this one, and three lines cure it: a start half as large again as it should be, a rate too high for it, "
         "or no time to leave it. A recording cannot tell them apart; a second run can.",
@@ -211,7 +214,7 @@ PATIENTS = {
     ),
     "09.15": Patient(
         {NET: 'net = mlp(8, 64, "sigmoid")', INIT: "init_weights_(net, 1.0)", LOSS: SUMMED},
-        ({"dead signal": (NET, INIT)}, {"loss summed": (LOSS, BACKWARD, OPTIMIZER)}),
+        ({"dead signal": (NET, INIT)}, {"loss summed": (LOSS, BACKWARD)}),
         (("dead signal", NET, 'net = mlp(8, 64, "tanh")'), ("loss summed", LOSS, HEALTHY[LOSS - 1].strip())),
         "The signal that was dead hid the gradients that were 64 times too large: mended alone, the network explodes.",
         ("Two things are wrong. The loss at step 0 is one of them.", "You have met both: patients 7 and 10."),

@@ -17,10 +17,12 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.lr_scheduler import LambdaLR
 
 from gradutils.data import digits
 from gradutils.models import elman_rnn, init_weights_, mlp
 from gradutils.recording import Recording
+from gradutils.schedules import warmup_cosine
 from gradutils.telemetry import Recorder
 
 STEPS, TRAINED = 100, 0.7  # a run trains where it gets this share of unseen digits right after so many steps
@@ -32,6 +34,7 @@ class Played(NamedTuple):
     accuracy: float  # on digits that were not trained on
     recording: Recording | None  # where it was watched
     loss: tuple[float, ...] = ()
+    warms_up: bool = False  # its rate rises after the first step
     error: str = ""  # the sentence, where a line raised
 
     @property
@@ -112,7 +115,7 @@ def _names(seed: int, watched: bool, clipping: bool) -> dict:
     return {
         "torch": torch, "nn": nn, "math": math, "inf": math.inf,
         "mlp": mlp, "elman_rnn": elman_rnn, "init_weights_": init_weights_,
-        "SGD": torch.optim.SGD, "Adam": torch.optim.Adam, "LambdaLR": torch.optim.lr_scheduler.LambdaLR,
+        "SGD": torch.optim.SGD, "Adam": torch.optim.Adam, "LambdaLR": LambdaLR, "warmup_cosine": warmup_cosine,
         "F": F, "np": np, "cross_entropy": F.cross_entropy, "mse_loss": F.mse_loss,
         "clip_grad_norm_": _clip if clipping else _no_clip,
         "backward_in_half": backward_in_half, "batches": batches,
@@ -137,7 +140,12 @@ def play(script: list[str], seed: int, watched: bool = False, clipping: bool = T
             raise
         except BaseException as error:  # a line can raise anything; the kernel goes on
             return Played(0.0, None, error=f"{_place(error)}{type(error).__name__}: {str(error)[:200]}")
-    return Played(accuracy, found, tuple(loss))
+    return Played(accuracy, found, tuple(loss), _warms_up(names["schedule"]))
+
+
+def _warms_up(schedule) -> bool:
+    multiplier = schedule.lr_lambdas[0] if isinstance(schedule, LambdaLR) else lambda step: 1.0
+    return any(multiplier(step) > multiplier(0) for step in range(STEPS))
 
 
 def _place(error: BaseException) -> str:

@@ -109,7 +109,8 @@ def judge(patient: Patient, answer: tuple) -> Verdict:
     script = lines(patient, {number: text for _, number, text in triples})
     cured = [play(script, seed) for seed in UNSEEN]
     if cured[0].error:
-        return _said("not yet", cured[0].error + ".")
+        whole = " Your text replaces the whole of its line." if "NameError" in cured[0].error else ""
+        return _said("not yet", f"{cured[0].error}.{whole}")
     if patient.is_well:
         count, before = sum(run.trained for run in cured), trained(lines(patient), UNSEEN)
         said = f"{count} of {len(UNSEEN)} train on new seeds with your line, and {before} of {len(UNSEEN)} without it."
@@ -145,12 +146,11 @@ def _triples(patient: Patient, answer: tuple) -> tuple[list[tuple], str]:
             operator.index(number) if hasattr(number, "__index__") and not isinstance(number, bool) else None
         )
         if number is None or not 1 <= number <= len(HEALTHY):
-            return (
-                [],
-                f"The line's number is 1 to {len(HEALTHY)}, without quotes; got {str(triple[1])[:60]!r}.",
-            )
-        if not isinstance(text, str) or not text.strip():
+            return [], f"A line's number is a whole number, 1 to {len(HEALTHY)}; got {repr(triple[1])[:60]}."
+        if not isinstance(text, str):
             return [], form
+        if not text.strip():
+            return [], "The new line is empty. Say what is to stand there instead."
         if "\n" in text.strip() or ";" in text:
             return [], "One line may become one other line: without a line break or a semicolon."
         was = lines(patient)[number - 1]
@@ -169,16 +169,19 @@ def _judge_treated(patient: Patient, triples: list[tuple], cured: list[Played]) 
     said = f"{count} of {len(cured)} train on new seeds with {'this line' if len(triples) == 1 else 'these lines'}."
     if any(run.loss and run.loss[0] != run.loss[0] for run in cured):
         said += " The loss is not a number from the first step on: is something divided by zero?"
-    named, elsewhere = [], False
+    named, elsewhere = [], []
     for illness, number, text in triples:
         cause = next((cause for cause in patient.causes if illness in cause), None)
         if cause is None:
             where = (
                 " You changed a line that can cure it." if healed and any(_mended(patient, triples)) else ""
             )
-            return _said("not yet", f"{said}{where} But the name is not “{illness}”. {SIGNS[illness]}")
+            but = "But" if healed else "And"
+            return _said("not yet", f"{said}{where} {but} the name is not “{illness}”. {SIGNS[illness]}")
         named.append(cause)
-        elsewhere = elsewhere or not _mends(patient, cause[illness], number, text)
+        warm = illness != "missing warmup" or cured[0].warms_up
+        if not (warm and _mends(patient, cause[illness], number, text)):
+            elsewhere.append(illness)
     mended = all(_mended(patient, triples)) and not (healed and _needs_a_clip(patient, triples))
     if healed and not mended:
         return _said("not yet", f"{said} A painkiller, though: {_still_there(patient, triples)}")
@@ -186,14 +189,19 @@ def _judge_treated(patient: Patient, triples: list[tuple], cured: list[Played]) 
         return _said("not yet", f"{said} But one line an illness is enough. Which one?")
     if healed and elsewhere and len(triples) > 1:
         return _said("not yet", f"{said} The lines are right, and their names are exchanged.")
+    if healed and elsewhere:
+        return _said(
+            "not yet",
+            f"{said} But what the line does now is no cure of “{elsewhere[0]}”. Name it after what it changes.",
+        )
     if healed:
         return _said("correct", f"{said} {patient.after}")
     if elsewhere:
         return _said("not yet", f"{said} The name is right; look for another line, the one that does it.")
     if any(cause not in named for cause in patient.causes):
         return _said("not yet", f"{said} Name and line fit, but something else is ill as well.")
-    nearly = "nearly enough. Does the start fit the network?" if count else "not enough."
-    return _said("not yet", f"{said} Name and line are right; the new line is {nearly}")
+    far = "goes the right way, too far or not far enough." if count else "is too much, or not enough."
+    return _said("not yet", f"{said} Name and line are right; the new line {far}")
 
 
 def _mends(patient: Patient, numbers: tuple[int, ...], number: int, text: str) -> bool:
