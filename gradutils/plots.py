@@ -1,7 +1,7 @@
 """Every figure of the course: functions take an axes and return it.
 
-Colours keep one meaning throughout: red explodes, blue is stable, purple vanishes, grey is reference, and theory is a
-dotted black line drawn over the measurement, never fitted to it. Every function leaves a sentence on its figure that
+Red explodes, purple vanishes, grey is for reference, theory is a dotted black line drawn over the measurement and never
+fitted to it. Other colours only tell lines apart; where these three are about, blue does neither. Every function leaves a sentence on its figure that
 says what the figure shows; it is the figure's plain text in a notebook, and so it is compared with the stored one.
 """
 
@@ -18,17 +18,11 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, MaxNLocator, NullLocator
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator
 
-STABLE, SECOND, EXPLODES, THIRD, REFERENCE, VANISHES = (
-    "#5790fc",
-    "#f89c20",
-    "#e42536",
-    "#964a8b",
-    "#9c9ca1",
-    "#7a21dd",
-)
-QUIET = (STABLE, SECOND, THIRD, VANISHES)  # for lines that neither explode nor vanish, in turn
+STABLE, SECOND, EXPLODES = "#5790fc", "#f89c20", "#e42536"
+THIRD, REFERENCE, VANISHES, FOURTH = "#964a8b", "#9c9ca1", "#7a21dd", "#008759"
+QUIET = (STABLE, SECOND, THIRD, FOURTH)  # for lines that are only to be told apart, in turn
 THEORY = {"color": "black", "linestyle": ":", "linewidth": 1.6, "zorder": 5}
 
 
@@ -293,12 +287,17 @@ def finish(ax: Axes, title: str, xlabel: str | None = None, ylabel: str | None =
             setter(name)
     if len(ax.get_shared_y_axes().get_siblings(ax)) > 1:
         ax.label_outer()  # side by side on one scale, the outer axes carry the names
+    plain_ticks(ax)
+    describe(ax, f"{title}.")
+
+
+def plain_ticks(ax: Axes) -> None:
+    """Plain numbers on logarithmic axes that are short: 2 is read faster than 2 x 10^0."""
     for axis, (low, high) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
         logarithmic = isinstance(axis.get_major_formatter(), LogFormatterSciNotation)
         if logarithmic and 1e-3 < low < high < min(1e3 * low, 1e4):
-            axis.set_major_formatter(_Plain())  # 2 is read faster than 2 x 10^0
+            axis.set_major_formatter(_Plain())
             axis.set_minor_formatter(_Plain())
-    describe(ax, f"{title}.")
 
 
 def plot_map(
@@ -396,8 +395,8 @@ def plot_chart(recording, figure: Figure | None = None, *, constant: float | Non
     cosine.axhline(0, color=REFERENCE, linewidth=1)
     cosine.plot(r.steps, r.grad_cosine, color=STABLE, linewidth=1.2)
     cosine.set(title="Cosine of successive gradients", xlabel="step", ylim=(-1.05, 1.05))
-    for ax in (updates, cosine):
-        ax.set_xlim(loss.get_xlim())
+    for ax in (loss, updates, cosine):
+        ax.set_xlim(r.steps[0].item() - 0.05 * len(r), r.steps[-1].item() + 0.05 * len(r))
     rms, owners = (r.activation_mean**2 + r.activation_std**2).sqrt(), ~r.delta_norm.isnan().all(0)
     with_inputs = torch.cat([r.input_rms.unsqueeze(1), rms[:, owners]], 1)
     _layer_panel(signals, r, with_inputs, "RMS: inputs (left), then z by layer")
@@ -407,6 +406,9 @@ def plot_chart(recording, figure: Figure | None = None, *, constant: float | Non
     for ax, layers in ((signals, with_inputs.shape[1]), (deltas, int(owners.sum())), (grads, len(matrices))):
         ax.set_xlim(layers - 0.8, -0.2)
         widen_to(ax, 3)
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high * (high / low) ** 0.15)  # room for the legend
+    for ax in (updates, signals, deltas, grads):
         if not any(np.isfinite(line.get_ydata()).any() for line in ax.lines):
             said, centre = "all exactly zero, or not finite", {"transform": ax.transAxes, "ha": "center"}
             ax.text(0.5, 0.5, said, color=REFERENCE, **centre)
@@ -414,8 +416,13 @@ def plot_chart(recording, figure: Figure | None = None, *, constant: float | Non
     for ax in figure.axes:
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.yaxis.set_minor_locator(NullLocator())
-        for axis in (ax.xaxis, ax.yaxis):  # plain text: to set formulas would take a third of the time
-            axis.set_major_formatter(_power if axis is ax.yaxis and ax.get_yscale() == "log" else "{x:g}")
+        # Plain text: to set formulas would take a third of the time.
+        ax.xaxis.set_major_formatter("{x:g}")
+        low, high = ax.get_ylim()
+        short = ax.get_yscale() == "log" and high < 100 * low
+        if short:
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}" if short or ax.get_yscale() != "log" else _power)
     start, end = r.loss[0] / constant, r.loss[-8:].mean() / constant
     starts = "far above" if start > 3 else "near"
     ends = "not finite" if not end.isfinite() else "far below it" if end < 0.6 else "not far below it"
@@ -449,12 +456,13 @@ def _loss_panel(ax: Axes, r, constant: float) -> None:
     ax.plot(steps[: len(kept)], kept, color=STABLE if len(kept) == len(steps) else EXPLODES)
     if 0 < len(kept) < len(steps):
         ax.plot(steps[len(kept) - 1], kept[-1], "x", color=EXPLODES, markersize=9, markeredgewidth=2.5)
+    title = "Loss"
     if np.isfinite(constant):
         ax.axhline(constant, color=REFERENCE, linestyle="--", linewidth=1)
-        place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-        ax.annotate("constant answer", (1, constant), color=REFERENCE, fontsize=8, **place)
+        ax.update_datalim([(steps[0], constant)])  # a loss far above it does not push it out of sight
+        title = "Loss; dashed: of a constant answer"
     positive = len(kept) > 0 and kept.min() > 0
-    ax.set(title="Loss", xlabel="step", yscale="log" if positive else "linear")
+    ax.set(title=title, xlabel="step", yscale="log" if positive else "linear")
 
 
 def _update_panel(ax: Axes, r) -> None:
@@ -465,7 +473,8 @@ def _update_panel(ax: Axes, r) -> None:
     low, middle, high = np.nanquantile(ratio[some], [0, 0.5, 1], axis=1) if some.any() else ([], [], [])
     ax.fill_between(steps[some], low, high, color=STABLE, alpha=0.25, linewidth=0)
     ax.plot(steps[some], middle, color=STABLE)
-    ax.axhspan(0.3, max(1, np.max(high, initial=1)), color=EXPLODES, alpha=0.08, linewidth=0)
+    if some.any():
+        ax.axhspan(0.3, max(1, np.max(high)), color=EXPLODES, alpha=0.08, linewidth=0)
     ax.set(title="Update / weight: median and range", xlabel="step", yscale="log")
 
 
@@ -478,16 +487,14 @@ def _layer_panel(ax: Axes, r, sizes, title: str) -> None:
             style = {"color": colour, "marker": "o", "markersize": 3, "label": f"step {r.steps[row]}"}
             ax.plot(np.arange(len(values))[::-1], values, **style)
     if ax.lines:
-        ax.legend(frameon=False, fontsize=8)
+        ax.legend(loc="upper center", ncols=3, fontsize=8, handlelength=1.2, columnspacing=1.2)
     ax.set(title=title, xlabel="layers back from the output", yscale="log")
 
 
 def _units_panel(ax: Axes, r) -> list[str]:
     words = []
-    for name, text, colour in (
-        ("dead_fraction", "dead", VANISHES),
-        ("saturated_fraction", "saturated", EXPLODES),
-    ):
+    shares = ("dead_fraction", "dead", VANISHES), ("saturated_fraction", "saturated", EXPLODES)
+    for name, text, colour in shares:
         values = getattr(r, name)
         values = values[:, ~values.isnan().all(0)].numpy()
         if values.size:

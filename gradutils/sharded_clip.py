@@ -84,15 +84,18 @@ def main() -> None:
         compare(name, joined(model.parameters()), gradient)
     if rank == 0:
         recorded, exact = float(recorder.grad_norm[0].norm()), float(gradient.norm())
-        print(
-            f"Recorder's norm over all processes is that of one process: {abs(recorded / exact - 1) < 1e-3}"
-        )
+        same = abs(recorded / exact - 1) < 1e-3
+        print(f"Recorder's norm over all processes is that of one process: {same}")
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
     if "LOCAL_RANK" in os.environ:
         main()
+        sys.stdout.flush()
+        os._exit(
+            0
+        )  # gloo's threads may hold tensors still: they can bring down an interpreter that is ending
     else:
         with socket.socket() as probe:  # a free port, on this machine only
             probe.bind(("127.0.0.1", 0))
@@ -100,8 +103,7 @@ if __name__ == "__main__":
         os.environ.setdefault("OMP_NUM_THREADS", "1")
         if loopback := {"linux": "lo", "darwin": "lo0"}.get(sys.platform):
             os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)  # a host name need not lead anywhere
-        socket.getfqdn = lambda name="": (
-            "localhost"
-        )  # torchrun asks often, and without a network each answer takes long
+        # torchrun asks often, and without a network each answer takes long.
+        socket.getfqdn = lambda name="": "localhost"
         where = ["--master-addr", "127.0.0.1", "--master-port", str(port)]
         torchrun(["--nproc-per-node", "2", *where, "-m", "gradutils.sharded_clip"])

@@ -57,8 +57,8 @@ ratio = grown[-1] / shrunk[-1]
 reveal("00.a", "c" if ratio > 1e8 else "b", f"The ratio is {ratio:.1e}.")
 
 # %% [markdown]
-# The axis at the left is logarithmic: every line up is another factor. Colours keep their meaning through the whole course: **red** explodes,
-# **purple** vanishes, **blue** is stable, grey is for reference, and a dotted black line is theory, drawn over the measurement and never fitted to it.
+# The axis at the left is logarithmic: every line up is another factor. In figures two colours keep their meaning through the whole course: **red** explodes,
+# **purple** vanishes. Grey is for reference, and a dotted black line is theory, drawn over the measurement and never fitted to it. All other colours only tell lines apart.
 #
 # This picture is the subject of the course. A deep network multiplies, layer after layer. Very little decides between red and purple.
 

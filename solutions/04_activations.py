@@ -87,7 +87,7 @@ slopes = check("04.1", slopes).function
 activations = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": F.gelu}
 z = torch.linspace(-4, 4, 801, dtype=torch.float64)
 largest = {name: slopes(phi, z)[1] for name, phi in activations.items()}
-colours = dict(zip(activations, (plots.STABLE, plots.SECOND, plots.THIRD, plots.VANISHES)))
+colours = dict(zip(activations, plots.QUIET))
 fig, ax = plt.subplots()
 drawn = [ax.plot(z, slopes(phi, z)[0], color=colours[name])[0] for name, phi in activations.items()]
 plots.label_lines(ax, dict(zip(drawn, activations)))

@@ -188,7 +188,7 @@ verdict("W1", "refuted" if grown >= 9 and 0.5 < steady < 2 else "holds", evidenc
 #
 # He et al. derive it for the *mean* square, and so it is. Lesson 03 saw that a single network is log-normal: $\ln|\delta|^2$ has variance $\beta = 5L/n$ and mean $-\beta/2$. Width over depth decides.
 #
-# **Our prediction.** Over 100 networks of 12 layers the median of the squared growth is $e^{-\beta/2}$: a fifth at width 16, four fifths at width 128. (The mean is 1, grey, by He's derivation; a few lucky networks carry it. From the last of 12 layers to the first a gradient crosses 11.)
+# **Our prediction.** Over 100 networks of 12 layers the median of the squared growth is $e^{-\beta/2}$: a fifth at width 16, four fifths at width 128. (The mean is 1, by He's derivation; a few lucky networks carry it. From the last of 12 layers to the first a gradient crosses 11.)
 
 # %%
 widths = [16, 32, 64, 128]
@@ -414,8 +414,8 @@ explorers.explore_phase_diagram()
 #
 # *Initialisation and learning rate decide whether gradients explode.*
 #
-# **Our prediction.** They do, together. In six ReLU layers the gradient at the start changes by $(\sigma_w^2/2)^3$: it is 60 times too large at twice He's scale, 60 times too small at half of it. So on the right a rate explodes (the loss grows tenfold) that is safe at He's scale; on the left little explodes and
-# little is learnt.
+# **Our prediction.** They do, together. In six ReLU layers the gradient at the start changes by $(\sigma_w^2/2)^3$: it is 60 times too large at twice He's scale, 60 times too small at half of it. So at the larger start a rate explodes (the loss grows tenfold) that is safe at He's scale; at the smaller one little
+# explodes and little is learnt.
 
 # %%
 sigmas, rates = [0.7, 1.0, 2**0.5, 2.0, 2.8], [0.001, 0.01, 0.03, 0.3]

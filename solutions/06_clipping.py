@@ -387,7 +387,8 @@ ratios = {"before, beta2 0.999": before[:, 1], "after, 0.9": peak[:, 0], "after,
 columns = {name: [f"{float(r):.2g}" for r in v.median(1).values] for name, v in ratios.items()}
 plots.table({"loss, no clip / clip, at rate": rates} | columns)
 wins = [int((ratios > 3).sum()) for ratios in peak[:, 1]]
-evidence = f"Bad batch, beta2 0.999: without a clip the peak is 3 x as high in {wins} of 10, by rate."
+of_10 = ", ".join(map(str, wins))
+evidence = f"Bad batch, beta2 0.999: without a clip the peak is 3 x as high in {of_10} of 10, by rate."
 verdict("W13", "holds" if max(wins) < 5 else "refuted" if before.median() > 3 else "depends", evidence)
 
 # %% [markdown]

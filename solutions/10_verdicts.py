@@ -66,7 +66,9 @@ verdicts.show_trials(found)
 guide = [
     ("loss leaps\nor NaN", "gradient inf, loss ordinary", "a lower loss scale", "09.9"),
     ("loss leaps\nor NaN", "cosine of gradients near 1", "call zero_grad()", "09.8"),
-    ("loss leaps\nor NaN", "step 0: outputs, gradients large", "start that fits, or warm up", "S5 S10 09.4"),
+    ("loss leaps\nor NaN", "step 0: outputs ordinary, loss not", "the mean of the loss, not its sum", "09.7"),
+    ("loss leaps\nor NaN", "step 0: inputs far from RMS 1", "normalise the inputs", "09.3"),
+    ("loss leaps\nor NaN", "step 0: outputs, gradients large", "start that fits, or warm up", "S5 S10 09.13"),
     ("loss leaps\nor NaN", "step 0 in scale, update > 0.3", "a tenth of the rate", "S1 S9 09.1"),
     ("loss leaps\nor NaN", "recurrent, gradient grows with T", "orthogonal start, and clip", "09.11 S6"),
 ]

@@ -1,5 +1,6 @@
 """Started by torchrun on two processes: one recording with DDP or FSDP2, and the same training on one process."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -52,3 +53,4 @@ def main(how, folder):
 
 if __name__ == "__main__":
     main(sys.argv[1], Path(sys.argv[2]))
+    os._exit(0)  # gloo's threads may hold tensors still: they can bring down an interpreter that is ending

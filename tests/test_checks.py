@@ -216,6 +216,13 @@ def test_the_smallest_failing_case_is_shown(capsys):
     assert "expected  tensor(2.)" in capsys.readouterr().out
 
 
+def test_numbers_that_look_alike_are_shown_in_full():
+    exercise = EXERCISES["02.4"]
+    verdict = judge(exercise, lambda *case: [g * (1 + 3e-6) for g in exercise.reference(*case)], 0)
+    expected, got = (line.split()[1:] for line in verdict.details.splitlines()[-2:])
+    assert expected != got
+
+
 def test_what_was_printed_is_shown_and_bounded():
     verdict = judge(EXERCISES["01.1"], lambda x, gradient, lr: print(f"lr is {lr}"))
     assert "It printed" in verdict.details

@@ -1,6 +1,7 @@
 """Figure functions take an axes and return it, leave a sentence, and survive what a diverging run gives them."""
 
 import io
+import itertools
 
 import matplotlib
 import numpy as np
@@ -146,8 +147,10 @@ def test_colours_are_told_apart_without_red_or_green():
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
     ]
     meanings = [plots.EXPLODES, plots.STABLE, plots.VANISHES, plots.REFERENCE]
-    rgb = np.array([matplotlib.colors.to_rgb(colour) for colour in meanings]) ** 2.2
-    for matrix in [np.eye(3), *map(np.array, simulations)]:
+    for colours, matrix in itertools.product(
+        (meanings, plots.QUIET), [np.eye(3), *map(np.array, simulations)]
+    ):
+        rgb = np.array([matplotlib.colors.to_rgb(colour) for colour in colours]) ** 2.2
         seen = np.clip(rgb @ matrix.T, 0, 1) ** (1 / 2.2)
         distances = [np.linalg.norm(a - b) for k, a in enumerate(seen) for b in seen[k + 1 :]]
         assert min(distances) > 0.15
@@ -309,7 +312,7 @@ def recorded(lr, steps=12, cosine=True):
 def test_a_chart_has_six_panels_and_a_sentence_without_digits(lr, ends):
     figure = plots.plot_chart(recorded(lr, 30))
     assert [ax.get_title() for ax in figure.axes][:3] == [
-        "Loss",
+        "Loss; dashed: of a constant answer",
         "Update / weight: median and range",
         "Cosine of successive gradients",
     ]

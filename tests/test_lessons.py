@@ -129,6 +129,18 @@ def test_no_settings_no_paths_no_downloads_in_code(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_random_numbers_are_seeded_where_they_are_drawn(name):
+    """A seed of chance would now and then print something else."""
+    draws = {"randn", "rand", "randint", "randperm", "normal", "bernoulli", "multinomial"}
+    draws = {"init_weights_"} | {f"torch.{draw}" for draw in draws}
+    for source in code(name):
+        if "torch.manual_seed(" not in source:
+            for call in ast.walk(ast.parse(source)):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) in draws:
+                    assert "generator" in {keyword.arg for keyword in call.keywords}, ast.unparse(call)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_no_measured_number_is_typed_in_prose(name):
     """A decimal number in the text is in code, a formula or a link, where it is a setting or theory."""
     for text in prose(name):

@@ -152,6 +152,10 @@ def test_the_table(home):
     assert "<table" in progress("01")._repr_mimebundle_()["text/html"]
     with pytest.raises(ValueError, match="lesson must be one of"):
         progress("99")
+    assert "\n10" not in text
+    with changing() as state:  # a lesson without exercises is shown for its predictions
+        state["predictions"]["10.a"] = {"choice": "at most 7"}
+    assert str(progress("10")).splitlines()[-1].split() == ["10", "1", "made"]
 
 
 # Predictions -----------------------------------------------------------------------------------------------------------

@@ -292,6 +292,8 @@ def test_the_gallery(capsys):
     assert "1 of 11 named right: A" in capsys.readouterr().out
     cases.name_curves({"Z": "saturated"})
     assert "no curve 'Z'" in capsys.readouterr().out
+    cases.name_curves({"D": "zero gradient", "F": "Zero gradient"})
+    assert "“zero gradient” stands 2 times" in capsys.readouterr().out
     assert sorted(cases.GALLERY.values()) == sorted(SICK[:11])
 
 

@@ -39,11 +39,16 @@ def gallery() -> None:
         ax.axhline(math.log(10), color=plots.REFERENCE, linestyle="--", linewidth=1)
         ax.set_title(letter)
         plots.widen_to(ax, 1)
+        plots.plain_ticks(ax)
     axes.flat[-1].set_axis_off()
+    axes[1, 3].tick_params(labelbottom=True)  # below it is no other panel
     figure.set_label(
         "Eleven small panels, A to K: the loss over 100 steps, and dashed that of a constant answer."
     )
     plots.present(figure)
+    _tell(
+        f"The names, each once: {', '.join(sorted(PATIENTS[key].treatment[0][0] for key in GALLERY.values()))}."
+    )
 
 
 def flat_curves() -> str:
@@ -55,10 +60,16 @@ def flat_curves() -> str:
 def name_curves(answer) -> None:
     """Count how many of the eleven curves were named right. ``answer`` maps a letter to an illness."""
     if not isinstance(answer, dict) or any(name is ... for name in answer.values()):
-        _tell("○ Not attempted: give a dictionary, each letter with the name of an illness.")
+        _tell('○ Not attempted: give a dictionary, such as {"A": "dead signal", "B": "saturated"}.')
         return
     unknown = [f"There is no curve {str(key)[:60]!r}." for key in answer if key not in GALLERY]
     unknown += [no_such(name) for name in answer.values() if named(name) is None]
+    given = [named(name) for name in answer.values()]
+    unknown += [
+        f"Each name stands once; “{name}” stands {given.count(name)} times."
+        for name in given
+        if given.count(name) > 1
+    ]
     if unknown:
         _tell(unknown[0], ORANGE)
         return

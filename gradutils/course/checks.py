@@ -492,10 +492,19 @@ def _call(exercise: Exercise) -> str:
 
 def _describe_case(exercise: Exercise, case: tuple, want: Run, run: Run) -> str:
     given = [f"{name} = {_short(value)}" for name, value in zip(_case_names(exercise), case, strict=True)]
-    got = _cut(type(run.error).__name__, 60) if run.error is not None else _short(run.value)
-    return "\n".join(
-        ["with      " + "\n          ".join(given), f"expected  {_short(want.value)}", f"got       {got}"]
-    )
+    expected, got = _short(want.value), _short(run.value)
+    if run.error is not None:
+        got = _cut(type(run.error).__name__, 60)
+    elif got == expected:  # printed in a few digits, different numbers can look alike
+        expected, got = _short(_in_full(want.value)), _short(_in_full(run.value))
+    return "\n".join(["with      " + "\n          ".join(given), f"expected  {expected}", f"got       {got}"])
+
+
+def _in_full(value):
+    """Tensors as lists, whose numbers are printed in all their digits."""
+    if isinstance(value, (tuple, list)):
+        return [_in_full(item) for item in value]
+    return value.tolist() if isinstance(value, torch.Tensor) else value
 
 
 def _excerpt(printed: str) -> str:

@@ -151,7 +151,7 @@ def to_pass() -> list[str]:
 def progress(lesson: str | None = None) -> Card:
     """A table: each lesson's exercises or patients, passed or open, and the predictions made; ``progress("01")`` for one lesson."""
     state = read()
-    lessons = sorted({key.split(".")[0] for key in to_pass()})
+    lessons = sorted({key.split(".")[0] for key in (*to_pass(), *state["predictions"])})
     if lesson is not None:
         if lesson not in lessons:
             raise ValueError(f"lesson must be one of {', '.join(map(repr, lessons))}; got {lesson!r}")
@@ -192,4 +192,4 @@ def _row(state: dict, lesson: str) -> tuple[str, str, str, str]:
     predictions = f"{len(made)} made"
     if settled:
         predictions += f", {sum(settled)} of {len(settled)} right"
-    return lesson, marks, f"{sum(passed)} of {len(ids)}", predictions
+    return lesson, marks, f"{sum(passed)} of {len(ids)}" if ids else "", predictions

@@ -411,6 +411,14 @@ def _without_a_guard(weights, phi, h, z, delta):
     return grads
 
 
+def _at_z_k_without_a_guard(weights, phi, h, z, delta):
+    grads = []
+    for k in reversed(range(len(weights))):
+        grads.insert(0, delta.T @ h[k])
+        delta = _activation_backward(phi, z[k], delta @ weights[k])
+    return grads
+
+
 BACKWARD = Exercise(
     task="backward(weights, phi, h, z, delta): the list of dL/dW, first layer first; delta is dL/dz of the last layer",
     reference=_backward,
@@ -435,6 +443,10 @@ BACKWARD = Exercise(
         (
             _without_a_guard,
             "At k = 0 there is no layer below: z[k - 1] is then z[-1], the last. Stop after the gradient of weights[0].",
+        ),
+        (
+            _at_z_k_without_a_guard,
+            "The slope was taken at z[k]; going down through weights[k] you arrive at layer k - 1. And at k = 0, stop.",
         ),
         (
             _network_variant(last=lambda d, phi, z: _activation_backward(phi, z[-1], d)),
