@@ -258,9 +258,7 @@ def diagnose(recorder: Recorder | Recording, *, trivial_loss: float | None = Non
         hint = "; Recording.load(path) reads a saved one" if isinstance(recorder, str | os.PathLike) else ""
         raise TypeError(f"diagnose takes a Recorder or a Recording; got {type(recorder).__name__}{hint}")
     if len(recording) < 2:
-        raise ValueError(
-            f"a diagnosis needs at least 2 recorded steps, better 20 or more; got {len(recording)}"
-        )
+        raise ValueError(f"a diagnosis needs at least 2 recorded steps, better 20; got {len(recording)}")
     signs = read_signs(recording, trivial_loss)
     found = [rule for rule in (*BUGS, *CAUSES) if rule.holds(signs)]
     if not found:
