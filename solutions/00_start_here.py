@@ -119,8 +119,8 @@ print(f"rms of a pixel: {rms(data.x_train):.2f}")
 # %% [markdown]
 # ## An explorer
 #
-# Drag the first slider slowly to the right. (Or click it and use the arrow keys.) At one point the path turns red. Lesson 01 will tell you where that is,
-# before you move the slider.
+# Drag the first slider slowly to the right. (Or click it and use the arrow keys.) At one point the path turns red. Where that is can be computed
+# beforehand: lesson 01 does it.
 
 # %%
 explorers.explore_learning_rate()

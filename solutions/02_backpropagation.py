@@ -60,7 +60,7 @@ reveal("02.a", "c" if long > 100 * wide else "b", because)
 
 # %% [markdown]
 # Each picture is drawn as large as its longest arrow. One matrix makes an oval of the circle. A product of many makes a needle: nearly everything that enters
-# comes out along one line, whatever it was. (The arrows also shrink. Lesson 03 says why.) A gradient travels through such a product, from the loss back to the first layer. Let us build that journey, piece by piece.
+# comes out along one line, whatever it was. (How long the arrows get is a matter for lesson 03.) A gradient travels through such a product, from the loss back to the first layer. Let us build that journey, piece by piece.
 
 # %% [markdown]
 # ## 1 · One layer, backwards
@@ -498,7 +498,7 @@ verdict("W7", "refuted" if agree > 5 and off["tanh"] > 5 else "holds", evidence)
 # %% [markdown]
 # The dotted line has the measured slope, and starts too low: every layer adds a rounding of its own, and a gradient suffers more than a signal. The size of that gap we did not predict.
 #
-# Hand and autograd agreed because they shared one forward pass, roundings included. A program that adds in another order went its own way. And `float64`, is it right? Nudge the input and see.
+# Hand and autograd agreed because both ran the same forward pass, in the same order, roundings included. A program that adds in another order went its own way. And `float64`, is it right? Nudge the input and see.
 
 
 # %%
@@ -517,7 +517,7 @@ plots.table({"nudge": nudges} | {phi: [direction_kept(phi, s, n) for n in nudges
 
 # %% [markdown]
 # So this is no fault of the code, or of `float32`. The gradient of the tanh network is right for its input, and a different one for an input a millionth away. That is **chaos**:
-# growth that a bounded signal cannot follow. Explosions come in two kinds, and lesson 03 tells them apart. `float64` is safe at this depth: a nudge of the size of its rounding changes nothing.
+# growth that a bounded signal cannot follow. Explosions come in two kinds: with a signal that grows as fast, and, as here, without. `float64` is safe at this depth: a nudge of the size of its rounding changes nothing.
 
 # %% [markdown]
 # ## On a real run

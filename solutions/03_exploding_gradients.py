@@ -156,7 +156,7 @@ evidence = f"{int((off < 0.03).sum())} of 20 cells lie within 3 % of the theory;
 verdict("S2", "holds" if (off < 0.03).sum() >= 19 else "depends", evidence)
 
 # %% [markdown]
-# A factor of `1.4` a layer sounds harmless. Over 20 layers it is a thousand. That is why growth is drawn on logarithmic axes: what multiplies becomes nearly a straight line. (Narrow networks stray further; section 5 says how far.)
+# A factor of $\sqrt2$ a layer sounds harmless. Over 20 layers it is a thousand. That is why growth is drawn on logarithmic axes: what multiplies becomes nearly a straight line. (Narrow networks stray further; section 5 says how far.)
 
 # %% [markdown]
 # ## 2 · The plot that everybody draws
@@ -266,7 +266,7 @@ plots.finish(ax, "Twelve layers at sigma_w = 2: your hooks and Recorder")
 # ## 4 · How deep until it is no number
 #
 # Growth is geometric, so the depth at which it leaves the numbers of a format can be computed. The largest entry goes first. Take ReLU and raw weights from $N(0, 1)$, width 128:
-# $\sqrt{\chi_1} = \sqrt{128/2} = 8$. Among the 2048 entries of a layer (16 inputs) the largest is about 4 times the RMS.
+# $\sqrt{\chi_1} = \sqrt{128/2} = 8$. Among the 2048 entries of a layer (16 inputs) the largest is nearly 4 times the RMS.
 #
 # ### Exercise 03.4 · ●●○ · 8 minutes
 #
@@ -504,7 +504,7 @@ evidence = f"Radius 2: growth in {alone} of 10 networks; in {driven} with an inp
 verdict("W8", "depends" if alone >= 9 and max(driven, constant) <= 1 else "holds", evidence)
 
 # %% [markdown]
-# A constant input calms them as well: the cause is saturation, and noise adds to it. (The theory is for endless width; at 128 units the rates lie a little below it.) In the explorer, try tanh without input and gains just above 1: even there the radius promises too much.
+# A constant input calms them as well: the cause is saturation. (The theory is for endless width; at 128 units the rates lie a little below it.) In the explorer, try tanh without input and gains just above 1: even there the radius promises too much.
 
 # %% [markdown]
 # ## On a real run

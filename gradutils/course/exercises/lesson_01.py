@@ -490,6 +490,20 @@ def _unit(v):
     return v / v.norm()
 
 
+def _normalised_before(multiply, v, steps):
+    for _ in range(steps):
+        v = multiply(_unit(v))
+    return v @ multiply(v)
+
+
+def _last_length(multiply, v, steps):
+    for _ in range(steps):
+        v = multiply(v)
+        length = v.norm()
+        v = v / length
+    return length
+
+
 POWER_ITERATION = Exercise(
     task="power_iteration(multiply, v, steps): the eigenvalue of largest size; multiply(v) is H @ v, H is never given",
     reference=_power_iteration,
@@ -508,6 +522,14 @@ POWER_ITERATION = Exercise(
                 multiply, _unit(v), steps
             ),
             "v has length 1 only before the loop. Bring it back to length 1 after every multiplication.",
+        ),
+        (
+            _normalised_before,
+            "v was brought back to length 1 before the multiplication, not after it: at the end its length is not 1.",
+        ),
+        (
+            _last_length,
+            "The length of the last product was returned. It has no sign; v @ multiply(v) of the final v has one.",
         ),
         (
             _power_variant(_unit, lambda multiply, v: multiply(v).norm()),

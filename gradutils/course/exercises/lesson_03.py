@@ -125,7 +125,13 @@ def _profile_cases(generator):
         (torch.tensor([math.inf, 1e30, 1.0]), torch.tensor([math.inf, 1e30, 1.0])),
         (torch.tensor([math.nan, math.inf, 1e30, 1.0]), torch.tensor([math.nan, math.inf, 1.0, 1.0])),
         (torch.tensor([0.0, 1e-30, 1.0]), torch.tensor([0.0, 1.0, 1.0])),
+        (torch.tensor([1.0, math.nan, 1.0]), torch.tensor([1.0, math.nan, 1.0])),
     ]
+
+
+def _by_the_ends(delta, weight_grad):
+    ratio = delta[0] / delta[-1]
+    return "explodes" if not ratio.isfinite() or ratio > 10 else "vanishes" if ratio < 0.1 else "steady"
 
 
 def _what_by(first_over_last, high=10.0, low=0.1, broken="explodes"):
@@ -158,6 +164,10 @@ WHAT_IT_DOES = Exercise(
         (
             lambda d, w: "explodes" if d[0] > 10 * d[-1] else "vanishes" if d[0] < d[-1] / 10 else "steady",
             "Right, but for a NaN: every comparison with it is false, so it comes out as steady. Test isfinite() first.",
+        ),
+        (
+            _by_the_ends,
+            "A NaN on the way was overlooked: only the first and the last layer were tested. Test isfinite() of all.",
         ),
         (
             _what_by(lambda d, w: d[0]),
@@ -194,7 +204,7 @@ WHAT_IT_DOES = Exercise(
             "vanishes"
             if delta[0] * 10 < delta[-1]
             else "steady"
-            if delta[0] <= 10 * delta[-1]
+            if delta[0] <= 10 * delta[-1] and delta.sum() < math.inf
             else "explodes"
         ),
     ),
@@ -659,6 +669,10 @@ LYAPUNOV = Exercise(
         (
             _without_renewing,
             "Right in principle, but over many steps v becomes 0 or inf. Bring it back to length 1 after each, and add up the logs.",
+        ),
+        (
+            _lyapunov_variant(lambda f: float(f.log10().mean())),
+            "A logarithm to base 10. A Lyapunov exponent is a natural logarithm: .log().",
         ),
         (
             _lyapunov_variant(lambda f: float(f.log().sum())),
