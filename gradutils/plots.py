@@ -1,8 +1,9 @@
 """Every figure of the course: functions take an axes and return it.
 
-Red explodes, purple vanishes, grey is for reference, theory is a dotted black line drawn over the measurement and never
-fitted to it. Other colours only tell lines apart; where these three are about, blue does neither. Every function leaves a sentence on its figure that
-says what the figure shows; it is the figure's plain text in a notebook, and so it is compared with the stored one.
+Red explodes, purple vanishes, grey is for reference, theory is a dotted black line drawn over the measurement and
+never fitted to it. Other colours only tell lines apart; where these three are about, blue does neither. Every
+function leaves a sentence on its figure that says what the figure shows; it is the figure's plain text in a notebook,
+and so it is compared with the stored one.
 """
 
 from base64 import b64encode

@@ -138,6 +138,14 @@ def test_a_cure_has_to_bear_the_name_of_what_it_mends(illness, number, line):
     assert f"no cure of “{illness}”" in message
 
 
+def test_a_script_without_a_schedule_is_judged_as_well():
+    outcome, message = said(
+        "09.14", ("inputs not normalised", 5, "pass"), ("gradients not cleared", 14, "pass")
+    )
+    assert outcome == "not yet"
+    assert "0 of 3 train" in message
+
+
 def test_a_lower_rate_is_a_painkiller_where_the_loss_is_summed():
     lower = "optimizer = SGD(net.parameters(), lr=0.05 / 64, momentum=0.9)"
     assert "A painkiller" in said("09.7", "loss summed", 4, lower)[1]

@@ -140,10 +140,11 @@ def play(script: list[str], seed: int, watched: bool = False, clipping: bool = T
             raise
         except BaseException as error:  # a line can raise anything; the kernel goes on
             return Played(0.0, None, error=f"{_place(error)}{type(error).__name__}: {str(error)[:200]}")
-    return Played(accuracy, found, tuple(loss), _warms_up(names["schedule"]))
+    return Played(accuracy, found, tuple(loss), _warms_up(names.get("schedule")))
 
 
 def _warms_up(schedule) -> bool:
+    """Whether a schedule's rate rises after the first step; what is no LambdaLR does not."""
     multiplier = schedule.lr_lambdas[0] if isinstance(schedule, LambdaLR) else lambda step: 1.0
     return any(multiplier(step) > multiplier(0) for step in range(STEPS))
 
