@@ -370,15 +370,11 @@ def _layers(recording: Recording) -> dict:
     delta = recording.delta_norm[0]
     owners = [k for k in range(len(delta)) if not delta[k].isnan()]  # layers with weights, first to last
     dead = recording.dead_fraction[recording.steps <= 20].nan_to_num(nan=0.0)
-    bad = recording.first_nonfinite
     input_rms, input_mean = recording.input_rms[0].item(), abs(recording.input_mean[0].item())
     spread = math.sqrt(max(input_rms**2 - input_mean**2, 0.0))
     signs = {
         "input_rms": input_rms,
-        "broken_inputs": not math.isfinite(input_rms)
-        and bad is not None
-        and bad[:2] == (int(recording.steps[0]), "activation")
-        and bad.where == recording.layers[0],
+        "broken_inputs": not math.isfinite(input_rms) and bool(std[:1].isinf().any()),
         "input_offset": input_mean / spread if spread > 0 else 0.0,
         "saturated": _worst(recording.saturated_fraction[0]),
         "dead": _worst(dead[0]),

@@ -273,13 +273,6 @@ def plot_against_theory(
     return describe(ax, f"Measured over {len(x)} points{dotted}: {'; '.join(words)}.")
 
 
-class _Plain(LogFormatterSciNotation):
-    """The labels that a logarithmic axis would carry, as plain numbers."""
-
-    def __call__(self, x, pos=None):
-        return f"{x:g}" if super().__call__(x, pos) else ""
-
-
 def finish(ax: Axes, title: str, xlabel: str | None = None, ylabel: str | None = None) -> None:
     """The last line of a figure's cell: the finding as its title, and the axes' names."""
     ax.set_title(title)
@@ -290,6 +283,13 @@ def finish(ax: Axes, title: str, xlabel: str | None = None, ylabel: str | None =
         ax.label_outer()  # side by side on one scale, the outer axes carry the names
     plain_ticks(ax)
     describe(ax, f"{title}.")
+
+
+class _Plain(LogFormatterSciNotation):
+    """The labels that a logarithmic axis would carry, as plain numbers."""
+
+    def __call__(self, x, pos=None):
+        return f"{x:g}" if super().__call__(x, pos) else ""
 
 
 def plain_ticks(ax: Axes) -> None:

@@ -93,9 +93,8 @@ if __name__ == "__main__":
     if "LOCAL_RANK" in os.environ:
         main()
         sys.stdout.flush()
-        os._exit(
-            0
-        )  # gloo's threads may hold tensors still: they can bring down an interpreter that is ending
+        # gloo's threads may hold tensors still, and can bring down an interpreter that is ending.
+        os._exit(0)
     else:
         with socket.socket() as probe:  # a free port, on this machine only
             probe.bind(("127.0.0.1", 0))

@@ -193,8 +193,8 @@ class Recorder:
     """Watch a model train: ``with Recorder(model) as recorder``, and ``recorder.step(loss)`` after each optimizer step.
 
     ``every``: record each step that it divides, and always the first five. ``activations`` and ``deltas`` may be left
-    out, which makes it cheaper. ``cosine`` adds the one between the gradients of successive
-    steps, where both are recorded, and holds a copy of them. ``capacity``: records kept; after that the oldest go, except the first five.
+    out, which makes it cheaper. ``cosine`` adds the one between the gradients of successive steps, where both are
+    recorded, and holds a copy of them. ``capacity``: records kept; after that the oldest go, except the first five.
     A pass is seen where the model itself is called, not only parts of it.
     What was recorded is read as attributes (``recorder.grad_norm``; names and shapes as in ``Recording``).
 

@@ -136,17 +136,20 @@ def play(script: list[str], seed: int, watched: bool = False, clipping: bool = T
                 accuracy = (said == y[train:]).float().mean().item()
             found = names["recorder"].recording if watched else None
             loss = found.loss.tolist() if watched else names["recorder"].losses
+            warms_up = _warms_up(names.get("schedule"))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a line can raise anything; the kernel goes on
             return Played(0.0, None, error=f"{_place(error)}{type(error).__name__}: {str(error)[:200]}")
-    return Played(accuracy, found, tuple(loss), _warms_up(names.get("schedule")))
+    return Played(accuracy, found, tuple(loss), warms_up)
 
 
 def _warms_up(schedule) -> bool:
     """Whether a schedule's rate rises after the first step; what is no LambdaLR does not."""
-    multiplier = schedule.lr_lambdas[0] if isinstance(schedule, LambdaLR) else lambda step: 1.0
-    return any(multiplier(step) > multiplier(0) for step in range(STEPS))
+    if not isinstance(schedule, LambdaLR):
+        return False
+    first, *later = map(schedule.lr_lambdas[0], range(STEPS))
+    return max(later) > first
 
 
 def _place(error: BaseException) -> str:

@@ -169,7 +169,7 @@ def _judge_treated(patient: Patient, triples: list[tuple], cured: list[Played]) 
     said = f"{count} of {len(cured)} train on new seeds with {'this line' if len(triples) == 1 else 'these lines'}."
     if any(run.loss and run.loss[0] != run.loss[0] for run in cured):
         said += " The loss is not a number from the first step on: is something divided by zero?"
-    named, elsewhere = [], []
+    right, elsewhere = [], []
     for illness, number, text in triples:
         cause = next((cause for cause in patient.causes if illness in cause), None)
         if cause is None:
@@ -178,7 +178,7 @@ def _judge_treated(patient: Patient, triples: list[tuple], cured: list[Played]) 
             )
             but = "But" if healed else "And"
             return _said("not yet", f"{said}{where} {but} the name is not “{illness}”. {SIGNS[illness]}")
-        named.append(cause)
+        right.append(cause)
         warm = illness != "missing warmup" or cured[0].warms_up
         if not (warm and _mends(patient, cause[illness], number, text)):
             elsewhere.append(illness)
@@ -198,7 +198,7 @@ def _judge_treated(patient: Patient, triples: list[tuple], cured: list[Played]) 
         return _said("correct", f"{said} {patient.after}")
     if elsewhere:
         return _said("not yet", f"{said} The name is right; look for another line, the one that does it.")
-    if any(cause not in named for cause in patient.causes):
+    if any(cause not in right for cause in patient.causes):
         return _said("not yet", f"{said} Name and line fit, but something else is ill as well.")
     far = "goes the right way, too far or not far enough." if count else "is too much, or not enough."
     return _said("not yet", f"{said} Name and line are right; the new line {far}")
@@ -231,9 +231,9 @@ def _still_there(patient: Patient, triples: list[tuple]) -> str:
     """What shows that the cause has not been touched."""
     changes = {number: text for _, number, text in triples}
     treated = play(lines(patient, changes), SHOWN, watched=True).recording
-    named = diagnose(treated).illness if treated is not None and len(treated) > 1 else "healthy"
-    if named != "healthy":
-        return f"the record of the treated run still says “{named}”. Find the line that causes it."
+    illness = diagnose(treated).illness if treated is not None and len(treated) > 1 else "healthy"
+    if illness != "healthy":
+        return f"the record of the treated run still says “{illness}”. Find the line that causes it."
     if _needs_a_clip(patient, triples):
         return "it trains by a clip, and not without. Find the line that makes it need one."
     return "it bears the cause, which stands as it did. Find the line that makes it ill."

@@ -386,37 +386,31 @@ def _one_layer_down(weights, phi, z, k, delta, top):
     return _activation_backward(phi, z[k - 1], delta @ weights[k])
 
 
+def _at_z_k(weights, phi, z, k, delta, top):
+    return _activation_backward(phi, z[k], delta @ weights[k])
+
+
 def _network_variant(
-    weight_grad=lambda delta, h, k: delta.T @ h[k], down=_one_layer_down, last=lambda d, phi, z: d
+    weight_grad=lambda delta, h, k: delta.T @ h[k],
+    down=_one_layer_down,
+    last=lambda d, phi, z: d,
+    stops=True,
 ):
-    """The right answer with one of its steps replaced; ``down`` is given the delta at layer k and that of the top."""
+    """The right answer with one of its steps replaced; ``down`` is given the delta at layer k and that of the top.
+
+    Without ``stops`` it goes on down from the first layer.
+    """
 
     def backward(weights, phi, h, z, delta):
         delta, grads = last(delta, phi, z), []
         top = delta
         for k in reversed(range(len(weights))):
             grads.insert(0, weight_grad(delta, h, k))
-            if k:
+            if k or not stops:
                 delta = down(weights, phi, z, k, delta, top)
         return grads
 
     return backward
-
-
-def _without_a_guard(weights, phi, h, z, delta):
-    grads = []
-    for k in reversed(range(len(weights))):
-        grads.insert(0, delta.T @ h[k])
-        delta = _activation_backward(phi, z[k - 1], delta @ weights[k])
-    return grads
-
-
-def _at_z_k_without_a_guard(weights, phi, h, z, delta):
-    grads = []
-    for k in reversed(range(len(weights))):
-        grads.insert(0, delta.T @ h[k])
-        delta = _activation_backward(phi, z[k], delta @ weights[k])
-    return grads
 
 
 BACKWARD = Exercise(
@@ -433,7 +427,7 @@ BACKWARD = Exercise(
             "The activations were left out: after delta @ W comes activation_backward, with the z below.",
         ),
         (
-            _network_variant(down=lambda weights, phi, z, k, d, top: _activation_backward(phi, z[k], d @ weights[k])),
+            _network_variant(down=_at_z_k),
             "The slope was taken at z[k]. Going down through weights[k] you arrive at layer k - 1: its z counts.",
         ),
         (
@@ -441,11 +435,11 @@ BACKWARD = Exercise(
             "The slope was taken at h[k]. activation_backward wants the pre-activation below, z[k - 1].",
         ),
         (
-            _without_a_guard,
+            _network_variant(stops=False),
             "At k = 0 there is no layer below: z[k - 1] is then z[-1], the last. Stop after the gradient of weights[0].",
         ),
         (
-            _at_z_k_without_a_guard,
+            _network_variant(down=_at_z_k, stops=False),
             "The slope was taken at z[k]; going down through weights[k] you arrive at layer k - 1. And at k = 0, stop.",
         ),
         (
