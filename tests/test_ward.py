@@ -138,12 +138,20 @@ def test_a_cure_has_to_bear_the_name_of_what_it_mends(illness, number, line):
     assert f"no cure of “{illness}”" in message
 
 
+def test_a_schedule_that_falls_is_on_the_right_line():
+    falling = "schedule = LambdaLR(optimizer, lambda step: 1 - step / 100)"
+    assert "Name and line are right" in said("09.13", "missing warmup", 5, falling)[1]
+
+
 def test_a_script_without_a_schedule_is_judged_as_well():
     outcome, message = said(
         "09.14", ("inputs not normalised", 5, "pass"), ("gradients not cleared", 14, "pass")
     )
     assert outcome == "not yet"
     assert "0 of 3 train" in message
+    short = "schedule = LambdaLR(optimizer, lambda step: [1.0][step])"
+    message = said("09.14", ("inputs not normalised", 5, short), ("gradients not cleared", 14, "pass"))[1]
+    assert "Line 5 raises IndexError" in message
 
 
 def test_a_lower_rate_is_a_painkiller_where_the_loss_is_summed():

@@ -179,8 +179,8 @@ def _judge_treated(patient: Patient, triples: list[tuple], cured: list[Played]) 
             but = "But" if healed else "And"
             return _said("not yet", f"{said}{where} {but} the name is not “{illness}”. {SIGNS[illness]}")
         right.append(cause)
-        warm = illness != "missing warmup" or cured[0].warms_up
-        if not (warm and _mends(patient, cause[illness], number, text)):
+        cold = healed and illness == "missing warmup" and not cured[0].warms_up
+        if cold or not _mends(patient, cause[illness], number, text):
             elsewhere.append(illness)
     mended = all(_mended(patient, triples)) and not (healed and _needs_a_clip(patient, triples))
     if healed and not mended:

@@ -126,6 +126,7 @@ def _profile_cases(generator):
         (torch.tensor([math.nan, math.inf, 1e30, 1.0]), torch.tensor([math.nan, math.inf, 1.0, 1.0])),
         (torch.tensor([0.0, 1e-30, 1.0]), torch.tensor([0.0, 1.0, 1.0])),
         (torch.tensor([1.0, math.nan, 1.0]), torch.tensor([1.0, math.nan, 1.0])),
+        (torch.tensor([1.0, math.inf, 1.0]), torch.tensor([1.0, math.inf, 1.0])),
     ]
 
 
@@ -167,7 +168,7 @@ WHAT_IT_DOES = Exercise(
         ),
         (
             _by_the_ends,
-            "A NaN on the way was overlooked: only the first and the last layer were tested. Test isfinite() of all.",
+            "An inf or a NaN on the way was overlooked: only the first and the last layer were tested. Test isfinite() of all.",
         ),
         (
             _what_by(lambda d, w: d[0]),
