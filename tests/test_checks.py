@@ -55,50 +55,52 @@ def _counting():
     return answer
 
 
-HOSTILE = {
-    "None": None,
-    "ellipsis": ...,
-    "a number": 3,
-    "a text": "x - lr * gradient",
-    "a tensor": torch.zeros(3),
-    "a class": dict,
-    "an object": Grumpy(),
-    "no arguments": lambda: 0.0,
-    "too many arguments": lambda a, b, c, d, e, f, g: a,
-    "raises": _raises,
-    "exits": _exits,
-    "keyboard": lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
-    "returns None": lambda *_: None,
-    "returns ellipsis": lambda *_: ...,
-    "NaN": lambda *_: float("nan"),
-    "NaN tensor": lambda *_: torch.full((3,), torch.nan),
-    "infinity": lambda *_: float("inf"),
-    "wrong shape": lambda *_: torch.zeros(7, 7, 7),
-    "wrong dtype": lambda *_: torch.zeros(2, dtype=torch.int32),
-    "complex": lambda *_: 1j,
-    "numpy": lambda *_: np.zeros(3),
-    "a list": lambda *_: [1.0, 2.0],
-    "a dict": lambda *_: {"x": 1},
-    "a string": lambda *_: "right",
-    "a generator": lambda *_: (x for x in range(3)),
-    "returns a function": lambda *_: _raises,
-    "returns an object": lambda *_: Grumpy(),
-    "True": lambda *_: True,
-    "its first argument": lambda first, *_: first,
-    "prints a lot": _loud,
-    "recurses": _endless,
-    "changes each time": _counting(),
-    "partial": functools.partial(_raises, 1),
-    "empty tuple": lambda *_: (),
-    "nested": lambda *_: ((torch.zeros(1), None), [..., 3]),
-}
+def hostile() -> dict:
+    """Made anew for each test: how far the one that counts has come must not depend on the tests before."""
+    return {
+        "None": None,
+        "ellipsis": ...,
+        "a number": 3,
+        "a text": "x - lr * gradient",
+        "a tensor": torch.zeros(3),
+        "a class": dict,
+        "an object": Grumpy(),
+        "no arguments": lambda: 0.0,
+        "too many arguments": lambda a, b, c, d, e, f, g: a,
+        "raises": _raises,
+        "exits": _exits,
+        "keyboard": lambda *_: (_ for _ in ()).throw(KeyboardInterrupt),
+        "returns None": lambda *_: None,
+        "returns ellipsis": lambda *_: ...,
+        "NaN": lambda *_: float("nan"),
+        "NaN tensor": lambda *_: torch.full((3,), torch.nan),
+        "infinity": lambda *_: float("inf"),
+        "wrong shape": lambda *_: torch.zeros(7, 7, 7),
+        "wrong dtype": lambda *_: torch.zeros(2, dtype=torch.int32),
+        "complex": lambda *_: 1j,
+        "numpy": lambda *_: np.zeros(3),
+        "a list": lambda *_: [1.0, 2.0],
+        "a dict": lambda *_: {"x": 1},
+        "a string": lambda *_: "right",
+        "a generator": lambda *_: (x for x in range(3)),
+        "returns a function": lambda *_: _raises,
+        "returns an object": lambda *_: Grumpy(),
+        "True": lambda *_: True,
+        "its first argument": lambda first, *_: first,
+        "prints a lot": _loud,
+        "recurses": _endless,
+        "changes each time": _counting(),
+        "partial": functools.partial(_raises, 1),
+        "empty tuple": lambda *_: (),
+        "nested": lambda *_: ((torch.zeros(1), None), [..., 3]),
+    }
 
 
 @pytest.mark.parametrize("exercise_id", EXERCISES)
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", hostile())
 def test_hostile_answers_neither_raise_nor_pass(home, exercise_id, name, capsys):
     before = torch.get_rng_state()
-    verdict = check(exercise_id, HOSTILE[name])
+    verdict = check(exercise_id, hostile()[name])
     assert isinstance(verdict, Verdict)
     assert verdict.outcome in ("not yet", "not attempted")
     assert verdict.function is EXERCISES[exercise_id].reference
@@ -306,7 +308,7 @@ def test_an_interrupt_while_recording_keeps_the_verdict(home, monkeypatch):
 
 
 def test_an_interrupt_is_a_verdict():
-    verdict = check("01.1", HOSTILE["keyboard"])
+    verdict = check("01.1", hostile()["keyboard"])
     assert "interrupted" in verdict.message
 
 
