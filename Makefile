@@ -20,7 +20,7 @@ test: .venv/test.stamp
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell
-	$(BIN)/python -m gradutils.course.notebooks --check
+	$(BIN)/python -m tools.notebooks --check
 unit: .venv/test.stamp
 	$(BIN)/python -m pytest tests --ignore=tests/browser -n $(WORKERS) --dist worksteal
 nbval: .venv/test.stamp
@@ -32,13 +32,13 @@ browser: .venv/test.stamp
 
 # Lesson 10 reads the verdicts from the other solutions, so it is built after them.
 notebooks: .venv/test.stamp
-	$(BIN)/python -m gradutils.course.notebooks
-	$(BIN)/python -m gradutils.course.notebooks 10
-	$(BIN)/python .ci/front_figure.py
+	$(BIN)/python -m tools.notebooks
+	$(BIN)/python -m tools.notebooks 10
+	$(BIN)/python -m tools.front_figure
 binder-url:
-	@$(PYTHON) .ci/binder_url.py
+	@$(PYTHON) -m tools.binder_url
 bench: .venv/bench.stamp
-	.venv-bench/bin/python -m tests.benchmarks $(BENCH_ARGS)
+	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 format: .venv/test.stamp
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
@@ -55,8 +55,8 @@ format: .venv/test.stamp
 	$(PIP) -c constraints.txt -e '.[lab,dev]'
 	@touch $@
 # The peers live beside the course and see its packages, so that they cannot change them.
-.venv/bench.stamp: .venv/test.stamp tests/benchmarks/requirements.txt
+.venv/bench.stamp: .venv/test.stamp benchmarks/requirements.txt
 	$(BIN)/python -m venv .venv-bench
 	$(BIN)/python -c 'import site, glob; here = site.getsitepackages()[0]; there = glob.glob(".venv-bench/lib/python*/site-packages")[0]; open(there + "/course.pth", "w").write(f"import site; site.addsitedir({here!r})\n")'
-	.venv-bench/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r tests/benchmarks/requirements.txt
+	.venv-bench/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r benchmarks/requirements.txt
 	@touch $@

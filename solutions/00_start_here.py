@@ -20,8 +20,8 @@
 import matplotlib.pyplot as plt
 import torch
 
-import gradutils
-from gradutils import check, explorers, hint, plots, predict, progress, reveal
+from gradutils import explorers, plots
+from gradutils.course import check, hint, machine, predict, progress, reveal
 from gradutils.data import digits
 
 plots.use_style()
@@ -139,7 +139,7 @@ progress()
 # Everything is small enough for a laptop without a graphics card. The course uses one processor thread: for networks of this size more would be slower.
 
 # %% tags=["nbval-ignore-output"]
-print(gradutils.machine())
+print(machine())
 
 # %% [markdown]
 # ## When something goes wrong

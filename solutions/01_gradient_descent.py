@@ -17,7 +17,8 @@ import matplotlib.pyplot as plt
 import torch
 from tqdm.auto import tqdm
 
-from gradutils import check, explorers, plots, predict, reveal, verdict
+from gradutils import explorers, plots
+from gradutils.course import check, predict, reveal, table, verdict
 from gradutils.data import digits, quadratic
 
 plots.use_style()
@@ -166,7 +167,7 @@ columns = {
     "the loss rises": rises,
     "it diverges": diverged,
 }
-plots.table(columns)
+table(columns)
 
 # %% [markdown]
 # The numbers count valleys out of ten. Between the edges $x$ swings from side to side, and the loss falls all the same: the loss curve does not show it.
@@ -266,7 +267,7 @@ def end_of_run(p, look_ahead, beta=0.9):
 edges = {"heavy ball": 2 + 2 * 0.9, "Nesterov": (2 + 2 * 0.9) / (1 + 2 * 0.9)}
 below = [farther(end_of_run(0.99 * p, name == "Nesterov")) for name, p in edges.items()]
 above = [farther(end_of_run(1.01 * p, name == "Nesterov")) for name, p in edges.items()]
-plots.table({"method": edges, "edge": edges.values(), "diverge 1 % below": below, "1 % above": above})
+table({"method": edges, "edge": edges.values(), "diverge 1 % below": below, "1 % above": above})
 
 # %%
 lower = edges["Nesterov"] < 2 and (below[1], above[1]) == (0, 10)
@@ -419,7 +420,7 @@ def largest_curvature(gradient_of, w):
 
 minimum = descend(gradient_of, zero, 0.5, 1000)[-1]
 limits = [2 / largest_curvature(gradient_of, place) for place in (zero, minimum)]
-plots.table({"curvature taken at": ["the start", "the minimum"], "stable below lr": limits})
+table({"curvature taken at": ["the start", "the minimum"], "stable below lr": limits})
 
 # %% [markdown]
 # Here is something that no quadratic has: the two limits differ, because the curvature changes as the weights move.
@@ -485,7 +486,7 @@ starts, rates = torch.linspace(-2.4, -1.6, 50).double(), torch.tensor([0.5, 0.1,
 walk = descend(cliff_slope, starts.expand(3, -1), rates[:, None], 1000)  # (1001, 3, 50)
 jump = walk.diff(dim=0).abs()
 thrown = [((jump[:n] > 1).any(0).double().mean(1) > 0.5) for n in (100, 1000)]
-plots.table({"rate": rates, "most thrown in 100 steps": thrown[0], "in 1000": thrown[1]})
+table({"rate": rates, "most thrown in 100 steps": thrown[0], "in 1000": thrown[1]})
 
 # %%
 end = int((jump[:, 0, 1] > 1).int().argmax())  # of the second start, at lr = 0.5
@@ -516,7 +517,7 @@ for seed in tqdm(range(10), leave=False):
     for budget in settled:
         settled[budget] += (sample(ends[budget * 4 // 5 : budget]).norm(dim=-1).amax(0) < 5e-3).int()
 early, late = settled.values()
-plots.table({"rate / limit": fractions, "settled in 100 steps, of 10": early, "in 1000": late})
+table({"rate / limit": fractions, "settled in 100 steps, of 10": early, "in 1000": late})
 
 # %%
 smooth, all_the_same = late.tolist() == [10, 10, 0, 0], bool(thrown[1][2])

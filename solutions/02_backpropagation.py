@@ -16,7 +16,8 @@ import math
 import matplotlib.pyplot as plt
 import torch
 
-from gradutils import check, explorers, plots, predict, reveal, verdict
+from gradutils import explorers, plots
+from gradutils.course import check, predict, reveal, table, verdict
 from gradutils.data import digits
 
 plots.use_style()
@@ -403,7 +404,7 @@ middle, (low, high) = plots.median_and_band(spreads, dim=1)
 names = [f"{phi}, {'orthogonal' if orthogonal else 'Gaussian'}" for phi, orthogonal in kinds]
 show = lambda values: [f"{v:.2g}" if abs(v) > 1e-9 else "0" for v in values]
 columns = zip(["predicted", "measured", "10 %", "90 %"], map(show, [predictions, middle, low, high]))
-plots.table({"": names} | dict(columns))
+table({"": names} | dict(columns))
 
 # %% [markdown]
 # (Bands over ten networks. The theory is for endless width; at this one some medians lie above it.) The finding is theirs: with orthogonal weights a tanh chain near the origin is almost a plain
@@ -513,7 +514,7 @@ def direction_kept(phi, sigma_w, nudge, L=40):  # the cosine between the gradien
 
 
 nudges = [1e-3, 1e-6, 1e-9, 1e-15]
-plots.table({"nudge": nudges} | {phi: [direction_kept(phi, s, n) for n in nudges] for phi, s in nets.items()})
+table({"nudge": nudges} | {phi: [direction_kept(phi, s, n) for n in nudges] for phi, s in nets.items()})
 
 # %% [markdown]
 # So this is no fault of the code, or of `float32`. The gradient of the tanh network is right for its input, and a different one for an input a millionth away. That is **chaos**:

@@ -18,11 +18,12 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from gradutils import check, explorers, plots, predict, reveal, verdict
+from gradutils import explorers, plots
+from gradutils.course import check, predict, reveal, table, verdict
 from gradutils.data import digits
 from gradutils.models import init_weights_, mlp
 from gradutils.propagation import gradient_profile
-from gradutils.telemetry import Recorder
+from gradutils.recorder import Recorder
 from gradutils.training import train
 
 plots.use_style()
@@ -309,7 +310,7 @@ columns = {
     "inf at": inf_at.tolist(),
     "NaN there or a layer later": later.tolist(),
 }
-plots.table({"": formats} | columns)
+table({"": formats} | columns)
 
 # %% [markdown]
 # (Medians of ten networks; the prediction is a layer off at most.) First comes an inf. A layer later, or still in the same one, two infinities of opposite sign meet in one sum, and that is a NaN. When you find a NaN, look at the layer before. `bfloat16` has the range of `float32`: it does
@@ -349,8 +350,8 @@ def huber(scores, y):
 
 guessing = {cross_entropy: math.log(10), squared_error: 0.09, huber: 0.09}  # of the best constant answer
 arms = [("tanh", cross_entropy), ("tanh", huber), ("tanh", squared_error), ("relu", cross_entropy)]
-table = {f"{phi}, {loss_of.__name__}": [] for phi, loss_of in arms}
-for (phi, loss_of), words in zip(tqdm(arms, leave=False), table.values()):
+ended = {f"{phi}, {loss_of.__name__}": [] for phi, loss_of in arms}
+for (phi, loss_of), words in zip(tqdm(arms, leave=False), ended.values()):
     sigma_w = {"tanh": 1.0, "relu": 2**0.5}[phi]
     loss = train_many(functions[phi], 4, sigma_w, [0.1, 0.3, 1.0, 3.0, 10.0], loss_of, steps=150)
     for steps in (60, 150):
@@ -362,9 +363,9 @@ for (phi, loss_of), words in zip(tqdm(arms, leave=False), table.values()):
         ]
 
 # %%
-rows = list(zip(*table.values()))  # words and counts after 60 steps, then after 150
+rows = list(zip(*ended.values()))  # words and counts after 60 steps, then after 150
 columns = {"a NaN in the failed, 60 steps": rows[0], "150 steps": rows[2]}
-plots.table({"": table} | columns | {"20 or more of 50 failed": [n >= 20 for n in rows[3]]})
+table({"": ended} | columns | {"20 or more of 50 failed": [n >= 20 for n in rows[3]]})
 
 # %%
 silent, bounded, loud, relu = rows[2]

@@ -17,7 +17,8 @@ import matplotlib.pyplot as plt
 import torch
 from torch.nn import functional as F
 
-from gradutils import check, explorers, plots, predict, reveal, verdict
+from gradutils import explorers, plots
+from gradutils.course import check, predict, reveal, table, verdict
 from gradutils.data import digits
 from gradutils.meanfield import critical_sigma_w, predicted_gradient_profile, q_trajectory
 from gradutils.propagation import gradient_profile
@@ -123,7 +124,7 @@ qs = [0.1, 1.0, 10.0, 100.0]
 columns = {
     f"q = {q:g}": [round(float(mean_square_slope(phi, q)), 2) for phi in activations.values()] for q in qs
 }
-plots.table({"mean squared slope": activations} | {"largest slope": list(largest.values())} | columns)
+table({"mean squared slope": activations} | {"largest slope": list(largest.values())} | columns)
 
 # %% [markdown]
 # For ReLU it is one half, for every $q$: half of the units are on. For tanh it starts at 1 and falls as the signal grows, because a large $z$ lies on the flat ends. Those units are **saturated**.
@@ -188,7 +189,7 @@ for name, (phi, scale, depth) in arms.items():
     totals[name] = (delta[:, 0] / delta[:, -1]).log10()  # (seeds,)
     foretold.append(float(predicted_gradient_profile(phi, depth, scale)[0].log10()))
 powers = [round(float(rows.median())) for rows in totals.values()]
-plots.table({"power of ten": arms, "median of 10": powers, "predicted": [round(power) for power in foretold]})
+table({"power of ten": arms, "median of 10": powers, "predicted": [round(power) for power in foretold]})
 
 # %%
 wild, steep, asleep, control = ((rows.min(), rows.max()) for rows in totals.values())
@@ -268,7 +269,7 @@ exact, yours = (
     {name: critical_sigma_w(name) for name in critical},
     [round(float(value), 1) for value in found],
 )
-plots.table({"critical scale": critical, "yours, 50 layers": yours, "endless depth": list(exact.values())})
+table({"critical scale": critical, "yours, 50 layers": yours, "endless depth": list(exact.values())})
 
 # %% [markdown]
 # Xavier's scale is 1, right for tanh; He's is $\sqrt2$, right for ReLU. (Why they found them is lesson 05.) The sigmoid's is ten times Xavier's.
@@ -441,9 +442,7 @@ counts = [
     [(a[k, i[k]] > level).sum() for k in (0, 1) for level in (0.3, 0.6)] for a, i in zip(rows.values(), best)
 ]
 heads = ["above 0.3, 50 steps", "above 0.6, 50 steps", "above 0.3, 150 steps", "above 0.6, 150 steps"]
-plots.table(
-    {"at its best rate": rows} | {h: list(map(words, column)) for h, column in zip(heads, zip(*counts))}
-)
+table({"at its best rate": rows} | {h: list(map(words, column)) for h, column in zip(heads, zip(*counts))})
 
 # %% [markdown]
 # A matched scale is what makes the difference: ReLU gains most, and the sigmoid, which at `sigma_w = 1` leaves guessing at no rate, begins to move. (What could arrive in its first layer is too small for a rate that the last layer survives.) A matched scale does not make activations equal: the sigmoid learns slowly at its own. There most of its units are saturated. ReLU at 1 still learns, given time: ten layers lose less than forty.
@@ -461,7 +460,7 @@ glorot = [gradient_profile(5, 384, "tanh", s, batch=8).delta[0] for s in (3**-0.
 ratios = [float((delta[:, 0] / delta[:, -1]).median()) for delta in glorot]
 mean_field = [float(predicted_gradient_profile("tanh", 5, s)[0]) for s in (3**-0.5, 1.0)]
 columns = {"measured": ratios, "linear theory": list(linear.values()), "with the slopes": mean_field}
-plots.table({"first over last layer": linear} | columns)
+table({"first over last layer": linear} | columns)
 
 # %% [markdown]
 # They were right about which scale is better. The linear theory is wrong by more than a factor of two for the better one: at inputs of this size tanh is no longer linear. With the mean squared slope in it, no fit, the theory lies within a twentieth of the measurement.

@@ -16,7 +16,8 @@ import math
 import matplotlib.pyplot as plt
 import torch
 
-from gradutils import check, explorers, plots, predict, reveal, verdict
+from gradutils import explorers, plots
+from gradutils.course import check, predict, reveal, table, verdict
 from gradutils.data import digits
 from gradutils.meanfield import chi_1, depth_scale, predicted_gradient_profile, q_trajectory
 from gradutils.propagation import gradient_profile, phase_diagram
@@ -117,7 +118,7 @@ for rule in rules:
     W, h, delta = weight_std(100, 400, rule) * randn(400, 100), randn(50, 100), randn(50, 400)
     forward.append(float((h @ W.T).square().mean()))
     backward.append(float((delta @ W).square().mean()))
-plots.table({"100 units to 400, linear": rules, "signal squared x": forward, "gradient squared x": backward})
+table({"100 units to 400, linear": rules, "signal squared x": forward, "gradient squared x": backward})
 
 # %% [markdown]
 # LeCun keeps the signal and multiplies the gradient by four, the ratio of the fans. Xavier keeps neither: the signal falls to less than half, the gradient grows by more than half. It is a compromise. In square layers the three differ only by He's 2.
@@ -263,7 +264,7 @@ for optimizer, (rates, adam) in arms.items():
         )
 words = lambda count: "4 or more" if count > 3 else "up to 3"  # each CPU rounds in its own way
 leaves = [[words((a[k] > 0.15).sum(1).max()) for a in rows.values()] for k in (0, 1)]
-plots.table({"networks of 10 that leave guessing": rows, "after 60 steps": leaves[0], "after 120": leaves[1]})
+table({"networks of 10 that leave guessing": rows, "after 60 steps": leaves[0], "after 120": leaves[1]})
 
 # %% [markdown]
 # With SGD (momentum `0.9` in this lesson) the paper's picture: Xavier stalls at every rate. With Adam Xavier moves too, only later. But three layers are far beyond guessing by then. Why not 30?
@@ -351,7 +352,7 @@ arms["three, shifted"] = accuracies(three, None, [0.003, 0.01, 0.03, 0.1], image
 
 # %%
 counts = {name: hits(a, 0.5) for name, a in arms.items()}
-plots.table({"": counts, "networks above 0.5, of 10": list(counts.values())})
+table({"": counts, "networks above 0.5, of 10": list(counts.values())})
 sick, cured, even, simple, spoilt = counts.values()
 reveal("05.b", "b" if spoilt <= 1 else "a", f"Above 0.5: {spoilt} of 10, against {simple} without the shift.")
 evidence = f"50 He layers: norms even {even}/10, angle restored {cured}/10. 3 layers: {simple}/10, spoilt {spoilt}/10."
@@ -401,7 +402,7 @@ plots.finish(ax, "Shaded, 6 xi > 40: a tent around the critical line", "sigma_w 
 # %%
 reach = [6 * depth_scale("tanh", float(root), noise) for root in roots]
 learns = [bool(a.median() > 0.15) for a in tent]
-plots.table({"sigma_w squared": squares, "6 xi > 40": [r > depth for r in reach], "learns": learns})
+table({"sigma_w squared": squares, "6 xi > 40": [r > depth for r in reach], "learns": learns})
 
 # %% [markdown]
 # All five scales as predicted; the one just inside the edge, only just. Move the point along the line and off it.

@@ -18,7 +18,8 @@ import sys
 import matplotlib.pyplot as plt
 import torch
 
-from gradutils import check, explorers, plots, predict, reveal, verdict
+from gradutils import explorers, plots
+from gradutils.course import check, predict, reveal, table, verdict
 from gradutils.data import digit_sequences, digits
 from gradutils.models import recurrent_scores, recurrent_stacks, weight_stacks
 from gradutils.training import grid, train_many, train_stacks
@@ -40,7 +41,7 @@ predict("06.a", "With the clip, at the rate that threw most of them, runs…", o
 # (The first line starts two processes that section 8 needs. They work while you read.)
 
 # %%
-command = [sys.executable, "-m", "gradutils.sharded_clip"]
+command = [sys.executable, "-m", "gradutils.course.two_processes"]
 sharded = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
@@ -267,7 +268,7 @@ threshold_from = check("06.4", threshold_from).function
 often = (grad_norm > torch.tensor(limits).view(4, 1)).float().mean(0).median(-1).values  # (rates, thresholds)
 best = accuracy[1].median(-1).values.argmax(0).tolist()
 cut = ["all" if often[k, j] > 0.98 else "some" if often[k, j] > 0.02 else "none" for j, k in enumerate(best)]
-plots.table({"threshold": lines, "best rate": [lrs[k] for k in best], "steps clipped": cut})
+table({"threshold": lines, "best rate": [lrs[k] for k in best], "steps clipped": cut})
 
 # %% [markdown]
 # Two ways lead to nearly the same: cut outliers at a small rate, or cut every step at a large one. The second is descent with steps of one length. It cannot settle, so its rate must fall later (lesson 07).
@@ -284,7 +285,7 @@ arms |= {
     "90th percentile of that run": threshold_from(good, 0.1),
 }
 hits = [int((run(0.05, how).accuracy[-1] > 0.3).sum()) for how in arms.values()]
-plots.table({"threshold": arms, "most of ten networks learn": [n > 7 for n in hits]})
+table({"threshold": arms, "most of ten networks learn": [n > 7 for n in hits]})
 
 # %% [markdown]
 # Without a history the first norm *is* the percentile: the first explosion passes unclipped, spoils the network, and enters the history. At a tiny rate every norm is as large as the first. A percentile only says which steps are unusual; take it from a run that learns.
@@ -304,7 +305,7 @@ for clip in (torch.nn.utils.clip_grad_norm_, torch.nn.utils.clip_grad_value_):
         p.grad = torch.tensor(values)
         clip(p, 1.0)
         after[clip.__name__].append(", ".join(f"{value:g}" for value in p.grad))
-plots.table({"gradient": cases} | after)
+table({"gradient": cases} | after)
 answer = {"0, 0, nan": "b", "nan, nan, nan": "a"}.get(after["clip_grad_norm_"][0], "c")
 reveal("06.c", answer, "c / inf is 0, and 0 times inf is NaN.")
 
@@ -385,7 +386,7 @@ adam = adam.view(260, 3, 2, 2, 10)  # (steps, rates, beta2, clip, seeds)
 before, peak = (v[:, :, 0] / v[:, :, 1] for v in (adam[170:bad].mean(0), adam[bad + 1 :].amax(0)))
 ratios = {"before, beta2 0.999": before[:, 1], "after, 0.9": peak[:, 0], "after, 0.999": peak[:, 1]}
 columns = {name: [f"{float(r):.2g}" for r in v.median(1).values] for name, v in ratios.items()}
-plots.table({"loss, no clip / clip, at rate": rates} | columns)
+table({"loss, no clip / clip, at rate": rates} | columns)
 wins = [int((ratios > 3).sum()) for ratios in peak[:, 1]]
 of_10 = ", ".join(map(str, wins))
 evidence = f"Bad batch, beta2 0.999: without a clip the peak is 3 x as high in {of_10} of 10, by rate."
@@ -406,7 +407,7 @@ for phi, cap in [(phi, cap) for phi in scales for cap in (None, 1.0)]:
     deep[phi.__name__, cap] = [bool(n > 4) for n in counts]
 names = [f"{phi}, {'clip' if cap else 'none'}" for phi, cap in deep]
 columns = dict(zip([f"rate {r:g}" for r in rates], zip(*deep.values())))
-plots.table({"half or more above 0.2": names} | columns)
+table({"half or more above 0.2": names} | columns)
 
 # %% [markdown]
 # ReLU's gradient had the right direction and a wild length; a far smaller rate mends that, and so does a clip at the usual ones. The direction of a chaotic gradient is noise, and no length helps. (With 10 layers chaos is only slow.)
@@ -425,14 +426,14 @@ for cap, bars in ((None, [0.4]), (1.0, [0.4, 0.85])):
         words = plots.how_many([(runs.accuracy[-1] > bar).sum() for runs in ill])
         columns[f"above {bar}{', clip' if cap else ''}"] = words
 always = [bool((runs.grad_norm > 1).float().mean(0).median() > 0.95) for runs in ill]
-plots.table({"bug": bugs} | columns | {"nearly all steps cut": always})
+table({"bug": bugs} | columns | {"nearly all steps cut": always})
 
 # %% [markdown]
 # With a clip four bugs train, two as well as a healthy network. What gives them away is how often it cuts. Find the cause, then take the clip away. (The bugs come back in lesson 09.)
 #
 # ## 8 · Outgrowing one machine
 #
-# In large trainings the gradient lies in pieces on many machines; the norm that counts is over all of them. The two processes from the beginning ran `gradutils/sharded_clip.py` under `torchrun`, a network of 8 tanh layers, clip at 1. First each process clips the layers that it holds, then the rows of each weight that it holds; then the clip that knows of all (FSDP2, torch's way to spread a model).
+# In large trainings the gradient lies in pieces on many machines; the norm that counts is over all of them. The two processes from the beginning ran `gradutils/course/two_processes.py` under `torchrun`, a network of 8 tanh layers, clip at 1. First each process clips the layers that it holds, then the rows of each weight that it holds; then the clip that knows of all (FSDP2, torch's way to spread a model).
 
 # %%
 report, _ = sharded.communicate(timeout=120)

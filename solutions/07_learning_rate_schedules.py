@@ -17,7 +17,8 @@ import matplotlib.pyplot as plt
 import torch
 from torch.nn import functional as F
 
-from gradutils import check, explorers, plots, predict, reveal, verdict
+from gradutils import explorers, plots
+from gradutils.course import check, predict, reveal, table, verdict
 from gradutils.curvature import follow_sharpness
 from gradutils.data import digits
 from gradutils.models import flat_scores, weight_stacks
@@ -304,7 +305,7 @@ excess = (off * (H @ off)).sum((1, 2)).view(8, 4, 10).median(-1).values.amin(1)
 # %%
 best = digit.median(-1).values.amax(1)
 near, ratio = [bool(a > best.max() - 0.03) for a in best], [f"{e:.1f}" for e in excess / excess[0]]
-plots.table({"schedule": schedules, "digits: near the best": near, "least squares: excess / constant": ratio})
+table({"schedule": schedules, "digits: near the best": near, "least squares: excess / constant": ratio})
 
 # %% [markdown]
 # On the digits the schedule makes no difference: by any of them the network gets there. Where noise decides a decay to zero leaves half of it over, or less; which one matters little. The textbook's `1/t` and its root never get to zero, and leave more.
@@ -381,7 +382,7 @@ plots.finish(ax, "One run, the rate rising: three ways to read it", "learning ra
 rate = torch.cat([*readings.values()])
 read = train_many(torch.relu, he, digits(), rate, at=(100,)).accuracy.view(2, 3, 10)
 enough, better = (read > 0.75).sum(-1) > 7, int((read[1, 2] > read[1, 0]).sum())  # in eight of ten or more
-plots.table({"read": readings, "most above 0.75, 100 steps": enough[0], "200 steps": enough[1]})
+table({"read": readings, "most above 0.75, 100 steps": enough[0], "200 steps": enough[1]})
 evidence = f"A tenth of it does better in {'most' if better > 7 else 'some'} of ten networks."
 verdict("W16", "refuted" if better > 7 else "depends", evidence)
 
@@ -398,7 +399,7 @@ for _ in range(400):  # Adam, long after its start, while the gradient is 1
     largest = torch.maximum(largest, m / v.sqrt())
 predicted = ((1 - 0.9**k) / (1 - beta2s**k).sqrt()).amax(0)
 columns = {"largest step / lr": largest.tolist(), "predicted": predicted.tolist()}
-plots.table({"beta2": beta2s.tolist()} | columns)
+table({"beta2": beta2s.tolist()} | columns)
 
 # %% [markdown]
 # ## Claim on trial: W14

@@ -18,7 +18,8 @@ import matplotlib.pyplot as plt
 import torch
 from torch import nn
 
-from gradutils import check, explorers, plots, predict, reveal, verdict
+from gradutils import explorers, plots
+from gradutils.course import check, predict, reveal, table, verdict
 from gradutils.data import digit_sequences, digits
 from gradutils.models import TransformerBlock, weight_stacks
 from gradutils.propagation import predicted_residual_profile, residual_profile
@@ -179,7 +180,7 @@ found["linear model"] = linear.view(2, 2, 10)
 # %%
 enough = {name: (a > 0.5).sum(-1).amax(-1).tolist() for name, a in found.items()}  # at the better rate
 early, late = (plots.how_many(counts) for counts in zip(*enough.values()))
-plots.table({"networks above 0.5": enough, "after 50 steps": early, "after 100": late})
+table({"networks above 0.5": enough, "after 50 steps": early, "after 100": late})
 
 # %%
 asleep, linear = (
@@ -274,7 +275,7 @@ medians["wide batch, predicted"] = [float(normalised_growth(phi)) for phi in phi
 
 # %%
 columns = {name: [f"{float(value):.2f}" for value in column] for name, column in medians.items()}
-plots.table({"growth of delta a layer": phis} | columns)
+table({"growth of delta a layer": phis} | columns)
 
 # %% [markdown]
 # Batch normalisation *causes* an explosion at the start, more so for small batches. And it trains all the same. Why? It makes the loss blind to the size of the weights before it: twice the weights, the same outputs, half the gradient. A step that is too long makes the weights larger, and larger weights make the next steps shorter. The explosion removes itself:
@@ -334,9 +335,7 @@ def cosine_between(axis):
     return float(torch.cosine_similarity(hidden[:, :50], hidden[:, 50:], dim=-1).mean())  # of 50 pairs
 
 
-plots.table(
-    {"normalisation": kinds, "cosine above 0.6": [cosine_between(axis) > 0.6 for axis in kinds.values()]}
-)
+table({"normalisation": kinds, "cosine above 0.6": [cosine_between(axis) > 0.6 for axis in kinds.values()]})
 
 # %%
 start, theory = (float(medians[name][1]) for name in ("batch 128", "wide batch, predicted"))
@@ -423,7 +422,7 @@ for name, std in (("near zero", 0.01), ("gate", 8**-0.5), ("pre", 8**-0.5)):
 
 # %%
 heads = ["rate 0.01", "rate 0.01, clip", "rate 0.1", "rate 0.1, clip", "most NaN at 0.1, no clip"]
-plots.table({"100 layers, median above 0.25": found} | dict(zip(heads, zip(*found.values()))))
+table({"100 layers, median above 0.25": found} | dict(zip(heads, zip(*found.values()))))
 
 # %% [markdown]
 # All three learn at the smaller rate, where a plain network of 50 layers was dead. At the larger one most of the first two become a NaN without a clip (last column): their branches grow, and with them $(1 + s^2)^L$. A normalisation in each block keeps that factor small, whatever the weights do. (At the smaller rate a clip at 1 slows all three down.)

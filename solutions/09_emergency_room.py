@@ -14,8 +14,10 @@
 import matplotlib.pyplot as plt
 import torch
 
-from gradutils import plots, predict, reveal, verdict
-from gradutils.course import cases, ward
+from gradutils import plots
+from gradutils.course import predict, reveal, table, verdict
+from gradutils.course.clinic import chart, practice, treatment
+from gradutils.course.clinic.treatment import treat
 from gradutils.data import digits
 from gradutils.models import weight_stacks
 from gradutils.schedules import warmup_cosine
@@ -29,7 +31,7 @@ plots.use_style()
 # Fifteen patients wait. Each is a script of fourteen lines, run once and watched by a recorder. First the script of a run that is well, with its chart. Look at it as long as you need: everything below is compared with it.
 
 # %%
-ward.visit()
+chart.visit()
 
 # %% [markdown]
 # Upper row: the loss, with that of a constant answer dashed; the update of each weight matrix in proportion to it (above `0.3` the ground is red); the cosine of each gradient with the one before.
@@ -41,7 +43,7 @@ ward.visit()
 #
 # Run a patient's cell: its script and chart appear. Then replace the three dots by the **name of the illness**, the **number of one line**, and the **new line**, and run it again:
 #
-# `ward.treat("09.1", "saturated", 3, "x = pixels / 16")`
+# `treat("09.1", "saturated", 3, "x = pixels / 16")`
 #
 # Your line is tried on three seeds that you have not seen. Who is well is treated with `"healthy"`. Under each answer are two hints.
 
@@ -49,7 +51,7 @@ ward.visit()
 # The names. Not every illness has a patient here. If you name one that the chart does not show, you are told how it would show.
 
 # %%
-print("\n".join(ward.SIGNS))
+print("\n".join(treatment.SIGNS))
 
 # %% [markdown]
 # Thirteen of the fifteen are ill. Suppose that you do not look at them at all: you set the clip in line 11 to 1, and change nothing else. How many of the thirteen will train?
@@ -65,7 +67,7 @@ predict(
 # "It worked well, only slowly. So I made it faster."
 
 # %%
-ward.treat(
+treat(
     "09.1",
     ### BEGIN SOLUTION
     "learning rate too high",
@@ -80,7 +82,7 @@ ward.treat(
 # "Nothing happens. It does not even get worse."
 
 # %%
-ward.treat(
+treat(
     "09.2",
     ### BEGIN SOLUTION
     "zero gradient",
@@ -95,7 +97,7 @@ ward.treat(
 # "The network is the one from the paper, the data are ours."
 
 # %%
-ward.treat(
+treat(
     "09.3",
     ### BEGIN SOLUTION
     "inputs not normalised",
@@ -110,7 +112,7 @@ ward.treat(
 # "We have already lowered the rate. Smaller weights? They are random, what could be wrong with them?"
 
 # %%
-ward.treat(
+treat(
     "09.4",
     ### BEGIN SOLUTION
     "init too large",
@@ -125,7 +127,7 @@ ward.treat(
 # "I read that small weights are safe."
 
 # %%
-ward.treat(
+treat(
     "09.5",
     ### BEGIN SOLUTION
     "init too small",
@@ -140,7 +142,7 @@ ward.treat(
 # "We did not touch the weights at all. After twenty steps it had learnt nothing."
 
 # %%
-ward.treat(
+treat(
     "09.6",
     ### BEGIN SOLUTION
     "healthy",
@@ -153,7 +155,7 @@ ward.treat(
 # "It trained with batches of one. Since we use 64 at a time it explodes."
 
 # %%
-ward.treat(
+treat(
     "09.7",
     ### BEGIN SOLUTION
     "loss summed",
@@ -168,7 +170,7 @@ ward.treat(
 # "I have compared it with the healthy script, word for word."
 
 # %%
-ward.treat(
+treat(
     "09.8",
     ### BEGIN SOLUTION
     "gradients not cleared",
@@ -183,7 +185,7 @@ ward.treat(
 # "On the old cards it ran in single precision." (`backward_in_half` carries the gradients through 16 bits, multiplied by a scale on the way.)
 
 # %%
-ward.treat(
+treat(
     "09.9",
     ### BEGIN SOLUTION
     "half-precision overflow",
@@ -198,7 +200,7 @@ ward.treat(
 # "Every signal has a good size in every layer. I have checked."
 
 # %%
-ward.treat(
+treat(
     "09.10",
     ### BEGIN SOLUTION
     "dead signal",
@@ -213,7 +215,7 @@ ward.treat(
 # "It reads the digits row by row. Networks of this depth have never been a problem."
 
 # %%
-ward.treat(
+treat(
     "09.11",
     ### BEGIN SOLUTION
     "recurrent explosion",
@@ -228,7 +230,7 @@ ward.treat(
 # "The loss shot up at once, and I stopped it. Here is the same run to its end."
 
 # %%
-ward.treat(
+treat(
     "09.12",
     ### BEGIN SOLUTION
     "healthy",
@@ -241,7 +243,7 @@ ward.treat(
 # "Two of us have cured it, each with another line. A third says there is another way yet."
 
 # %%
-ward.treat(
+treat(
     "09.13",
     ### BEGIN SOLUTION
     "missing warmup",
@@ -256,7 +258,7 @@ ward.treat(
 # Two illnesses: two answers in brackets, `("…", 1, "…"), ("…", 2, "…")`. "We repaired it, and it is as ill as before."
 
 # %%
-ward.treat(
+treat(
     "09.14",
     ### BEGIN SOLUTION
     ("inputs not normalised", 3, "x = (pixels - pixels.mean()) / pixels.std()"),
@@ -270,7 +272,7 @@ ward.treat(
 # Two illnesses again. "As soon as we heal the one, the other breaks out."
 
 # %%
-ward.treat(
+treat(
     "09.15",
     ### BEGIN SOLUTION
     ("dead signal", 1, 'net = mlp(8, 64, "tanh")'),
@@ -284,10 +286,10 @@ ward.treat(
 # And what the clip alone would have bought, on two new seeds. The table holds the patients that you have healed.
 
 # %%
-ward.repairs()
+treatment.repairs()
 
 # %%
-numbed = [patient for patient in ward.sick() if ward.with_a_clip(patient) > 1]
+numbed = [patient for patient in treatment.sick() if treatment.with_a_clip(patient) > 1]
 reveal("09.a", "b" if 4 <= len(numbed) <= 9 else "c" if len(numbed) > 9 else "a", f"{len(numbed)} of 13.")
 
 # %% [markdown]
@@ -299,10 +301,10 @@ reveal("09.a", "b" if 4 <= len(numbed) <= 9 else "c" if len(numbed) > 9 else "a"
 # Eleven patients that you have met, with another seed and in another order. Name them by their loss alone, each name once: a dictionary from letters to names.
 
 # %%
-cases.gallery()
+practice.gallery()
 
 # %%
-cases.name_curves(
+practice.name_curves(
     ### BEGIN SOLUTION
     {"A": "half-precision overflow", "B": "init too large", "C": "recurrent explosion", "D": "zero gradient"}
     | {"E": "loss summed", "F": "init too small", "G": "learning rate too high", "H": "dead signal"}
@@ -311,7 +313,7 @@ cases.name_curves(
 )
 
 # %%
-print("never far from a constant answer:", cases.flat_curves())
+print("never far from a constant answer:", practice.flat_curves())
 
 # %% [markdown]
 # What helped you was that each name stands there once. Alone, a flat line can have any of three causes, and most of the explosions look alike. A loss tells that a run is ill. What it has, the numbers by layer tell, and step 0.
@@ -322,7 +324,7 @@ print("never far from a constant answer:", cases.flat_curves())
 # Every whole number is a new patient: another network, another severity, no script to read. `diagnose`, the rules of this course, sees the same numbers as you. First guesses count, for both.
 
 # %%
-cases.admit(
+practice.admit(
     1,
     ### BEGIN SOLUTION
     "inputs not normalised",
@@ -330,7 +332,7 @@ cases.admit(
 )
 
 # %%
-cases.admit(
+practice.admit(
     2,
     ### BEGIN SOLUTION
     "init too large",
@@ -338,10 +340,10 @@ cases.admit(
 )
 
 # %%
-cases.hit_rate()
+practice.hit_rate()
 
 # %% [markdown]
-# Go on with `cases.admit(3, ...)` in a cell of your own, until you are as good as the rules. They look at one number after the other, bugs first: a stale gradient, an overflow, a sum; then inputs, signals and gradients at step 0; the learning rate last, when all else is in scale.
+# Go on with `practice.admit(3, ...)` in a cell of your own, until you are as good as the rules. They look at one number after the other, bugs first: a stale gradient, an overflow, a sum; then inputs, signals and gradients at step 0; the learning rate last, when all else is in scale.
 
 # %% [markdown]
 # ## Claim on trial: S12
@@ -390,7 +392,7 @@ plots.finish(ax, "The list trains if near zero means Xavier's scale", "learning 
 enough = {name: (accuracy > 0.5).sum(-1).amax(-1).tolist() for name, accuracy in found.items()}
 early, late = (plots.how_many(counts) for counts in zip(*enough.values()))
 fast = plots.how_many([(accuracy[1, -1] > 0.5).sum() for accuracy in found.values()])
-plots.table({"above 0.5, best rate": enough, "40 steps": early, "100": late, "100, largest rate": fast})
+table({"above 0.5, best rate": enough, "40 steps": early, "100": late, "100, largest rate": fast})
 
 # %%
 asleep = [max(enough[name]) for name in ("the list, 0.01", "the list, 0.1, sigmoid")]

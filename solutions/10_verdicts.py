@@ -15,8 +15,8 @@ import math
 
 import torch
 
-from gradutils import certificate, plots, predict, progress, reveal
-from gradutils.course import verdicts
+from gradutils import plots
+from gradutils.course import certificate, predict, progress, reveal, show, table, trials
 from gradutils.data import quadratic
 from gradutils.meanfield import chi_1, critical_sigma_w, depth_scale
 from gradutils.schedules import warmup_cosine
@@ -37,10 +37,10 @@ predict(
 # The table is not typed. The next cell reads it from the outputs of the solutions, where the trials were run; each name leads to its lesson, and there to *Claim on trial*.
 
 # %%
-found = verdicts.trials("../solutions")
+found = trials.trials("../solutions")
 outcomes = [trial.outcome for trial in found.values()]
 counts = {name: outcomes.count(name) for name in ("holds", "depends", "refuted")}
-plots.table({"verdict": counts, "claims": counts.values()})
+table({"verdict": counts, "claims": counts.values()})
 
 # %%
 held = counts["holds"]
@@ -52,7 +52,7 @@ reveal("10.a", "a" if held <= 7 else "b" if held <= 14 else "c", f"{held} held, 
 # S: what an article on "the explosive nature of gradient descent" told. W: what is often taught beside it, or tempting. Where no other number stands, ten networks were run. *Predicted* is what we wrote before the run; some of it was wrong, and has stayed.
 
 # %%
-verdicts.show_trials(found)
+trials.show_trials(found)
 
 # %% [markdown]
 # Few of the claims are nonsense. Most are true of one activation, one scale, one depth or one optimizer, and are taught without it. "It depends" is no excuse here: each such verdict names what it depends on.
@@ -82,13 +82,13 @@ guide += [
 ]
 
 # %%
-plots.present(plots.plot_guide(guide))
+show(plots.plot_guide(guide))
 
 # %% [markdown]
 # The same, each arrow with the way to its evidence:
 
 # %%
-verdicts.show_guide(guide, found)
+trials.show_guide(guide, found)
 
 # %% [markdown]
 # ## A sheet of formulas

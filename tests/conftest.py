@@ -1,6 +1,7 @@
 """An empty day for tests of progress; the conftest above this one has led them away from the learner's own file."""
 
 import os
+from importlib import import_module
 
 import pytest
 import torch
@@ -12,8 +13,7 @@ torch.set_num_threads(1)  # as the course does
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """An empty folder for progress, as on the first day."""
-    from gradutils.course import progress
-
+    progress = import_module("gradutils.course.progress")  # the face has a function of this name
     monkeypatch.setenv("GRADUTILS_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(progress, "_waiting", None)
     monkeypatch.setattr(progress, "_said", False)

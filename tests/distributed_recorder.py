@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from gradutils.data import digits
 from gradutils.models import init_weights_, mlp
-from gradutils.telemetry import Recorder
+from gradutils.recorder import Recorder
 
 
 def train(model, x, y, path):

@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from gradutils.data import digit_sequences, digits
-from gradutils.diagnosis import REMEDIES, RERUNS, UNNAMED, Diagnosis, diagnose, read_signs
 from gradutils.models import elman_rnn, init_weights_, mlp
-from gradutils.recording import Recording
-from gradutils.telemetry import Recorder
+from gradutils.recorder import Recorder
+from gradutils.recorder.diagnosis import REMEDIES, RERUNS, UNNAMED, Diagnosis, diagnose, read_signs
+from gradutils.recorder.recording import Recording
 from gradutils.training import train
 
 X, Y, _, _ = digits()

@@ -11,9 +11,10 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from gradutils import plots
+from gradutils.course.display import show, table
 from gradutils.data import digits, quadratic
 from gradutils.models import init_weights_, mlp
-from gradutils.telemetry import Recorder
+from gradutils.recorder import Recorder
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -128,14 +129,14 @@ def test_tables(capsys):
         "good": np.array([True, False]),
         "name": ["a", "b"],
     }
-    plots.table(columns)
+    table(columns)
     assert capsys.readouterr().out.splitlines() == [
         "rate  runs  good  name",
         " 0.5     1   yes     a",
         "0.25    10    no     b",
     ]
-    with pytest.raises(ValueError, match="columns differ in length"):
-        plots.table({"a": [1], "b": [1, 2]})
+    with pytest.raises(ValueError, match="must be of one length; got"):
+        table({"a": [1], "b": [1, 2]})
 
 
 def test_colours_are_told_apart_without_red_or_green():
@@ -193,7 +194,7 @@ def test_a_depth_profile_is_coloured_by_what_it_does(ax):
 @pytest.mark.parametrize("options", [{}, {"activations": False, "deltas": False}], ids=str)
 def test_a_recording_is_drawn_whatever_it_holds(lr, options, tmp_path):
     from gradutils.models import mlp
-    from gradutils.telemetry import Recorder
+    from gradutils.recorder import Recorder
 
     torch.manual_seed(0)
     model, (x, y, _, _) = mlp(3, 16, "tanh"), digits()
@@ -210,7 +211,7 @@ def test_a_recording_is_drawn_whatever_it_holds(lr, options, tmp_path):
             if k == 0:
                 plt.close(plots.plot_recording(recorder))  # one record is enough
     recorder.save(tmp_path / "run.npz")
-    from gradutils.recording import Recording
+    from gradutils.recorder.recording import Recording
 
     for source in (recorder, Recording.load(tmp_path / "run.npz")):
         figure = plots.plot_recording(source)
@@ -351,6 +352,6 @@ def test_a_guide_joins_the_rows_of_one_symptom():
 
 def test_a_figure_is_presented_once_and_closed(capsys):
     figure = plots.plot_guide([("a", "b", "c", "S1")])
-    plots.present(figure)
+    show(figure)
     assert "A flow chart of 1 ways" in capsys.readouterr().out
-    assert not plots.plt.fignum_exists(figure.number)
+    assert not plt.fignum_exists(figure.number)

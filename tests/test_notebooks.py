@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from gradutils.course.notebooks import (
+from tools.notebooks import (
     BuildError,
     build,
     drifted,
@@ -133,7 +133,7 @@ def test_an_interrupted_build_leaves_the_old_files_whole(course):
         course,
         GOOD + f"\n# %%\nimport time, pathlib\npathlib.Path({str(marker)!r}).touch()\ntime.sleep(60)\n",
     )
-    command = [sys.executable, "-m", "gradutils.course.notebooks", "--root", str(course)]
+    command = [sys.executable, "-m", "tools.notebooks", "--root", str(course)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     for _ in range(300):
         if marker.exists():

@@ -5,13 +5,15 @@ import os
 import subprocess
 import sys
 import threading
+from importlib import import_module
 
 import pytest
 
-from gradutils.course import progress as module
 from gradutils.course.certificate import certificate
 from gradutils.course.progress import changing, progress, progress_file, read, record_pass
 from gradutils.course.quiz import predict, reveal
+
+module = import_module("gradutils.course.progress")  # the face has a function of this name
 
 
 def test_the_first_day(home):

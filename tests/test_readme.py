@@ -1,16 +1,16 @@
 """What the README shows is what the course does."""
 
 import re
-import runpy
 from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
 from gradutils.course.progress import to_pass
-from gradutils.course.verdicts import CLAIMS, trials
+from gradutils.course.trials import CLAIMS, trials
 from gradutils.data import digits
 from gradutils.models import init_weights_, mlp
+from tools.front_figure import front_figure
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,8 +36,8 @@ def test_the_recorders_lines_run_as_they_stand(tmp_path, monkeypatch, capsys):
 
 
 def test_the_quoted_measurements_are_those_of_the_bench():
-    quoted = re.search(r"<!-- from tests/benchmarks/results.md -->\n(.*?)<!-- end -->", README, re.S)[1]
-    results = (ROOT / "tests" / "benchmarks" / "results.md").read_text(encoding="utf-8").splitlines()
+    quoted = re.search(r"<!-- from benchmarks/results.md -->\n(.*?)<!-- end -->", README, re.S)[1]
+    results = (ROOT / "benchmarks" / "results.md").read_text(encoding="utf-8").splitlines()
     rows = [line for line in quoted.splitlines() if line.startswith("|")]
     assert len(rows) > 6
     for line in rows:
@@ -66,7 +66,6 @@ def test_the_verdicts_on_the_front_page_are_those_of_the_trials():
 
 
 def test_the_front_figure_is_the_one_that_the_lesson_drew():
-    front_figure = runpy.run_path(str(ROOT / ".ci" / "front_figure.py"))["front_figure"]
     assert (ROOT / "docs" / "front.png").read_bytes() == front_figure()
 
 
@@ -89,7 +88,7 @@ def test_every_lesson_has_its_row_with_its_claims_and_exercises():
 
 
 def test_seconds_and_memory_of_the_lessons_are_those_of_the_bench():
-    results = (ROOT / "tests" / "benchmarks" / "results.md").read_text(encoding="utf-8")
+    results = (ROOT / "benchmarks" / "results.md").read_text(encoding="utf-8")
     measured = re.findall(r"^\| (\d\d)_\w+ \| ([\d.]+) s, (\d+) MB \|", results, re.MULTILINE)
     shown = re.findall(r"^\| (\d\d) \|.*\| (\d+) s \| (\d+) MB \|$", README, re.MULTILINE)
     assert shown == [(name, f"{float(seconds):.0f}", memory) for name, seconds, memory in measured]

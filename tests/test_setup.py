@@ -1,7 +1,6 @@
 """environment.yml, pyproject.toml and constraints.txt say the same thing."""
 
 import re
-import runpy
 import subprocess
 import sys
 import tomllib
@@ -11,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+
+from tools.binder_url import binder_url
 
 ROOT = Path(__file__).parent.parent
 REPO2DOCKER = Path(sys.executable).with_name("jupyter-repo2docker")
@@ -112,11 +113,11 @@ def test_binder_would_read_environment_yml():
     ],
 )
 def test_the_address_on_binder_comes_from_the_remote(remote, where):
-    url = runpy.run_path(str(ROOT / ".ci" / "binder_url.py"))["binder_url"](remote)
+    url = binder_url(remote)
     assert url == f"https://mybinder.org/v2/{where}/HEAD?urlpath=lab%2Ftree%2Flessons%2F00_start_here.ipynb"
 
 
 @pytest.mark.parametrize("remote", ["/srv/course", "../course", "", "course"])
 def test_a_remote_that_binder_cannot_reach_is_said_so(remote):
     with pytest.raises(ValueError, match="must be on a public host"):
-        runpy.run_path(str(ROOT / ".ci" / "binder_url.py"))["binder_url"](remote)
+        binder_url(remote)

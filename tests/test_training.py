@@ -13,8 +13,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from gradutils.data import digits
 from gradutils.models import mlp, weight_stacks
+from gradutils.recorder import Recorder
 from gradutils.schedules import warmup_cosine
-from gradutils.telemetry import Recorder
 from gradutils.training import History, grid, train, train_many
 
 torch.set_num_threads(1)

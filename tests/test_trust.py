@@ -19,8 +19,8 @@ import torch
 from nbclient import NotebookClient
 from nbclient.util import run_sync
 
-from gradutils.course.notebooks import make_pair
 from gradutils.course.progress import read
+from tools.notebooks import make_pair
 
 ROOT = Path(__file__).parent.parent
 SOURCES = {path.stem: path for path in sorted((ROOT / "solutions").glob("[0-9][0-9]_*.py"))}

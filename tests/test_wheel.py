@@ -16,7 +16,8 @@ UNPACKED = ("gradutils.egg-info", "screenshots", "build", "dist", "__pycache__",
 LEARNER = """
 import sys
 import gradutils
-from gradutils import check, plots
+from gradutils import plots
+from gradutils.course import check
 from gradutils.data import digits
 
 print("digits", *digits().x_train.shape)
@@ -72,7 +73,7 @@ def test_the_wheel_holds_the_package_whole_and_nothing_else(wheel):
     assert packed == {
         path.relative_to(copied).as_posix() for path in (copied / "gradutils").rglob("*") if path.is_file()
     }
-    assert {"gradutils/assets/digits.npz", "gradutils/gradutils.mplstyle"} <= packed
+    assert {"gradutils/assets/digits.npz", "gradutils/plots/gradutils.mplstyle"} <= packed
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -95,5 +96,3 @@ def test_a_wheel_in_a_new_environment_needs_no_repository(wheel, tmp_path):
     assert lines[1].endswith("01.1 correct.")
     assert lines[2:] == [f"from {site / 'gradutils' / '__init__.py'}", "elsewhere []"]
     assert (tmp_path / "home" / "progress.json").exists()
-    shown = run(python, "-I", "-m", "gradutils.course.notebooks", "--help", cwd=tmp_path, env=home)
-    assert "--check" in shown

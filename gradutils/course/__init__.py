@@ -1,4 +1,14 @@
-"""The machinery of the course: exercises and their checks, predictions, verdicts, progress, the builder.
+"""The face of a lesson: ``from gradutils.course import check, predict, reveal, verdict``.
+
+checks          an answer is judged here: run on cases, compared with the reference, its mistake named
+compare         how two results differ, in words
+exercise        what an exercise is made of; exercises/ holds them, a file per lesson
+clinic          the emergency room: patients, their charts and their treatment
+trials          the claims, their verdicts, and the table of all trials
+quiz            predictions before a run, settled by what the run measured
+progress        what the learner has passed and predicted; certificate makes a page of it
+display         cards, tables and figures: the only room that asks where it runs
+two_processes   lesson 06's script: clipping where the gradient is spread over processes
 
 Importing it sets torch to one thread: the networks of the course are so small that a second thread costs more
 than it brings, up to 17 times more where other programs share the machine. The environment variable GRADUTILS_THREADS
@@ -9,4 +19,25 @@ import os
 
 import torch
 
-torch.set_num_threads(int(os.environ.get("GRADUTILS_THREADS", "1")))
+from gradutils.course.certificate import certificate, machine
+from gradutils.course.checks import check, exercises, hint
+from gradutils.course.display import show, speak_for_figures, table
+from gradutils.course.progress import progress
+from gradutils.course.quiz import predict, reveal
+from gradutils.course.trials import verdict
+
+__all__ = [
+    "certificate", "check", "exercises", "hint", "machine", "predict", "progress", "reveal", "show", "table", "verdict",
+]  # fmt: skip
+
+
+def _threads() -> int:
+    """How many threads torch is to use; ValueError for what is no number of threads."""
+    asked = os.environ.get("GRADUTILS_THREADS", "1")
+    if not asked.strip().isdecimal() or int(asked) < 1:
+        raise ValueError(f"GRADUTILS_THREADS must be a whole number, 1 or more; got {asked!r}")
+    return int(asked)
+
+
+torch.set_num_threads(_threads())
+speak_for_figures()

@@ -1,13 +1,19 @@
-"""A page of the learner's own results, to be looked at or kept as an HTML file."""
+"""A page of the learner's own results, to be looked at or kept as an HTML file; and what the course runs on."""
 
+import os
+import platform
+import sys
 from datetime import date
 from html import escape
 from pathlib import Path
 
-import gradutils
+import matplotlib
+import torch
+
+from gradutils import __version__
+from gradutils.course.clinic.patients import PATIENTS
 from gradutils.course.display import Card
 from gradutils.course.exercises import all_exercises
-from gradutils.course.patients import PATIENTS
 from gradutils.course.progress import progress, read
 
 MARK = "<!-- gradutils: a page of results -->"
@@ -56,7 +62,7 @@ def _summary(name: str) -> list[str]:
         lines += [f"From {days[0]} to {days[-1]}."]
     return [
         *lines,
-        f"Course version {gradutils.__version__}, {date.today()}. Counted on the learner's own machine; nobody watched.",
+        f"Course version {__version__}, {date.today()}. Counted on the learner's own machine; nobody watched.",
     ]
 
 
@@ -67,3 +73,25 @@ def _keep(path: Path, page: str) -> Path:
         raise ValueError(f"{path} is another file, which is left as it is; give another path")
     path.write_text(page, encoding="utf-8")
     return path.resolve()
+
+
+# What it runs on ------------------------------------------------------------------------------------------------------
+def machine() -> str:
+    """Versions, cores, torch's threads and this kernel's memory, one line each."""
+    rows = {
+        "Python": platform.python_version(),
+        "torch": torch.__version__,
+        "matplotlib": matplotlib.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "torch threads": torch.get_num_threads(),
+        "kernel memory": _resident_memory(),
+    }
+    return "\n".join(f"{name:<14} {value}" for name, value in rows.items())
+
+
+def _resident_memory() -> str:
+    if not sys.platform.startswith("linux"):
+        return "see the system's own monitor"
+    with open("/proc/self/statm") as file:
+        return f"{int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e6:.0f} MB"

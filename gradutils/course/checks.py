@@ -20,12 +20,11 @@ from html import escape
 from typing import Any
 
 import torch
-from IPython import get_ipython
 
-from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, paragraphs, show
+from gradutils.course.clinic.patients import PATIENTS
+from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, current_cell, paragraphs, show
 from gradutils.course.exercise import Exercise
 from gradutils.course.exercises import all_exercises
-from gradutils.course.patients import PATIENTS
 from gradutils.course.progress import record_pass
 
 SHOWN_OUTPUT = 800  # characters of what an answer printed
@@ -52,23 +51,18 @@ class Verdict:
         text = "\n".join(part for part in (f"{head} {self.message}".rstrip(), self.details) if part)
         html = f"<b>{escape(head)}</b> {escape(self.message)}" + (block(self.details) if self.details else "")
         if self.hints and self.outcome != "correct":
-            text += f"\nHints: from gradutils import hint; hint({self.exercise_id!r})"
+            text += f"\nHints: from gradutils.course import hint; hint({self.exercise_id!r})"
             html += _nested_hints(self.hints)
         return Card(text, html, colour)
 
     def show(self) -> None:
-        self._shown_in = _cell()
+        self._shown_in = current_cell()
         show(self.card)
 
     def _ipython_display_(self) -> None:
         # `check` has shown itself already; a bare verdict in a later cell shows itself again.
-        if self._shown_in is None or self._shown_in != _cell():
+        if self._shown_in is None or self._shown_in != current_cell():
             self.show()
-
-
-def _cell():
-    shell = get_ipython()
-    return None if shell is None else shell.execution_count
 
 
 def _nested_hints(hints: tuple[str, ...]) -> str:

@@ -1,11 +1,17 @@
-"""How the course speaks: a card is HTML in JupyterLab and plain text everywhere else."""
+"""How the course speaks: cards, tables and figures, shown in a notebook or printed. Only this room asks where it runs."""
 
 import sys
+from base64 import b64encode
 from dataclasses import dataclass
 from html import escape
+from io import BytesIO
 
 from IPython import get_ipython
 from IPython.display import display
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from gradutils.plots import sentence
 
 BLUE, ORANGE, RED, GREY = "87,144,252", "248,156,32", "228,37,54", "156,156,161"
 
@@ -36,13 +42,80 @@ class Card:
         return self.text
 
 
-def show(card: Card, metadata: dict | None = None) -> None:
-    """Display the card in a notebook, print it anywhere else."""
-    if get_ipython() is None:
-        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-        print(card.text.encode(encoding, "replace").decode(encoding))
+@dataclass(frozen=True)
+class Rich:
+    """Anything with a plain form and a richer one, such as a table: ``kind`` is the richer one's mime type."""
+
+    text: str
+    kind: str
+    rich: str
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"text/plain": self.text, self.kind: self.rich}
+
+
+def show(thing: Card | Rich | Figure, metadata: dict | None = None) -> None:
+    """Display a card, a table or a figure in a notebook; print its plain form anywhere else. A figure is closed."""
+    if isinstance(thing, Figure):
+        thing = _picture(thing)
+    if in_notebook():
+        display(thing, metadata=metadata)
     else:
-        display(card, metadata=metadata)
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        print(thing.text.encode(encoding, "replace").decode(encoding))
+
+
+def in_notebook() -> bool:
+    """Whether what is displayed has a reader: in a notebook or IPython, not in a plain program."""
+    return get_ipython() is not None
+
+
+def current_cell() -> int | None:
+    """The number of the cell that runs; None outside of a notebook."""
+    return get_ipython().execution_count if in_notebook() else None
+
+
+def speak_for_figures() -> None:
+    """In a notebook a figure's plain text becomes the sentence that describes it."""
+    if in_notebook():
+        plt.switch_backend(plt.get_backend())  # a backend that loads later would drop the formatter
+        formatter = get_ipython().display_formatter.formatters["text/plain"]
+        formatter.for_type(Figure, lambda figure, p, _: p.text(sentence(figure)))
+
+
+def table(columns: dict) -> None:
+    """Show columns side by side: HTML in a notebook, aligned text elsewhere. Numbers keep three digits.
+
+    Raises ValueError where the columns differ in length.
+    """
+    columns = {name: [_in_table(value) for value in values] for name, values in columns.items()}
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns must be of one length; got {lengths}")
+    rows = [tuple(columns), *zip(*columns.values(), strict=True)]
+    show(Rich(aligned(rows, ">"), "text/html", html_table(rows)))
+
+
+def aligned(rows: list[tuple[str, ...]], side: str = "<") -> str:
+    """Rows of cells as text; ``side`` is "<" for left-aligned columns, ">" for right-aligned ones."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(f"{cell:{side}{w}}" for cell, w in zip(row, widths, strict=True)) for row in rows]
+    return "\n".join(line.rstrip() if side == "<" else line for line in lines)
+
+
+def html_table(rows: list[tuple[str, ...]]) -> str:
+    """Escaped HTML; the first row is the head."""
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
+    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def markdown_table(head: tuple[str, ...], rows: list[tuple[str, ...]], text: str) -> Rich:
+    """A table whose cells are markdown; ``text`` is its plain form."""
+    cells = [[cell.replace("|", "\\vert ").replace("\n", " ") for cell in row] for row in (head, *rows)]
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    lines.insert(1, "|-" * len(head) + "|")
+    return Rich(text, "text/markdown", "\n".join(lines))
 
 
 def paragraphs(*texts: str) -> str:
@@ -54,3 +127,18 @@ def block(text: str) -> str:
     """Escaped HTML for lines whose spacing matters."""
     style = "white-space:pre-wrap;background:transparent;color:inherit;margin:.3em 0;font-size:.95em"
     return f'<pre style="{style}">{escape(text)}</pre>'
+
+
+def _picture(figure: Figure) -> Rich:
+    """A figure, drawn once and as it is laid out."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    plt.close(figure)
+    return Rich(sentence(figure), "image/png", b64encode(buffer.getvalue()).decode())
+
+
+def _in_table(value) -> str:
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -11,9 +11,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from platformdirs import user_data_dir
 
+from gradutils.course.clinic.patients import PATIENTS
 from gradutils.course.display import ORANGE, Card, show
 from gradutils.course.exercises import all_exercises
-from gradutils.course.patients import PATIENTS
 
 # What could not be written yet; it is written with the next change that can be.
 _waiting: dict | None = None

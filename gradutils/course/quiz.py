@@ -3,9 +3,8 @@
 from html import escape
 
 import ipywidgets as widgets
-from IPython import get_ipython
 
-from gradutils.course.display import BLUE, GREY, ORANGE, Card, paragraphs, show
+from gradutils.course.display import BLUE, GREY, ORANGE, Card, in_notebook, paragraphs, show
 from gradutils.course.progress import changing, read
 
 LETTERS = "abcdefghij"
@@ -30,7 +29,7 @@ def predict(question_id: str, question: str, options, choice: str | None = None)
         _choose(question_id, _option(question_id, choice))
     lines = [f"Predict {question_id}: {question}"]
     lines += [f"  {letter}) {option}" for letter, option in zip(letters, options, strict=True)]
-    if get_ipython() is None:
+    if not in_notebook():
         print("\n".join(lines))
         return None
     return Question(question_id, question, options, "\n".join(lines))

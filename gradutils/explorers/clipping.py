@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gradutils.data import digit_sequences
-from gradutils.live import Explorer, LiveFigure, Scene, course_style, slider
+from gradutils.explorers.live import Explorer, LiveFigure, Scene, course_style, slider
 from gradutils.models import recurrent_scores, recurrent_stacks
 from gradutils.plots import EXPLODES, REFERENCE, STABLE
 from gradutils.training import grid, train_stacks

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from gradutils.live import Explorer, LiveFigure, Scene, choice, course_style, slider
+from gradutils.explorers.live import Explorer, LiveFigure, Scene, choice, course_style, slider
 from gradutils.meanfield import chi_1, predicted_gradient_profile, q_trajectory
 from gradutils.models import activation_layer, with_slope
 from gradutils.plots import REFERENCE, SECOND, STABLE, THEORY, colour_of_growth

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradutils.live import Explorer, LiveFigure, Scene, choice, course_style, slider
+from gradutils.explorers.live import Explorer, LiveFigure, Scene, choice, course_style, slider
 from gradutils.plots import EXPLODES, REFERENCE, SECOND, STABLE, THEORY
 
 STEPS = 40

@@ -8,7 +8,7 @@ import torch
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from gradutils.live import Explorer, LiveFigure, Scene, course_style, slider
+from gradutils.explorers.live import Explorer, LiveFigure, Scene, course_style, slider
 from gradutils.meanfield import chi_1, depth_scale, predicted_gradient_profile, q_trajectory
 from gradutils.plots import REFERENCE, THEORY, colour_of_growth
 from gradutils.propagation import gradient_profile

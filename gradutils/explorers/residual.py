@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradutils.live import Explorer, LiveFigure, Scene, choice, course_style, slider
+from gradutils.explorers.live import Explorer, LiveFigure, Scene, choice, course_style, slider
 from gradutils.plots import REFERENCE, THEORY, colour_of_growth
 from gradutils.propagation import PLACES, predicted_residual_profile, residual_profile
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gradutils.curvature import follow_sharpness
 from gradutils.data import digits
-from gradutils.live import Explorer, LiveFigure, Scene, choice, course_style, slider
+from gradutils.explorers.live import Explorer, LiveFigure, Scene, choice, course_style, slider
 from gradutils.models import flat_scores, weight_stacks
 from gradutils.plots import EXPLODES, SECOND, STABLE, THEORY
 from gradutils.schedules import cosine, step_decay, warmup, warmup_stable_decay

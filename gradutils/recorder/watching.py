@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from gradutils.models import Elementwise, Erf
-from gradutils.recording import Recording
+from gradutils.recorder.recording import Recording
 
 FIRST = 5  # these steps are always recorded, and kept when the ring wraps: most illnesses show at once
 SMALL, LARGE = 1e-15, 1e18  # between them a norm in single precision can be trusted

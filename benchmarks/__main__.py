@@ -20,12 +20,12 @@ import psutil
 import torch
 from nbclient import NotebookClient
 
-from gradutils import machine
-from tests.benchmarks import instruments
-from tests.benchmarks.patients import KNOWN, NEW, cases, pairs, report
-from tests.benchmarks.timing import Line, markdown
+from benchmarks import instruments
+from benchmarks.patients import KNOWN, NEW, cases, pairs, report
+from benchmarks.timing import Line, markdown
+from gradutils.course import machine
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results.md"
 
 # Runs in a live kernel: every tick sends its messages to a client, as it does under JupyterLab.
@@ -205,7 +205,7 @@ def page(parts):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
     parser.add_argument("--only", choices=("instruments", "recorder", "patients", "lessons"), action="append")
     parser.add_argument("--write", action="store_true", help="with --only: put its part into results.md")
     parser.add_argument("--rounds", type=int, default=9, help="of each comparison")

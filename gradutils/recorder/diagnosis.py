@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gradutils.recording import Recording
-from gradutils.telemetry import FIRST, Recorder
+from gradutils.recorder.recording import Recording
+from gradutils.recorder.watching import FIRST, Recorder
 
 REMEDIES = {
     "healthy": "Nothing to mend.",

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from gradutils.course import verdicts
-from gradutils.course.verdicts import CLAIMS, OUTCOMES, trials, verdict
+from gradutils.course import trials as module
+from gradutils.course.trials import CLAIMS, OUTCOMES, trials, verdict
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,7 +29,7 @@ def test_bad_verdicts_are_clear_errors(arguments):
 
 def test_the_record_is_in_the_metadata(monkeypatch):
     shown = []
-    monkeypatch.setattr(verdicts, "show", lambda card, metadata: shown.append(metadata))
+    monkeypatch.setattr(module, "show", lambda card, metadata: shown.append(metadata))
     verdict("W1", "depends", "Two numbers.")
     assert shown == [{"gradutils_verdict": {"claim": "W1", "outcome": "depends", "evidence": "Two numbers."}}]
 
@@ -81,7 +81,7 @@ def test_a_trial_is_read_from_its_heading_to_its_verdict(tmp_path):
         {"cell_type": "code", "source": 'predict("01.a", "How many?", [])'},
         tried("W9", "depends"),
     ]
-    (one, four, two, nine) = verdicts._trials_of("01_x", cells)
+    (one, four, two, nine) = module._trials_of("01_x", cells)
     assert (one.taught, one.prediction) == ("Often taught", "It holds.")
     assert one.link == "01_x.ipynb#3-%C2%B7-Claim-on-trial:-S1"
     assert (four.prediction, two.prediction) == ("the one.", "the other.")
@@ -99,9 +99,9 @@ def test_a_missing_and_a_double_trial_are_errors(tmp_path):
 
 def test_the_tables_of_trials_and_of_the_guide(capsys):
     found = trials(ROOT / "solutions")
-    verdicts.show_trials(found)
+    module.show_trials(found)
     assert len(capsys.readouterr().out.splitlines()) == len(CLAIMS)
-    verdicts.show_guide([("it\nleaps", "a number", "a remedy", "S1 09.4")], found)
+    module.show_guide([("it\nleaps", "a number", "a remedy", "S1 09.4")], found)
     assert capsys.readouterr().out == "it leaps -> a number -> a remedy  (S1 09.4)\n"
     with pytest.raises(ValueError, match="a claim or a patient; got 'S99'"):
-        verdicts.show_guide([("a", "b", "c", "S99")], found)
+        module.show_guide([("a", "b", "c", "S99")], found)

@@ -1,8 +1,8 @@
 """Build the notebooks: ``solutions/NN_topic.py`` is the one hand-written form of a lesson.
 
-    python -m gradutils.course.notebooks            build all
-    python -m gradutils.course.notebooks 01 02      build these
-    python -m gradutils.course.notebooks --check    name what drifted, change nothing
+    python -m tools.notebooks            build all
+    python -m tools.notebooks 01 02      build these
+    python -m tools.notebooks --check    name what drifted, change nothing
 
 From the .py (jupytext's percent format) come ``solutions/NN_topic.ipynb``, run, with outputs, and
 ``lessons/NN_topic.ipynb``, with ``...`` for the answers, not run. Lines between ``### BEGIN SOLUTION`` and
@@ -247,9 +247,7 @@ def _differences(wanted, stored, target: Path) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gradutils.course.notebooks", description=__doc__.split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description=__doc__.split("\n")[0])
     parser.add_argument("lessons", nargs="*", help="numbers or names, such as 01; none: all")
     parser.add_argument("--check", action="store_true", help="name what drifted and change nothing")
     parser.add_argument(

@@ -8,13 +8,12 @@ import torch
 from matplotlib import pyplot as plt
 
 from gradutils import plots
+from gradutils.course.clinic.chart import show_chart
+from gradutils.course.clinic.patients import HEALTHY, PATIENTS, Patient, lines, named, no_such
+from gradutils.course.clinic.script import play
 from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, paragraphs, show
-from gradutils.course.patients import HEALTHY, PATIENTS, Patient, lines, named, no_such
 from gradutils.course.progress import changing, read
-from gradutils.course.scripts import play
-from gradutils.course.ward import show_chart
-from gradutils.diagnosis import diagnose
-from gradutils.recording import Recording
+from gradutils.recorder import Recording, diagnose
 
 # The gallery -----------------------------------------------------------------------------------------------------------
 GALLERY = {
@@ -42,10 +41,8 @@ def gallery() -> None:
         plots.plain_ticks(ax)
     axes.flat[-1].set_axis_off()
     axes[1, 3].tick_params(labelbottom=True)  # below it is no other panel
-    figure.set_label(
-        "Eleven small panels, A to K: the loss over 100 steps, and dashed that of a constant answer."
-    )
-    plots.present(figure)
+    said = "Eleven small panels, A to K: the loss over 100 steps, and dashed that of a constant answer."
+    show(plots.caption(figure, said))
     _tell(
         f"The names, each once: {', '.join(sorted(PATIENTS[key].treatment[0][0] for key in GALLERY.values()))}."
     )

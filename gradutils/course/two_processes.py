@@ -1,6 +1,6 @@
 """Clipping where the gradient is spread over processes: each its own part, or all together.
 
-``python -m gradutils.sharded_clip`` starts two processes on this machine and prints what both ways do to the gradient
+``python -m gradutils.course.two_processes`` starts two processes on this machine and prints what both ways do to the gradient
 of one small network, and what a `Recorder` on the sharded network says of its norm.
 """
 
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from gradutils.data import digits
 from gradutils.models import init_weights_, mlp
-from gradutils.telemetry import Recorder
+from gradutils.recorder import Recorder
 
 
 def network():
@@ -105,4 +105,4 @@ if __name__ == "__main__":
         # torchrun asks often, and without a network each answer takes long.
         socket.getfqdn = lambda name="": "localhost"
         where = ["--master-addr", "127.0.0.1", "--master-port", str(port)]
-        torchrun(["--nproc-per-node", "2", *where, "-m", "gradutils.sharded_clip"])
+        torchrun(["--nproc-per-node", "2", *where, "-m", "gradutils.course.two_processes"])

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from gradutils.data import digit_sequences, digits
 from gradutils.models import TransformerBlock, elman_rnn, init_weights_, mlp
-from gradutils.recording import Recording
-from gradutils.telemetry import FIRST, Recorder
+from gradutils.recorder.recording import Recording
+from gradutils.recorder.watching import FIRST, Recorder
 
 X, Y, _, _ = digits()
 SEQUENCES = digit_sequences().x_train

@@ -10,15 +10,15 @@ import warnings
 import torch
 from torch.nn import functional as F
 
+from benchmarks.patients import Transformer
+from benchmarks.timing import Line, compare, interleave, milliseconds
 from gradutils import propagation
 from gradutils.curvature import hessian_vector_product, lanczos
 from gradutils.data import digits
 from gradutils.meanfield import critical_sigma_w
 from gradutils.models import init_weights_, mlp
-from gradutils.telemetry import Recorder
+from gradutils.recorder import Recorder
 from gradutils.training import train
-from tests.benchmarks.patients import Transformer
-from tests.benchmarks.timing import Line, compare, interleave, milliseconds
 
 X, Y, _, _ = digits()
 

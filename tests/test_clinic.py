@@ -1,17 +1,17 @@
-"""The emergency room: every patient is ill as it says, its cure cures, and no answer fools the ward."""
+"""The emergency room: every patient is ill as it says, its cure cures, and no answer fools the treatment."""
 
 import numpy as np
 import pytest
 import torch
 
-from gradutils.course import cases, scripts, ward
-from gradutils.course.patients import CLIP, HEALTHY, INIT, OPTIMIZER, PATIENTS, SIGNS, lines
+from gradutils.course.clinic import practice, script, treatment
+from gradutils.course.clinic.patients import CLIP, HEALTHY, INIT, OPTIMIZER, PATIENTS, SIGNS, lines
+from gradutils.course.clinic.script import play, trained
+from gradutils.course.clinic.treatment import judge
 from gradutils.course.progress import progress, read
-from gradutils.course.scripts import play, trained
-from gradutils.course.ward import judge
-from gradutils.diagnosis import REMEDIES, diagnose
+from gradutils.recorder.diagnosis import REMEDIES, diagnose
 
-SICK = ward.sick()
+SICK = treatment.sick()
 WELL = [patient_id for patient_id in PATIENTS if patient_id not in SICK]
 SEEDS = range(300, 306)  # neither those of the charts nor those that judge
 CLIPPED = "clip_grad_norm_(net.parameters(), 1.0)"
@@ -38,13 +38,13 @@ def test_the_healthy_script_trains():
 def test_a_patient_is_as_ill_as_it_says(patient_id):
     count = trained(lines(PATIENTS[patient_id]), SEEDS)
     assert count == 0 if patient_id in SICK else count == len(SEEDS)
-    assert ward.as_it_came(patient_id).trained != (patient_id in SICK)
+    assert treatment.as_it_came(patient_id).trained != (patient_id in SICK)
 
 
 @pytest.mark.parametrize("patient_id", SICK)
 def test_the_cure_heals_on_other_seeds_as_well(patient_id):
     patient = PATIENTS[patient_id]
-    triples, wrong = ward._triples(patient, patient.treatment)
+    triples, wrong = treatment._triples(patient, patient.treatment)
     assert not wrong
     assert trained(lines(patient, {number: text for _, number, text in triples}), SEEDS) == len(SEEDS)
 
@@ -60,7 +60,7 @@ def test_the_treatment_is_accepted(patient_id):
 
 @pytest.mark.parametrize("patient_id", PATIENTS)
 def test_the_rules_name_it_as_the_ward_does(patient_id):
-    named, patient = diagnose(ward.as_it_came(patient_id).recording).illness, PATIENTS[patient_id]
+    named, patient = diagnose(treatment.as_it_came(patient_id).recording).illness, PATIENTS[patient_id]
     assert named == "healthy" if patient.is_well else any(named in cause for cause in patient.causes)
 
 
@@ -229,10 +229,10 @@ def test_a_script_does_not_touch_the_random_state_or_the_data():
     torch.manual_seed(0)
     wanted = torch.rand(3)
     torch.manual_seed(0)
-    before = scripts._data()[0].clone()
+    before = script._data()[0].clone()
     play(lines(PATIENTS["09.3"], {INIT: "pixels.zero_()"}), 0)
     assert torch.equal(torch.rand(3), wanted)
-    assert torch.equal(scripts._data()[0], before)
+    assert torch.equal(script._data()[0], before)
 
 
 @pytest.mark.parametrize(
@@ -260,9 +260,9 @@ def test_a_line_leaves_nothing_behind(line, capsys):
 
 
 def test_an_interrupted_treatment_says_so(home, capsys, monkeypatch):
-    monkeypatch.setattr(ward, "play", _interrupted)
-    monkeypatch.setattr(ward, "visit", lambda patient_id: None)
-    ward.treat("09.4", "init too large", 2, "init_weights_(net, 1.0)")
+    monkeypatch.setattr(treatment, "play", _interrupted)
+    monkeypatch.setattr(treatment, "visit", lambda patient_id: None)
+    treatment.treat("09.4", "init too large", 2, "init_weights_(net, 1.0)")
     assert "was interrupted" in capsys.readouterr().out
 
 
@@ -271,71 +271,71 @@ def _interrupted(*_, **__):
 
 
 def test_treating_healing_and_the_table(home, capsys):
-    ward.repairs()
+    treatment.repairs()
     assert "09.4" not in capsys.readouterr().out
-    ward.treat("09.4", "init too large", CLIP, CLIPPED)
+    treatment.treat("09.4", "init too large", CLIP, CLIPPED)
     assert "A painkiller" in capsys.readouterr().out
     assert read()["exercises"] == {}
-    ward.treat("09.4", *PATIENTS["09.4"].treatment[0])
+    treatment.treat("09.4", *PATIENTS["09.4"].treatment[0])
     assert "✓ 09.4 correct" in capsys.readouterr().out
     assert "✓ 09.4" in str(progress("09"))
-    ward.repairs()
+    treatment.repairs()
     assert "2 of 2  3 of 3" in capsys.readouterr().out
     with pytest.raises(ValueError, match="patient must be one of"):
-        ward.treat("9.4", ...)
+        treatment.treat("9.4", ...)
     with pytest.raises(ValueError, match="patient must be one of"):
-        ward.visit("09.99")
+        treatment.visit("09.99")
 
 
 def test_visits_show_script_vitals_and_chart(capsys):
-    ward.visit("09.9")
+    treatment.visit("09.9")
     shown = capsys.readouterr().out
     assert " 10          backward_in_half(loss, net, scale=2.0**24)" in shown
     assert "not finite  the gradient of" in shown
     assert "A chart: the loss starts near" in shown
-    ward.visit()
+    treatment.visit()
     assert "A healthy run" in capsys.readouterr().out
 
 
 def test_the_gallery(capsys):
-    cases.gallery()
+    practice.gallery()
     assert "Eleven small panels" in capsys.readouterr().out
-    cases.name_curves(...)
+    practice.name_curves(...)
     assert "Not attempted" in capsys.readouterr().out
-    cases.name_curves({"A": ...})
+    practice.name_curves({"A": ...})
     assert "Not attempted" in capsys.readouterr().out
-    cases.name_curves({"A": "half-precision overflow", "B": "saturated"})
+    practice.name_curves({"A": "half-precision overflow", "B": "saturated"})
     assert "1 of 11 named right: A" in capsys.readouterr().out
-    cases.name_curves({"Z": "saturated"})
+    practice.name_curves({"Z": "saturated"})
     assert "no curve 'Z'" in capsys.readouterr().out
-    cases.name_curves({"D": "zero gradient", "F": "Zero gradient"})
+    practice.name_curves({"D": "zero gradient", "F": "Zero gradient"})
     assert "“zero gradient” stands 2 times" in capsys.readouterr().out
-    assert sorted(cases.GALLERY.values()) == sorted(SICK[:11])
+    assert sorted(practice.GALLERY.values()) == sorted(SICK[:11])
 
 
 def test_new_patients(home, capsys):
-    cases.admit(5, ...)
+    practice.admit(5, ...)
     said = capsys.readouterr().out
     assert "New patient 5" in said
     assert "Not attempted" in said
-    truth, script, _ = cases.random_patient(5)
-    assert cases.random_patient.__wrapped__(5)[:2] == (truth, script)
+    truth, script, _ = practice.random_patient(5)
+    assert practice.random_patient.__wrapped__(5)[:2] == (truth, script)
     for unknown in ("flu", 7, ["dead units"]):
-        cases.admit(5, unknown)
+        practice.admit(5, unknown)
         assert "There is no illness" in capsys.readouterr().out
     wrong = "dead units" if truth != "dead units" else "saturated"
-    cases.admit(5, wrong)
-    cases.admit(5, f" {truth.upper()}")  # the first one counts
+    practice.admit(5, wrong)
+    practice.admit(5, f" {truth.upper()}")  # the first one counts
     assert f"It is {truth}" in capsys.readouterr().out
-    cases.hit_rate()
+    practice.hit_rate()
     assert "New patients: 1. You: 0 right. diagnose: 1 right." in capsys.readouterr().out
     for bad in ("5", 1.5, True):
         with pytest.raises(ValueError, match="a whole number"):
-            cases.admit(bad)
+            practice.admit(bad)
 
 
 def test_new_patients_have_many_illnesses_and_the_rules_mostly_know_them():
-    drawn = [cases.random_patient(seed) for seed in range(1000, 1040)]
+    drawn = [practice.random_patient(seed) for seed in range(1000, 1040)]
     assert len({truth for truth, _, _ in drawn}) >= 8
     right = sum(diagnose(found).illness == truth for truth, _, found in drawn)
     assert right >= 34

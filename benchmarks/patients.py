@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from gradutils.data import digits
-from gradutils.diagnosis import diagnose
 from gradutils.models import Residual, TransformerBlock, elman_rnn, init_weights_, mlp
-from gradutils.telemetry import Recorder
+from gradutils.recorder import Recorder
+from gradutils.recorder.diagnosis import diagnose
 
 STEPS = 60
 BUGS = ("gradients not cleared", "loss summed", "half-precision overflow")

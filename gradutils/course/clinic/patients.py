@@ -1,6 +1,6 @@
 """The patients of the emergency room: one training script, and for each patient the lines that make it ill.
 
-A script is real code. `lines` gives the fourteen lines of a patient; what they may use is listed in `gradutils.course.ward`.
+A script is real code. `lines` gives the fourteen lines of a patient; what they may use is listed in `gradutils.course.clinic.treatment`.
 """
 
 from dataclasses import dataclass, field

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from IPython import get_ipython
-from IPython.display import display
-
-from gradutils.course.display import BLUE, ORANGE, RED, Card, paragraphs, show
-from gradutils.course.patients import PATIENTS
+from gradutils.course.clinic.patients import PATIENTS
+from gradutils.course.display import BLUE, ORANGE, RED, Card, markdown_table, paragraphs, show
 
 # S: what an article on "the explosive nature of gradient descent" told; W: what is widely taught beside it.
 CLAIMS = {
@@ -151,24 +148,19 @@ def _prediction(claim_id: str, text: str) -> str:
 
 def show_trials(found: dict[str, Trial]) -> None:
     """All trials in one table, each with the way to it."""
-    rows = ["| claim | where taught | predicted | measured | verdict |", "|-|-|-|-|-|"]
-    for claim_id, trial in found.items():
-        mark = OUTCOMES[trial.outcome][0]
-        claim = f"[{claim_id}]({trial.link}) {CLAIMS[claim_id]}"
-        cells = (
-            claim,
+    head = ("claim", "where taught", "predicted", "measured", "verdict")
+    rows = [
+        (
+            f"[{claim_id}]({trial.link}) {CLAIMS[claim_id]}",
             trial.taught or "often taught",
             trial.prediction,
             trial.evidence,
-            f"{mark} **{trial.outcome}**",
+            f"{OUTCOMES[trial.outcome][0]} **{trial.outcome}**",
         )
-        rows.append("| " + " | ".join(cell.replace("|", "\\vert ") for cell in cells) + " |")
-    text = "\n".join(
-        f"{claim_id:<4} {trial.outcome:<8} {trial.evidence}" for claim_id, trial in found.items()
-    )
-    display({"text/plain": text, "text/markdown": "\n".join(rows)}, raw=True) if get_ipython() else print(
-        text
-    )
+        for claim_id, trial in found.items()
+    ]
+    lines = [f"{claim_id:<4} {trial.outcome:<8} {trial.evidence}" for claim_id, trial in found.items()]
+    show(markdown_table(head, rows, "\n".join(lines)))
 
 
 def show_guide(rows: list[tuple[str, str, str, str]], found: dict[str, Trial]) -> None:
@@ -176,14 +168,9 @@ def show_guide(rows: list[tuple[str, str, str, str]], found: dict[str, Trial]) -
 
     Evidence is claims and patients, separated by spaces. Raises ValueError for one that is not there.
     """
-    lines = ["| symptom | measurement | remedy | evidence |", "|-|-|-|-|"]
-    for *cells, evidence in rows:
-        links = ", ".join(_link(name, found) for name in evidence.split())
-        lines.append("| " + " | ".join(cell.replace("\n", " ") for cell in cells) + f" | {links} |")
-    text = "\n".join(" -> ".join(row[:3]).replace("\n", " ") + f"  ({row[3]})" for row in rows)
-    display({"text/plain": text, "text/markdown": "\n".join(lines)}, raw=True) if get_ipython() else print(
-        text
-    )
+    linked = [(*cells, ", ".join(_link(name, found) for name in names.split())) for *cells, names in rows]
+    lines = [" -> ".join(row[:3]).replace("\n", " ") + f"  ({row[3]})" for row in rows]
+    show(markdown_table(("symptom", "measurement", "remedy", "evidence"), linked, "\n".join(lines)))
 
 
 def _link(name: str, found: dict[str, Trial]) -> str:

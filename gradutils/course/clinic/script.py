@@ -21,9 +21,9 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from gradutils.data import digits
 from gradutils.models import elman_rnn, init_weights_, mlp
-from gradutils.recording import Recording
+from gradutils.recorder import Recorder
+from gradutils.recorder.recording import Recording
 from gradutils.schedules import warmup_cosine
-from gradutils.telemetry import Recorder
 
 STEPS, TRAINED = 100, 0.7  # a run trains where it gets this share of unseen digits right after so many steps
 

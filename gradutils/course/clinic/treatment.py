@@ -1,71 +1,28 @@
-"""The emergency room: show a patient's chart, judge a treatment, tell what each repair bought."""
+"""The emergency room: judge a treatment, tell what each repair bought."""
 
-import math
 import operator
 from functools import cache
 
-from gradutils import plots
 from gradutils.course.checks import Verdict
-from gradutils.course.display import Card, block, show
-from gradutils.course.patients import CLIP, CLIPPED, HEALTHY, PATIENTS, SIGNS, Patient, lines, named, no_such
+from gradutils.course.clinic.chart import SHOWN, as_it_came, known, visit
+from gradutils.course.clinic.patients import (
+    CLIP,
+    CLIPPED,
+    HEALTHY,
+    PATIENTS,
+    SIGNS,
+    Patient,
+    lines,
+    named,
+    no_such,
+)
+from gradutils.course.clinic.script import Played, play, trained
+from gradutils.course.display import table
 from gradutils.course.progress import read, record_pass
-from gradutils.course.scripts import Played, play, trained
-from gradutils.diagnosis import diagnose, read_signs
-from gradutils.recording import Recording
+from gradutils.recorder.diagnosis import diagnose
 
-SHOWN, UNSEEN = 0, (101, 102, 103)  # seeds: of the chart, and those that judge a treatment
+UNSEEN = (101, 102, 103)  # seeds that judge a treatment
 _mended_now: set[str] = set()  # patients whose treatment trained on all unseen seeds while this kernel ran
-
-
-# The chart -------------------------------------------------------------------------------------------------------------
-def visit(patient_id: str | None = None) -> None:
-    """Show a patient: its script with numbered lines, what was measured at step 0, and its chart. Without an id: a healthy run."""
-    if patient_id is None:
-        name, script = "A healthy run", list(HEALTHY)
-        found = play(script, SHOWN, watched=True).recording
-    else:
-        name, script = f"Patient {patient_id}", lines(_known(patient_id))
-        found = as_it_came(patient_id).recording
-    numbered = [f"{number:>3}  {line}" for number, line in enumerate(script, start=1)]
-    show_chart([name, *numbered, ""], found)
-
-
-def show_chart(head: list[str], found: Recording) -> None:
-    """A card of text that ends with the vitals, and the chart below it."""
-    text = "\n".join([*head, *vitals(found)])
-    show(Card(text, block(text)))
-    plots.present(plots.plot_chart(found, constant=_constant(found)))
-
-
-def vitals(found: Recording) -> list[str]:
-    """What step 0 says, before any update: one line a number."""
-    signs, bad = read_signs(found), found.first_nonfinite
-    differ = f"differ by {_about(signs.separation)} of the mean square in the last hidden layer"
-    if not signs.separation > 1e-4:
-        differ = "hardly differ in the last hidden layer: by less than 0.0001 of the mean square"
-    rows = {
-        "inputs": f"RMS {signs.input_rms:.1f}, mean {abs(found.input_mean[0].item()):.1f}",
-        "outputs": f"RMS {_about(signs.output_rms)}",
-        "loss": f"{_about(found.loss[0].item())}; a constant answer, averaged over the batch, loses {_constant(found):.1f}",
-        "samples": differ,
-        "dead units": f"{signs.dead:.0%} in the worst layer",
-        "saturated": f"{signs.saturated:.0%} of the outputs in the worst layer",
-    }
-    if found.spectral_norms:
-        rows["recurrent"] = f"a weight that stretches up to {signs.recurrent_norm:.1f} times"
-    if bad and bad.step < 2:
-        rows["not finite"] = f"the {bad.what} of {bad.where} at step {bad.step}"
-    return ["At step 0:", *(f"  {name:<11} {value}" for name, value in rows.items())]
-
-
-def _about(value: float) -> str:
-    """Two digits, in plain notation where it is readable."""
-    return f"{float(f'{value:.2g}'):g}"
-
-
-def _constant(found: Recording) -> float:
-    """The loss of a constant answer, averaged over the batch even where the run adds up."""
-    return found.trivial_loss if found.loss_kind != "cross entropy" else math.log(10)
 
 
 # The treatment ---------------------------------------------------------------------------------------------------------
@@ -75,7 +32,7 @@ def treat(patient_id: str, *answer) -> Verdict:
     ``treat("09.1", "learning rate too high", 4, "optimizer = ...")``: the illness, the number of one line, and what it
     should be. Two illnesses are two such triples, each in brackets. A patient who is well: ``treat("09.1", "healthy")``.
     """
-    patient = _known(patient_id)
+    patient = known(patient_id)
     visit(patient_id)
     try:
         verdict = judge(patient, answer)
@@ -243,13 +200,7 @@ def _still_there(patient: Patient, triples: list[tuple]) -> str:
 @cache
 def with_a_clip(patient_id: str) -> int:
     """Of two new seeds, on how many a patient trains with a clip at 1 and no other change."""
-    return trained(lines(_known(patient_id), CLIPPED), UNSEEN[:2])
-
-
-@cache
-def as_it_came(patient_id: str) -> Played:
-    """The untreated run of the chart."""
-    return play(lines(_known(patient_id)), SHOWN, watched=True)
+    return trained(lines(known(patient_id), CLIPPED), UNSEEN[:2])
 
 
 def sick() -> list[str]:
@@ -260,7 +211,7 @@ def sick() -> list[str]:
 def repairs() -> None:
     """The table of what each repair bought, of the patients that have been healed so far."""
     healed = [patient_id for patient_id in sick() if patient_id in read()["exercises"]]
-    plots.table(
+    table(
         {
             "patient": healed,
             "illness": [" + ".join(name for name, *_ in PATIENTS[p].treatment) for p in healed],
@@ -269,9 +220,3 @@ def repairs() -> None:
             "mended": [f"{len(UNSEEN)} of {len(UNSEEN)}" if p in _mended_now else "earlier" for p in healed],
         }
     )
-
-
-def _known(patient_id) -> Patient:
-    if patient_id not in PATIENTS:
-        raise ValueError(f"patient must be one of {', '.join(PATIENTS)}; got {patient_id!r}")
-    return PATIENTS[patient_id]

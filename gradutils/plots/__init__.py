@@ -1,0 +1,86 @@
+"""Every figure of the course: functions take an axes and return it, and leave a sentence that says what it shows.
+
+style        colours with their meaning, the sentence of a figure, labels, ticks, titles
+curves       losses, paths, measurements with their theory, profiles by layer, maps
+recordings   a recorded run on one page, a patient's chart
+diagrams     boxes and arrows
+"""
+
+from gradutils.plots.curves import (
+    colours_of,
+    finite_part,
+    how_many,
+    median_and_band,
+    plot_against_theory,
+    plot_depth_profile,
+    plot_history,
+    plot_images,
+    plot_map,
+    plot_outcomes,
+    plot_path_1d,
+    plot_path_2d,
+    plot_vectors,
+)  # fmt: skip
+from gradutils.plots.diagrams import plot_guide
+from gradutils.plots.recordings import plot_chart, plot_recording
+from gradutils.plots.style import (
+    EXPLODES,
+    FOURTH,
+    QUIET,
+    REFERENCE,
+    SECOND,
+    STABLE,
+    STYLE,
+    THEORY,
+    THIRD,
+    VANISHES,
+    caption,
+    colour_of_growth,
+    describe,
+    finish,
+    label_lines,
+    mark_vertical,
+    plain_ticks,
+    sentence,
+    use_style,
+    widen_to,
+)  # fmt: skip
+
+__all__ = [
+    "EXPLODES",
+    "FOURTH",
+    "QUIET",
+    "REFERENCE",
+    "SECOND",
+    "STABLE",
+    "STYLE",
+    "THEORY",
+    "THIRD",
+    "VANISHES",
+    "caption",
+    "colour_of_growth",
+    "colours_of",
+    "describe",
+    "finish",
+    "finite_part",
+    "how_many",
+    "label_lines",
+    "mark_vertical",
+    "median_and_band",
+    "plain_ticks",
+    "plot_against_theory",
+    "plot_chart",
+    "plot_depth_profile",
+    "plot_guide",
+    "plot_history",
+    "plot_images",
+    "plot_map",
+    "plot_outcomes",
+    "plot_path_1d",
+    "plot_path_2d",
+    "plot_recording",
+    "plot_vectors",
+    "sentence",
+    "use_style",
+    "widen_to",
+]  # fmt: skip
