@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from gradutils.data import digit_sequences, digits
 from gradutils.models import TransformerBlock, elman_rnn, init_weights_, mlp
 from gradutils.recorder.recording import Recording
-from gradutils.recorder.watching import FIRST, Recorder
+from gradutils.recorder.rows import FIRST
+from gradutils.recorder.watching import WAITING, Recorder
 
 X, Y, _, _ = digits()
 SEQUENCES = digit_sequences().x_train
@@ -86,14 +87,14 @@ def build(name):
     return MODELS[name][0](), MODELS[name][1]
 
 
-def run(model, x, steps=8, recorder=None, lr=0.05, batch=20, between=None):
+def run(model, x, steps=8, recorder=None, lr=0.05, batch=20, between=None, loss_of=F.cross_entropy):
     """Train; the losses."""
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9)
     losses = []
     for k in range(steps):
         rows = slice(k * batch, (k + 1) * batch)
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(x[rows]), Y[rows])
+        loss = loss_of(model(x[rows]), Y[rows])
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -522,6 +523,12 @@ def test_recurrent_weights_are_measured_at_the_start():
         assert recorder.spectral_norms[key] == pytest.approx(truth, rel=1e-5)
 
 
+def in_float8():
+    model = nn.Linear(1, 1)
+    model.weight = nn.Parameter(model.weight.detach().to(torch.float8_e4m3fn), requires_grad=False)
+    return model
+
+
 @pytest.mark.parametrize(
     ("make", "error", "words"),
     [
@@ -530,6 +537,19 @@ def test_recurrent_weights_are_measured_at_the_start():
         (lambda: Recorder(nn.Linear(1, 1), every=0), ValueError, "every"),
         (lambda: Recorder(nn.Linear(1, 1), capacity=FIRST), ValueError, "capacity"),
         (lambda: Recorder(nn.LazyLinear(3)), ValueError, "run one batch"),
+        (
+            lambda: Recorder(nn.Linear(1, 1), every=1.5),
+            ValueError,
+            "every must be a whole number, 1 or more; got 1.5",
+        ),
+        (lambda: Recorder(nn.Linear(1, 1), every=True), ValueError, "every must be a whole number"),
+        (
+            lambda: Recorder(nn.Linear(1, 1), capacity=1e3),
+            ValueError,
+            "capacity must be a whole number, 6 or more; got 1000.0",
+        ),
+        (lambda: Recorder(nn.Linear(1, 1, device="meta")), ValueError, "weight is on the meta device"),
+        (lambda: Recorder(in_float8()), ValueError, "weight is of float8_e4m3fn"),
         (lambda: Recorder(nn.Linear(1, 1)).step(1.0), RuntimeError, "outside"),
         (lambda: Recorder(nn.Linear(1, 1)).__enter__().step(torch.ones(2)), ValueError, "single number"),
         (lambda: Recorder(nn.Linear(1, 1)).grad_nrom, AttributeError, "grad_nrom"),
@@ -659,11 +679,118 @@ def test_the_largest_update_in_the_summary_is_that_of_a_weight_matrix():
 
 def test_a_scaled_loss_does_not_mislead_about_the_targets():
     model, x = build("mlp")
+    target = torch.randn(20, 10)
     with Recorder(model) as recorder:
-        loss = F.mse_loss(model(x[:20]), torch.randn(20, 10))
+        loss = F.mse_loss(model(x[:20]), target)
         (1024 * loss).backward()
         recorder.step(loss)
-    assert math.isnan(recorder.trivial_loss)
+    assert recorder.trivial_loss == pytest.approx((target - target.mean(0)).square().mean().item())
+
+
+ONE_HOT = F.one_hot(Y[:20], 10).float()
+IGNORING = torch.where(torch.arange(20) < 5, -100, Y[:20])
+SEEN = {
+    "labels smoothed": (lambda out: F.cross_entropy(out, Y[:20], label_smoothing=0.1), "cross entropy", False, math.log(10)),
+    "probabilities": (lambda out: F.cross_entropy(out, ONE_HOT, reduction="sum"), "cross entropy", True, 20 * math.log(10)),
+    "some ignored": (lambda out: F.cross_entropy(out, IGNORING, reduction="sum"), "cross entropy", True, 15 * math.log(10)),
+    "in two steps": (lambda out: F.nll_loss(F.log_softmax(out, 1), Y[:20]), "cross entropy", False, math.log(10)),
+    "a module": (lambda out: nn.CrossEntropyLoss()(out, Y[:20]), "cross entropy", False, math.log(10)),
+    "pixels": (lambda out: F.cross_entropy(out.view(2, 5, 20), torch.zeros(2, 20).long()), "cross entropy", False, math.log(5)),
+    "two classes": (lambda out: F.binary_cross_entropy(out.sigmoid(), ONE_HOT, reduction="sum"), "binary cross entropy", True, 200 * math.log(2)),
+    "squares": (lambda out: F.mse_loss(out, ONE_HOT), "squared error", False, (ONE_HOT - ONE_HOT.mean(0)).square().mean().item()),
+    "targets all alike": (lambda out: F.mse_loss(out, torch.ones(20, 10)), "squared error", False, math.nan),
+    "absolute errors": (lambda out: F.l1_loss(out, ONE_HOT, reduction="sum"), "unknown", True, math.nan),
+    "a second loss beside it": (lambda out: (F.mse_loss(out, ONE_HOT), F.cross_entropy(out, Y[:20]))[1], "cross entropy", False, math.log(10)),
+    "added up of two": (lambda out: F.mse_loss(out, ONE_HOT) + F.cross_entropy(out, Y[:20]), "unknown", False, math.nan),
+    "each by itself": (lambda out: F.cross_entropy(out, Y[:20], reduction="none").mean(), "unknown", False, math.nan),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("given", ["as it is", "without its graph", "as a number"])
+@pytest.mark.parametrize("name", SEEN)
+def test_the_loss_is_seen_where_it_is_computed(name, given):
+    loss_of, kind, summed, trivial = SEEN[name]
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        loss = loss_of(model(x[:20]))
+        loss.backward()
+        recorder.step(
+            {"as it is": loss, "without its graph": loss.detach(), "as a number": loss.item()}[given]
+        )
+    assert (recorder.loss_kind, recorder.loss_summed) == (kind, summed)
+    assert recorder.trivial_loss == pytest.approx(trivial, nan_ok=True)
+
+
+def test_losses_are_listened_to_only_until_the_first_step():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        assert torch._C._len_torch_function_stack() == 0
+        loss = F.cross_entropy(model(x[:20]), Y[:20])
+        assert torch._C._len_torch_function_stack() == 1
+        loss.backward()
+        recorder.step(loss)
+        assert torch._C._len_torch_function_stack() == 0
+        model(x[:20])
+        assert torch._C._len_torch_function_stack() == 0
+    with Recorder(model):
+        model(x[:20])  # and never a step
+    assert torch._C._len_torch_function_stack() == 0
+
+
+def test_a_compiled_loss_works_while_it_is_listened_for():
+    model, x = build("mlp")
+    compiled = torch.compile(lambda out, y: F.cross_entropy(out, y), backend="eager", fullgraph=True)
+    with Recorder(model) as recorder:
+        losses = run(model, x, recorder=recorder, loss_of=compiled)
+    assert losses == run(build("mlp")[0], x)
+
+
+def replaced(model):
+    model.fc1.weight = nn.Parameter(model.fc1.weight.detach().clone())
+
+
+def rebuilt(model):
+    model.out = nn.Linear(model.out.in_features, 10)
+
+
+def narrowed(model):
+    model.fc1.weight.data = model.fc1.weight.data[:1]
+
+
+def in_half(model):
+    model.fc1.weight.data = model.fc1.weight.data.half()
+
+
+@pytest.mark.parametrize(("change", "what"), [(replaced, "fc1.weight"), (rebuilt, "out"), (narrowed, "fc1.weight"), (in_half, "fc1.weight")])  # fmt: skip
+def test_a_model_that_is_rebuilt_ends_the_recording_with_a_warning(change, what):
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        run(model, x, steps=3, recorder=recorder)
+        change(model)
+        with pytest.warns(UserWarning, match=rf"rebuilt while it is recorded: {what} .* before step 3"):
+            recorder.step(1.0)
+        recorder.step(1.0)  # said once
+    assert recorder.steps.tolist() == [0, 1, 2]
+
+
+def test_passes_that_never_go_back_do_not_pile_up():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        for _ in range(WAITING + 50):
+            model(x[:2])
+        assert len(recorder._passes) == WAITING
+        losses = run(model, x, steps=1, recorder=recorder)
+    assert recorder.loss.tolist() == pytest.approx(losses)
+    assert recorder.input_rms[0].item() == pytest.approx(x[:20].square().mean().sqrt().item(), rel=1e-5)
+
+
+def test_a_model_may_be_traced_while_it_is_recorded():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        traced = torch.jit.trace(model, x[:3])
+        run(model, x, steps=1, recorder=recorder)
+    assert torch.allclose(traced(x[:3]), model(x[:3]))
+    assert recorder.calls == (1,) * 9
 
 
 def test_one_sample_has_no_separation():

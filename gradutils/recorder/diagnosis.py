@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from gradutils.recorder.recording import Recording
-from gradutils.recorder.watching import FIRST, Recorder
+from gradutils.recorder.rows import FIRST
+from gradutils.recorder.watching import Recorder
 
 REMEDIES = {
     "healthy": "Nothing to mend.",

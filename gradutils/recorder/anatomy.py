@@ -1,0 +1,132 @@
+"""What is known of a model before it trains: its parameters, its layers, and how they hang together."""
+
+from collections import defaultdict
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+
+from gradutils.models import Elementwise, Erf
+from gradutils.recorder.torch_inside import plain_name
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+BOUNDS = {nn.Tanh: (-1, 1), nn.Softsign: (-1, 1), Erf: (-1, 1), nn.Sigmoid: (0, 1), nn.Hardsigmoid: (0, 1),
+          torch.tanh: (-1, 1), torch.erf: (-1, 1), torch.sigmoid: (0, 1)}  # fmt: skip
+AFFINE = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LayerNorm, nn.GroupNorm,
+)  # fmt: skip
+
+
+class Layer(NamedTuple):
+    """What the recorder must know of a module at each of its calls."""
+
+    name: str
+    module: nn.Module
+    owns: bool  # parameters: then its output is a pre-activation, whose gradient is the delta
+    affine: bool
+    rectifies: bool  # never negative: a unit is dead where its sum is zero
+    bounds: tuple[float, float] | None
+
+
+class Link(NamedTuple):
+    """That an attribute of a module is this module or this tensor, which has this shape, type and device."""
+
+    path: str
+    owner: nn.Module
+    name: str
+    held: nn.Module | Tensor
+    kind: tuple
+
+
+def inner_model(model: nn.Module) -> nn.Module:
+    """The model itself, or the one that DDP or DataParallel wraps. Raises TypeError for anything else."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be an nn.Module; got {type(model).__name__}")
+    return model.module if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel) else model
+
+
+def measurable_parameters(model: nn.Module) -> dict[str, Tensor]:
+    """The floating-point parameters by name. Raises ValueError where there are none, or one that holds no numbers yet."""
+    if any(type(m).__name__ == "FullyShardedDataParallel" for m in model.modules()):
+        raise ValueError("FSDP1 hides the parameters; shard the model with FSDP2's fully_shard instead")
+    named = {plain_name(name): p for name, p in model.named_parameters() if p.is_floating_point()}
+    if not named:
+        raise ValueError(
+            f"model must have floating-point parameters to record; {type(model).__name__} has none"
+        )
+    for name, p in named.items():
+        if isinstance(p, UninitializedParameter):
+            raise ValueError(
+                f"{name} has no shape yet (a lazy module): run one batch through the model first"
+            )
+        if p.device.type == "meta":
+            raise ValueError(
+                f"{name} is on the meta device and holds no numbers: model.to_empty(...) and initialise it first"
+            )
+        if p.dtype not in FLOATS:
+            known = ", ".join(str(dtype).removeprefix("torch.") for dtype in FLOATS)
+            raise ValueError(
+                f"parameters must be of {known}; {name} is of {str(p.dtype).removeprefix('torch.')}"
+            )
+    return named
+
+
+def layers_of(model: nn.Module) -> list[Layer]:
+    """The modules that are watched: those without children, and those with parameters of their own."""
+    layers = []
+    for name, module in model.named_modules():
+        owns = any(True for _ in module.parameters(recurse=False))
+        if ".parametrizations" not in name and (owns or not any(module.children())):
+            rectifies = isinstance(module, nn.ReLU | nn.ReLU6)
+            name = plain_name(name) or type(module).__name__
+            layers.append(Layer(name, module, owns, isinstance(module, AFFINE), rectifies, _bounds(module)))
+    return layers
+
+
+def _bounds(module: nn.Module) -> tuple[float, float] | None:
+    if isinstance(module, nn.Hardtanh):
+        return module.min_val, module.max_val
+    if isinstance(module, nn.RNN | nn.RNNCell) and module.nonlinearity == "tanh":
+        return -1, 1
+    return BOUNDS.get(module.function if isinstance(module, Elementwise) else type(module))
+
+
+def links_of(model: nn.Module) -> list[Link]:
+    """Every module and parameter below the model, with the attribute that holds it."""
+    found = []
+    for held in (model.named_modules(), model.named_parameters()):
+        for path, thing in held:
+            if path:
+                owner, _, name = path.rpartition(".")
+                kind = () if isinstance(thing, nn.Module) else _kind(thing)
+                found.append(Link(plain_name(path), model.get_submodule(owner), name, thing, kind))
+    return found
+
+
+def is_broken(link: Link) -> bool:
+    """Whether something else is there by now, or the tensor has become another."""
+    held = getattr(link.owner, link.name, None)
+    return held is not link.held or (link.kind != () and _kind(held) != link.kind)
+
+
+def _kind(tensor: Tensor) -> tuple:
+    return tensor.shape, tensor.dtype, tensor.device
+
+
+def local(tensor: Tensor) -> Tensor:
+    """The part of a tensor that this process holds, without its graph."""
+    tensor = tensor.detach()
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
+
+def sharding(parameters: list[Tensor]) -> list[tuple]:
+    """(process group, indices of the parameters whose pieces it holds)."""
+    groups = defaultdict(list)
+    for k, p in enumerate(parameters):
+        for dim, placement in enumerate(getattr(p, "placements", ())):
+            if placement.is_shard():
+                groups[p.device_mesh.get_group(dim)].append(k)
+    return list(groups.items())

@@ -1,0 +1,120 @@
+"""Each private name of torch that the recorder uses, by the purpose that it serves: a test fails with what is lost."""
+
+import re
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import checkpoint
+
+from gradutils.recorder import torch_inside
+
+PACKAGE = Path(__file__).parent.parent / "gradutils"
+
+
+def test_only_one_room_knows_private_names():
+    private = r"\btorch\._[a-zA-Z]|(?<!self)\._(version|forward_|backward_|compiled_|saved_|orig_mod|parameters|modules|buffers)"
+    for path in PACKAGE.rglob("*.py"):
+        if path.name != "torch_inside.py" and "exercises" not in path.parts:
+            assert not re.search(private, path.read_text(encoding="utf-8")), path
+
+
+def test_names_are_those_of_the_author():
+    model = torch.compile(nn.Sequential(nn.Linear(1, 1)), backend="eager")
+    (name, *_), _ = zip(*model.named_parameters(), strict=True)
+    assert name != "0.weight", "torch.compile wraps no longer: WRAPPERS names too much"
+    assert torch_inside.plain_name(name) == "0.weight"
+    assert torch_inside.plain_name("a._checkpoint_wrapped_module.b") == "a.b"
+
+
+def test_a_compiled_model_is_known_as_one():
+    model = nn.Sequential(nn.Linear(1, 1))
+    assert not torch_inside.is_compiled(model)
+    assert torch_inside.is_compiled(torch.compile(model, backend="eager"))
+    model[0].compile(backend="eager")
+    assert torch_inside.is_compiled(model)
+
+
+def test_the_way_back_is_told_from_the_way_forward():
+    seen = []
+
+    def block(x):
+        seen.append(torch_inside.going_back())
+        return x.sin()
+
+    x = torch.ones(2, requires_grad=True)
+    checkpoint(block, x, use_reentrant=False).sum().backward()
+    assert seen == [False, True]
+
+
+def test_a_tensor_that_stands_for_many_is_known():
+    seen = []
+
+    def look(x):
+        seen.append(torch_inside.in_transform())
+        return x.sum()
+
+    look(torch.ones(2))
+    torch.func.vmap(look)(torch.ones(2, 2))
+    torch.func.grad(look)(torch.ones(2))
+    assert seen == [False, True, True]
+
+
+def test_a_change_in_place_is_counted():
+    t = torch.zeros(2)
+    before = torch_inside.version(t)
+    t.add_(1)
+    assert torch_inside.version(t) > before
+
+
+def test_a_hook_rests_and_listens_again():
+    module, seen = nn.Identity(), []
+    hook = torch_inside.ForwardHook(module, lambda *_: seen.append(len(seen)))
+    module(1)
+    hook.listen()
+    module(1)
+    module(1)
+    hook.rest()
+    module(1)
+    assert seen == [0, 1]
+    assert not module._forward_hooks
+
+
+class Counting(TorchFunctionMode):
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.seen += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_a_mode_is_taken_off_from_below_others_and_those_stay():
+    first, ours, last = Counting(), Counting(), Counting()
+    x = torch.ones(2)
+    with first:
+        ours.__enter__()
+        with last:
+            torch_inside.take_off(ours)
+            torch_inside.take_off(ours)  # no longer there: nothing happens
+            F.relu(x)
+        assert (first.seen > 0, ours.seen, last.seen > 0) == (True, 0, True)
+        seen = last.seen
+        F.relu(x)
+        assert last.seen == seen
+    seen = first.seen
+    F.relu(x)
+    assert first.seen == seen
+
+
+def test_torchs_own_default_device_may_change_while_a_mode_is_on():
+    ours = Counting()
+    ours.__enter__()
+    with torch.device("meta"):
+        assert torch.empty(1).device.type == "meta"
+        torch_inside.take_off(ours)
+        assert torch.empty(1).device.type == "meta"
+    assert torch.empty(1).device.type == "cpu"
