@@ -37,6 +37,15 @@ def test_a_compiled_model_is_known_as_one():
     assert torch_inside.is_compiled(model)
 
 
+def test_children_and_parameters_are_found_where_a_module_keeps_them():
+    model = nn.Sequential(nn.Linear(1, 1))
+    assert torch_inside.shelf(model, "0")["0"] is model[0]
+    weights = torch_inside.shelf(model[0], "weight")
+    assert weights["weight"] is model[0].weight
+    model[0].weight = nn.Parameter(torch.zeros(1, 1))
+    assert weights["weight"] is model[0].weight
+
+
 def test_the_way_back_is_told_from_the_way_forward():
     seen = []
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from gradutils.models import Elementwise, Erf
-from gradutils.recorder.torch_inside import plain_name
+from gradutils.recorder.torch_inside import plain_name, shelf
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 BOUNDS = {nn.Tanh: (-1, 1), nn.Softsign: (-1, 1), Erf: (-1, 1), nn.Sigmoid: (0, 1), nn.Hardsigmoid: (0, 1),
@@ -32,13 +32,14 @@ class Layer(NamedTuple):
 
 
 class Link(NamedTuple):
-    """That an attribute of a module is this module or this tensor, which has this shape, type and device."""
+    """That a model holds this module or this tensor there, and the tensor's size and type."""
 
     path: str
-    owner: nn.Module
+    shelf: dict
     name: str
     held: nn.Module | Tensor
-    kind: tuple
+    numel: int = 0
+    dtype: torch.dtype | None = None  # None of a module
 
 
 def inner_model(model: nn.Module) -> nn.Module:
@@ -95,25 +96,25 @@ def _bounds(module: nn.Module) -> tuple[float, float] | None:
 
 
 def links_of(model: nn.Module) -> list[Link]:
-    """Every module and parameter below the model, with the attribute that holds it."""
+    """Every module and parameter below the model."""
     found = []
-    for held in (model.named_modules(), model.named_parameters()):
-        for path, thing in held:
-            if path:
-                owner, _, name = path.rpartition(".")
-                kind = () if isinstance(thing, nn.Module) else _kind(thing)
-                found.append(Link(plain_name(path), model.get_submodule(owner), name, thing, kind))
+    for path, held in (*model.named_modules(), *model.named_parameters()):
+        if path:
+            owner, _, name = path.rpartition(".")
+            kind = () if isinstance(held, nn.Module) else (held.numel(), held.dtype)
+            found.append(Link(plain_name(path), shelf(model.get_submodule(owner), name), name, held, *kind))
     return found
 
 
-def is_broken(link: Link) -> bool:
-    """Whether something else is there by now, or the tensor has become another."""
-    held = getattr(link.owner, link.name, None)
-    return held is not link.held or (link.kind != () and _kind(held) != link.kind)
+def first_broken(links: list[Link]) -> str | None:
+    """The first module or tensor that is another one by now, or has another size or type; None if all are as they were.
 
-
-def _kind(tensor: Tensor) -> tuple:
-    return tensor.shape, tensor.dtype, tensor.device
+    Asked at every recorded step: numbers are compared, since to compare two shapes takes three times as long.
+    """
+    for path, there, name, held, numel, dtype in links:
+        if there.get(name) is not held or (dtype and (held.numel() != numel or held.dtype is not dtype)):
+            return path
+    return None
 
 
 def local(tensor: Tensor) -> Tensor:

@@ -51,24 +51,24 @@ class Pass:
             self.sums.append((columns.at("input_sum"), number(x.sum())))
             self.counts.append((columns.at("input_entries"), x.numel()))
 
-    def see_output(self, columns: Columns, k: int, layer: Layer, h: Tensor) -> None:
+    def see_output(self, k: int, layer: Layer, at: dict[str, int], h: Tensor) -> None:
         """Measure the output of layer k, (samples, units); what is per unit is kept for ``add_to``."""
-        (samples, units), at = h.shape, columns.at
+        samples, units = h.shape
         h = h if h.dtype in (torch.float32, torch.float64) else h.float()
         unit_sum, nonzero = h.sum(0), None
-        self.norms.append((at("square", k), norm(h)))
+        self.norms.append((at["square"], norm(h)))
         if not layer.affine:  # counted in floating point, which is several times faster than comparing
             sign = h.sign()
             if layer.rectifies:
-                self.sums.append((at("nonzero", k), number(sign.sum())))
+                self.sums.append((at["nonzero"], number(sign.sum())))
             else:
                 nonzero = sign.square_().sum(0)
         self.units.append((k, unit_sum, nonzero))
         if layer.bounds is not None:
             centre, reach = sum(layer.bounds) / 2, (layer.bounds[1] - layer.bounds[0]) / 2
             inside = ((h - centre).abs_() < reach - NEAR).sum()
-            self.sums.append((at("unsaturated", k), number(inside)))
-        self.counts += ((at("entries", k), samples * units), (at("units", k), units))
+            self.sums.append((at["unsaturated"], number(inside)))
+        self.counts += ((at["entries"], samples * units), (at["units"], units))
 
     def add_to(self, row: Row, columns: Columns, layers: list[Layer]) -> None:
         """Add all that was measured to a row."""

@@ -17,6 +17,11 @@ def is_compiled(model: nn.Module) -> bool:
     return hasattr(model, "_orig_mod") or any(m._compiled_call_impl is not None for m in model.modules())
 
 
+def shelf(owner: nn.Module, name: str) -> dict:
+    """Where a module keeps its child or parameter of this name: to look there costs a tenth of ``getattr``."""
+    return owner._modules if name in owner._modules else owner._parameters
+
+
 def going_back() -> bool:
     """Inside of a backward pass: a checkpointed block that runs again is no new pass."""
     return torch._C._current_graph_task_id() != -1

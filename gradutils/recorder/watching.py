@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from gradutils.recorder import rows
 from gradutils.recorder.anatomy import (
+    first_broken,
     inner_model,
-    is_broken,
     layers_of,
     links_of,
     measurable_parameters,
@@ -41,8 +41,8 @@ WAITING = 256  # passes that have not gone back are kept, for a backward pass th
 
 
 def _watching() -> bool:
-    """Not in evaluation, not when a checkpointed block is run again on the way back, not in a traced or compiled graph or vmap."""
-    if torch.compiler.is_compiling() or in_transform() or torch.jit.is_tracing():
+    """Not in evaluation, not when a checkpointed block is run again on the way back, not in a compiled graph or vmap."""
+    if torch.compiler.is_compiling() or in_transform():
         return False
     return torch.is_grad_enabled() and not going_back()
 
@@ -97,6 +97,7 @@ class Recorder:
         self._names, self._parameters = tuple(parameters), list(parameters.values())
         self._layers = layers_of(inner)
         self._columns = Columns(len(self._names), len(self._layers))
+        self._at = [self._columns.of_layer(k) for k in range(len(self._layers))]
         self._sender, self._ring = Sender(self._parameters[0].device), Ring(capacity)
         self._sharded = sharding(self._parameters)
         self._loss, self._listener = Loss(), LossListener()
@@ -154,7 +155,7 @@ class Recorder:
             self._weights.forget_gradients()
 
     def _begin(self, module, args, kwargs) -> None:
-        if module is self._model and self._recording and _watching():
+        if module is self._model and self._recording and _watching() and not torch.jit.is_tracing():
             self._passes.append(Pass())
             with torch.no_grad():
                 self._passes[-1].see_input(self._columns, first_tensor((args, kwargs)))
@@ -171,7 +172,7 @@ class Recorder:
         passed, layer = self._passes[-1], self._layers[k]
         passed.calls[k] += 1
         if self._activations:
-            passed.see_output(self._columns, k, layer, samples_by_units(h.detach()))
+            passed.see_output(k, layer, self._at[k], samples_by_units(h.detach()))
         if self._deltas and layer.owns and h.grad_fn is not None:
             h.register_hook(lambda grad: self._receive(k, grad))
 
@@ -239,11 +240,11 @@ class Recorder:
 
     def _is_as_it_was(self) -> bool:
         """Whether the model still holds the modules and tensors that are recorded; if not, the recording ends."""
-        changed = None if self._sharded else next(filter(is_broken, self._links), None)
+        changed = None if self._sharded else first_broken(self._links)
         if changed is not None:
             self._ended = True
             warnings.warn(
-                f"the model was rebuilt while it is recorded: {changed.path} is another one now, or has another shape. The "
+                f"the model was rebuilt while it is recorded: {changed} is another one now, or has another size or type. The "
                 f"recording ends before step {self._count}; a new Recorder(model) records the new model",
                 stacklevel=3,
             )
