@@ -1,24 +1,26 @@
 """Clipping where the gradient is spread over processes: each its own part, or all together.
 
-``python -m gradutils.course.two_processes`` starts two processes on this machine and prints what both ways do to the gradient
-of one small network, and what a `Recorder` on the sharded network says of its norm.
+``python -m gradutils.course.two_processes`` starts two processes on this machine and prints what both ways do to the
+gradient of one small network, and what a `Recorder` on the sharded network says of its norm.
 """
 
 import os
-import socket
 import sys
+import tempfile
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.run import main as torchrun
 from torch.nn import functional as F
 
 from gradutils.data import digits
 from gradutils.models import init_weights_, mlp
 from gradutils.recorder import Recorder
+
+LOOPBACK = {"linux": "lo", "darwin": "lo0"}  # what a machine calls the way to itself
 
 
 def network():
@@ -47,62 +49,66 @@ def compare(name: str, clipped: Tensor, whole: Tensor) -> None:
         print(f"{name:28} length {float(clipped.norm()):.2f}, cosine {cosine:.2f}")
 
 
-def main() -> None:
-    """What each of the two processes does."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo")
-    rank = dist.get_rank()
-    whole = network()
-    backward(whole)
-    gradient = joined(whole.parameters())
-
-    # Each process holds some of the layers, as in pipeline parallelism, and clips what it holds.
-    parts = list(whole.parameters())
+def clip_by_layers(whole) -> Tensor:
+    """Each process holds some of the layers, as in pipeline parallelism, and clips what it holds."""
+    parts, rank = list(whole.parameters()), dist.get_rank()
     parts = [parts[:8], parts[8:]]
     mine = torch.cat([p.grad.flatten() for p in parts[rank]])
     pieces = [torch.empty(sum(p.numel() for p in part)) for part in parts]
     pieces[rank] = mine * min(1.0, 1.0 / float(mine.norm()))
     for owner, piece in enumerate(pieces):
         dist.broadcast(piece, owner)
-    compare("each its own layers", torch.cat(pieces), gradient)
+    return torch.cat(pieces)
 
-    # Each process holds some rows of every weight: FSDP2.
-    for together in (False, True):
-        model = network()
-        fully_shard(model, mesh=init_device_mesh("cpu", (2,)))
-        with Recorder(model) as recorder:
-            loss = backward(model)
-            recorder.step(loss)
-        if together:
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # sees that the gradients are spread
-        else:
-            local = [p.grad.to_local() for p in model.parameters()]
-            norm = float(torch.nn.utils.get_total_norm(local))
-            for g in local:
-                g.mul_(min(1.0, 1.0 / norm))
-        name = "FSDP2's clip, over all" if together else "each its own rows"
-        compare(name, joined(model.parameters()), gradient)
-    if rank == 0:
-        recorded, exact = float(recorder.grad_norm[0].norm()), float(gradient.norm())
-        same = abs(recorded / exact - 1) < 1e-3
+
+def clip_by_rows(together: bool) -> tuple[Tensor, float]:
+    """Each process holds some rows of every weight (FSDP2); what a `Recorder` says of the norm before the clip."""
+    model = network()
+    fully_shard(model, mesh=init_device_mesh("cpu", (2,)))
+    with Recorder(model) as recorder:
+        recorder.step(backward(model))
+    if together:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # sees that the gradients are spread
+    else:
+        local = [p.grad.to_local() for p in model.parameters()]
+        norm = float(torch.nn.utils.get_total_norm(local))
+        for g in local:
+            g.mul_(min(1.0, 1.0 / norm))
+    return joined(model.parameters()), float(recorder.grad_norm[0].norm())
+
+
+def measure() -> None:
+    """What each of the two processes does."""
+    whole = network()
+    backward(whole)
+    gradient = joined(whole.parameters())
+    compare("each its own layers", clip_by_layers(whole), gradient)
+    compare("each its own rows", clip_by_rows(together=False)[0], gradient)
+    clipped, recorded = clip_by_rows(together=True)
+    compare("FSDP2's clip, over all", clipped, gradient)
+    if dist.get_rank() == 0:
+        same = abs(recorded / float(gradient.norm()) - 1) < 1e-3
         print(f"Recorder's norm over all processes is that of one process: {same}")
+
+
+def worker(rank: int, meeting_place: str) -> None:
+    """One of the two processes; they meet in a file, so that no port has to be free."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{meeting_place}", rank=rank, world_size=2)
+    measure()
+    sys.stdout.flush()
     dist.destroy_process_group()
 
 
+def main() -> None:
+    """Start both, and wait for them; an error in one of them is raised here."""
+    if sys.platform in LOOPBACK:
+        os.environ.setdefault(
+            "GLOO_SOCKET_IFNAME", LOOPBACK[sys.platform]
+        )  # a host name need not lead anywhere
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(worker, (str(Path(folder) / "store"),), nprocs=2)
+
+
 if __name__ == "__main__":
-    if "LOCAL_RANK" in os.environ:
-        main()
-        sys.stdout.flush()
-        # gloo's threads may hold tensors still, and can bring down an interpreter that is ending.
-        os._exit(0)
-    else:
-        with socket.socket() as probe:  # a free port, on this machine only
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        if loopback := {"linux": "lo", "darwin": "lo0"}.get(sys.platform):
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)  # a host name need not lead anywhere
-        # torchrun asks often, and without a network each answer takes long.
-        socket.getfqdn = lambda name="": "localhost"
-        where = ["--master-addr", "127.0.0.1", "--master-port", str(port)]
-        torchrun(["--nproc-per-node", "2", *where, "-m", "gradutils.course.two_processes"])
+    main()

@@ -1,17 +1,13 @@
 """A recording of a training run: plain data, read by people, by figures and by ``diagnose``."""
 
-import json
-import os
-import tempfile
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from gradutils.recorder.files import read, write
 
 
 class NonFinite(NamedTuple):
@@ -93,32 +89,12 @@ class Recording:
 
     def save(self, path: str | Path) -> None:
         """Write an npz file; a crash on the way leaves an older file of that name as it was."""
-        path = Path(path)
-        arrays = {name: v.numpy() for name, v in vars(self).items() if isinstance(v, Tensor)}
-        words = json.dumps({name: v for name, v in vars(self).items() if not isinstance(v, Tensor)})
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez_compressed(file, words=np.array(words), **arrays)
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
+        write(Path(path), vars(self))
 
     @classmethod
     def load(cls, path: str | Path) -> "Recording":
-        """Read what ``save`` wrote. Raises ValueError for any other file."""
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                values = {name: torch.tensor(archive[name]) for name in archive.files if name != "words"}
-                values |= json.loads(str(archive["words"]))
-            for name in ("parameters", "layers", "kinds", "calls"):
-                values[name] = tuple(values[name])
-            values["shapes"] = tuple(tuple(shape) for shape in values["shapes"])
-            return cls(**values)
-        except (KeyError, TypeError, ValueError, EOFError, BadZipFile) as error:
-            raise ValueError(f"{path} is not a saved recording") from error
+        """Read what ``save`` wrote. Raises OSError where the file cannot be opened, ValueError for any other file."""
+        return cls(**read(Path(path)))
 
     def summary(self) -> str:
         """The run in a few lines of text."""

@@ -7,8 +7,8 @@ from gradutils import plots
 from gradutils.course.clinic.patients import HEALTHY, PATIENTS, Patient, lines
 from gradutils.course.clinic.script import Played, play
 from gradutils.course.display import Card, block, show
-from gradutils.recorder.diagnosis import read_signs
 from gradutils.recorder.recording import Recording
+from gradutils.recorder.signs import read_signs
 
 SHOWN = 0  # the seed of every chart
 

@@ -1,0 +1,128 @@
+"""A recording as a file: an npz archive, whose every part is checked before it is believed."""
+
+import json
+import math
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+from torch import Tensor
+
+LARGEST = (
+    2**30
+)  # bytes that a recording may unpack to: ten thousand records of a thousand parameters are a third of it
+WORDS = "words"  # the member that holds what is no tensor, as JSON
+R, P, L = "records", "parameters", "layers"
+# What a recording holds: the axes and the type of each tensor. ``steps`` says how many records there are.
+TENSORS = {"steps": ((R,), torch.int64), "stale": ((R,), torch.bool)}
+TENSORS |= dict.fromkeys(("loss", "lr", "input_rms", "input_mean", "grad_cosine"), ((R,), torch.float64))
+TENSORS |= dict.fromkeys(("grad_norm", "weight_norm", "update_ratio"), ((R, P), torch.float64))
+TENSORS |= dict.fromkeys(("activation_mean", "activation_std", "zero_fraction", "dead_fraction", "saturated_fraction", "separation", "delta_norm", "first_call_delta", "last_call_delta"), ((R, L), torch.float64))  # fmt: skip
+
+
+def write(path: Path, values: dict) -> None:
+    """Write the fields of a recording; a crash on the way leaves an older file of that name as it was."""
+    arrays = {name: value.numpy() for name, value in values.items() if isinstance(value, Tensor)}
+    words = json.dumps({name: value for name, value in values.items() if not isinstance(value, Tensor)})
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, **{WORDS: np.array(words)}, **arrays)
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def read(path: Path) -> dict:
+    """The fields of a recording that ``write`` wrote.
+
+    Raises OSError where the file cannot be opened, and ValueError, with what is wrong, for any other file.
+    """
+    with open(path, "rb") as file:
+        try:
+            if os.fstat(file.fileno()).st_size > LARGEST:
+                raise ValueError(f"it is larger than {LARGEST / 1e9:.1f} GB")
+            with ZipFile(file) as archive:
+                return _checked(*_unpacked(archive))
+        except Exception as error:  # a damaged archive raises whatever its parsers raise
+            raise ValueError(f"{path} is not a saved recording ({error or type(error).__name__})") from error
+
+
+def _unpacked(archive: ZipFile) -> tuple[dict[str, np.ndarray], dict]:
+    """The arrays and the words; nothing is unpacked before its size is known."""
+    size = sum(member.file_size for member in archive.infolist())
+    if size > LARGEST:
+        raise ValueError(f"it would unpack to {size / 1e9:.1f} GB; at most {LARGEST / 1e9:.1f} are read")
+    arrays = {member.filename.removesuffix(".npy"): _array(archive, member) for member in archive.infolist()}
+    words = json.loads(str(arrays.pop(WORDS)[()]))
+    if not isinstance(words, dict):
+        raise ValueError(f"its {WORDS} are {type(words).__name__}, not a dictionary")
+    return arrays, words
+
+
+def _array(archive: ZipFile, member) -> np.ndarray:
+    """One array, after its header has been held against the bytes that are there."""
+    with archive.open(member) as file:
+        header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[npy.read_magic(file)]
+        shape, by_columns, dtype = header(file)
+        there = member.file_size - file.tell()
+        if dtype.hasobject or math.prod(shape) * dtype.itemsize != there:
+            raise ValueError(f"{member.filename} claims {shape} of {dtype} in {there} bytes")
+        array = np.frombuffer(file.read(), dtype)
+    return array.reshape(shape, order="F" if by_columns else "C")
+
+
+def _checked(arrays: dict[str, np.ndarray], words: dict) -> dict:
+    """Tensors and words of the shapes and types that a recording has."""
+    words = _words(words)
+    sizes = {R: len(arrays["steps"]), P: len(words["parameters"]), L: len(words["layers"])}
+    if set(arrays) != set(TENSORS):
+        raise ValueError(f"it must hold {', '.join(TENSORS)}; it holds {', '.join(map(str, arrays))}")
+    tensors = {name: torch.tensor(array) for name, array in arrays.items()}
+    for name, (axes, dtype) in TENSORS.items():
+        shape, tensor = tuple(sizes[axis] for axis in axes), tensors[name]
+        if tuple(tensor.shape) != shape or tensor.dtype != dtype:
+            raise ValueError(
+                f"{name} must be {shape} of {dtype}; it is {tuple(tensor.shape)} of {tensor.dtype}"
+            )
+    return tensors | words
+
+
+def _words(words: dict) -> dict:
+    """What is no tensor, with its lists as tuples. Raises ValueError where one has not the type that it should have."""
+    names, shapes, layers, loops = (
+        words[name] for name in ("parameters", "shapes", "layers", "spectral_norms")
+    )
+    right = {
+        "parameters": _are(names, str),
+        "shapes": _are(shapes, list) and len(shapes) == len(names) and all(map(_is_shape, shapes)),
+        "layers": _are(layers, str),
+        "kinds": _are(words["kinds"], str) and len(words["kinds"]) == len(layers),
+        "calls": _are(words["calls"], int) and len(words["calls"]) == len(layers),
+        "loss_kind": isinstance(words["loss_kind"], str),
+        "loss_summed": isinstance(words["loss_summed"], bool),
+        "trivial_loss": isinstance(words["trivial_loss"], int | float),
+        "spectral_norms": isinstance(loops, dict) and _are([*loops.values()], float),
+        "dropped": isinstance(words["dropped"], int),
+    }
+    wrong = [name for name in right if not right[name]] or [*(words.keys() ^ right.keys())]
+    matrices = {name for name, shape in zip(names, shapes, strict=False) if len(shape) == 2}
+    if wrong or not loops.keys() <= matrices:
+        raise ValueError(f"these are not as a recording holds them: {', '.join(wrong or ['spectral_norms'])}")
+    tuples = {name: tuple(words[name]) for name in ("parameters", "layers", "kinds", "calls")}
+    return words | tuples | {"shapes": tuple(map(tuple, shapes))}
+
+
+def _is_shape(values: list) -> bool:
+    return _are(values, int) and all(length >= 0 for length in values)
+
+
+def _are(values, kind: type) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
