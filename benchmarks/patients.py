@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gradutils.data import digits
-from gradutils.models import Residual, TransformerBlock, elman_rnn, init_weights_, mlp
+from gradutils.models import TransformerBlock, elman_rnn, init_weights_, mlp
 from gradutils.recorder import Recorder
 from gradutils.recorder.diagnosis import diagnose
 
@@ -94,6 +94,17 @@ class Transformer(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.out(x.mean(1))
+
+
+class Residual(nn.Module):
+    """x + scale * branch(x)."""
+
+    def __init__(self, branch, scale):
+        super().__init__()
+        self.branch, self.scale = branch, scale
+
+    def forward(self, x):
+        return x + self.scale * self.branch(x)
 
 
 def residual_mlp(depth, width, activation):

@@ -176,3 +176,32 @@ def _checked(q, sigma_w, sigma_b) -> tuple[Tensor, Tensor, Tensor]:
         if not bool((tensor >= 0).all()):  # also false for NaN
             raise ValueError(f"{name} must be 0 or more; got {tensor.tolist()!r}")
     return tensors
+
+
+PLACES = ("none", "pre", "post")  # where a residual block normalises
+
+
+def predicted_residual_profile(depth: int, *, scale: float = 1.0, norm: str = "none") -> Tensor:
+    """What `residual_profile` should be for endless width, relative to the end: (depth + 1,), ending in 1, float64.
+
+    A branch adds scale^2 times the mean square of what enters it. So the squared gradient grows by 1 + scale^2 a block without
+    normalisation; by 1 + scale^2 / q with the normalisation before the branch, where q is the mean square of h, which is
+    1 + scale^2 times the number of blocks before; and not at all with the normalisation after the sum.
+    """
+    check_blocks(depth, scale, norm)
+    blocks = torch.arange(depth, dtype=torch.float64)
+    if norm == "none":
+        factors = torch.full((depth,), 1 + scale**2, dtype=torch.float64)
+    else:
+        factors = 1 + scale**2 / (1 + scale**2 * blocks) if norm == "pre" else torch.ones_like(blocks)
+    return torch.cat([factors.flip(0).cumprod(0).flip(0).sqrt(), torch.ones(1, dtype=torch.float64)])
+
+
+def check_blocks(depth: int, scale: float, norm: str) -> None:
+    """Raises ValueError for residual networks that there cannot be."""
+    if norm not in PLACES:
+        raise ValueError(f"norm must be one of {', '.join(PLACES)}; got {norm!r}")
+    if depth < 1 or not 0 <= scale < float("inf"):
+        raise ValueError(
+            f"depth must be 1 or more and scale a finite number, 0 or more; got {depth!r}, {scale!r}"
+        )

@@ -139,18 +139,6 @@ def elman_rnn(inputs: int, hidden: int, outputs: int = 10, activation: str | Cal
     return ElmanRNN(inputs, hidden, outputs, activation)
 
 
-class Residual(nn.Module):
-    """x + scale * branch(x). With ``scale=nn.Parameter(torch.zeros(()))`` the scale is learnt, from zero."""
-
-    def __init__(self, branch: nn.Module, scale: float | nn.Parameter = 1.0):
-        super().__init__()
-        self.branch = branch
-        self.scale = scale
-
-    def forward(self, x: Tensor) -> Tensor:  # any shape that the branch keeps
-        return x + self.scale * self.branch(x)
-
-
 class TransformerBlock(nn.Module):
     """Self-attention, then two dense layers, each on a skip path: (B, T, width) -> (B, T, width).
 

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gradutils.meanfield import check_blocks
 from gradutils.models import activation_layer, with_slope
 
 OUTPUTS = 10
@@ -166,43 +167,10 @@ def phase_diagram(
     return PhaseDiagram(chi.view(len(bs), len(ws)), q.view(len(bs), len(ws)))
 
 
-def jacobian_singular_values(
-    depth: int,
-    width: int,
-    activation: str | Callable,
-    sigma_w: float,
-    *,
-    sigma_b: float = 0.0,
-    orthogonal: bool = False,
-    seeds: int = 10,
-    input_rms: float = 1.0,
-) -> Tensor:
-    """Singular values of dh_depth/dx, the product of ``depth`` layers' Jacobians, largest first: (seeds, width) float64.
-
-    With ``orthogonal`` each weight matrix is sigma_w times a random rotation. Source: Pennington et al. 2017.
-    """
-    if min(depth, width, seeds) < 1 or not all(x >= 0 for x in (sigma_w, sigma_b, input_rms)):
-        raise ValueError(
-            "depth, width and seeds must be 1 or more and sigma_w, sigma_b, input_rms not negative; got "
-            f"depth={depth}, width={width}, seeds={seeds}, sigma_w={sigma_w}, sigma_b={sigma_b}, input_rms={input_rms}"
-        )
-    phi = activation_layer(activation)
-    x, weights, biases, _, _ = draw(seeds, depth, width, 1, torch.float64)
-    h, jacobian = input_rms * x, torch.eye(width, dtype=torch.float64).expand(seeds, -1, -1)
-    for k in range(depth):
-        W = rotations(weights[:, k]) if orthogonal else weights[:, k] / width**0.5
-        h, slope = with_slope(phi, sigma_w * h @ W.mT + sigma_b * biases[:, k].unsqueeze(1))
-        jacobian = slope.mT * (sigma_w * W @ jacobian)
-    return torch.linalg.svdvals(jacobian)
-
-
 def rotations(gaussian: Tensor) -> Tensor:
     """Random orthogonal matrices from Gaussian ones, every rotation equally likely: (..., n, n) -> the same."""
     q, r = torch.linalg.qr(gaussian)
     return q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)
-
-
-PLACES = ("none", "pre", "post")
 
 
 def _rms_normed(h: Tensor) -> Tensor:
@@ -220,7 +188,7 @@ def residual_profile(
 
     Raises ValueError for an unknown ``norm``, or unless depth is 1 or more and scale is 0 or more.
     """
-    _check_blocks(depth, scale, norm)
+    check_blocks(depth, scale, norm)
     draws = draw(seeds, depth, width, batch)
     h, entrances = draws.x.clone().requires_grad_(), []
     for W in draws.weights.unbind(1):
@@ -232,28 +200,3 @@ def residual_profile(
     direction = (draws.direction @ draws.readout).detach()
     grads = torch.autograd.grad((h * direction).sum(), entrances)
     return torch.stack([g.square().mean((1, 2)).sqrt() for g in grads], 1)
-
-
-def predicted_residual_profile(depth: int, *, scale: float = 1.0, norm: str = "none") -> Tensor:
-    """What `residual_profile` should be for endless width, relative to the end: (depth + 1,), ending in 1, float64.
-
-    A branch adds scale^2 times the mean square of what enters it. So the squared gradient grows by 1 + scale^2 a block without
-    normalisation; by 1 + scale^2 / q with the normalisation before the branch, where q is the mean square of h, which is
-    1 + scale^2 times the number of blocks before; and not at all with the normalisation after the sum.
-    """
-    _check_blocks(depth, scale, norm)
-    blocks = torch.arange(depth, dtype=torch.float64)
-    if norm == "none":
-        factors = torch.full((depth,), 1 + scale**2, dtype=torch.float64)
-    else:
-        factors = 1 + scale**2 / (1 + scale**2 * blocks) if norm == "pre" else torch.ones_like(blocks)
-    return torch.cat([factors.flip(0).cumprod(0).flip(0).sqrt(), torch.ones(1, dtype=torch.float64)])
-
-
-def _check_blocks(depth: int, scale: float, norm: str) -> None:
-    if norm not in PLACES:
-        raise ValueError(f"norm must be one of {', '.join(PLACES)}; got {norm!r}")
-    if depth < 1 or not 0 <= scale < float("inf"):
-        raise ValueError(
-            f"depth must be 1 or more and scale a finite number, 0 or more; got {depth!r}, {scale!r}"
-        )

@@ -60,13 +60,6 @@ def warmup_stable_decay(warmup_steps: int, total: int, decay_steps: int, floor: 
     return multiplier
 
 
-def inverse_sqrt(warmup_steps: int) -> Schedule:
-    """Linear warmup to 1, then 1/sqrt(step). Source: Vaswani et al. 2017, eq. 3, divided by its peak."""
-    if warmup_steps < 1:
-        raise ValueError(f"warmup_steps must be 1 or more; got {warmup_steps!r}")
-    return lambda step: min((step + 1) / warmup_steps, (warmup_steps / (step + 1)) ** 0.5)
-
-
 def _check(**values) -> None:
     for name, value in values.items():
         if not 0 <= value < math.inf or (name == "floor" and value > 1):

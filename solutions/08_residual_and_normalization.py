@@ -21,8 +21,9 @@ from torch import nn
 from gradutils import explorers, plots
 from gradutils.course import check, predict, reveal, table, verdict
 from gradutils.data import digit_sequences, digits
+from gradutils.meanfield import predicted_residual_profile
 from gradutils.models import TransformerBlock, weight_stacks
-from gradutils.propagation import predicted_residual_profile, residual_profile
+from gradutils.propagation import residual_profile
 from gradutils.training import grid, train_stacks
 
 plots.use_style()

@@ -17,7 +17,6 @@ from gradutils.meanfield import chi_1, gaussian_mean, length_map
 from gradutils.models import ACTIVATIONS, init_weights_, mlp, weight_stacks
 from gradutils.schedules import (
     cosine,
-    inverse_sqrt,
     step_decay,
     warmup,
     warmup_cosine,
@@ -174,14 +173,6 @@ def test_warmup_plateau_and_fall_are_torchs_in_a_row(rise, plateau, fall, floor,
     assert [to_floor(step) for step in range(rise, total + 3)] == pytest.approx(wanted)
 
 
-@judged
-@given(counts, st.integers(0, 10**6))
-def test_inverse_sqrt_rises_as_warmup_does_and_then_halves_where_the_steps_are_four_times_as_many(rise, more):
-    schedule, step = inverse_sqrt(rise), rise - 1 + more
-    assert [schedule(k) for k in range(rise)] == [warmup(rise)(k) for k in range(rise)]
-    assert schedule(4 * (step + 1) - 1) == pytest.approx(schedule(step) / 2)
-
-
 either = st.integers(0, 40)
 schedules = st.one_of(  # a schedule and the length of its warmup
     st.builds(lambda rise: (warmup(rise), rise), either),
@@ -197,7 +188,6 @@ schedules = st.one_of(  # a schedule and the length of its warmup
         either,
         factors,
     ),
-    st.builds(lambda rise: (inverse_sqrt(rise), rise), counts),
 )
 
 

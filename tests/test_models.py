@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from gradutils.models import (
     ACTIVATIONS,
     Elementwise,
-    Residual,
     TransformerBlock,
     activation_layer,
     elman_rnn,
@@ -115,23 +114,6 @@ def test_elman_rnn_equals_torchs_rnn(activation):
     ours(x).square().sum().backward()
     ours.out(final).square().sum().backward()
     assert close(ours.recurrent.weight.grad, theirs.weight_hh_l0.grad)
-
-
-@pytest.mark.parametrize("scale", [1.0, 0.3, 0.0])
-def test_residual_adds_the_scaled_branch(scale):
-    branch = nn.Linear(6, 6).double()
-    x = normal(4, 6)
-    assert close(Residual(branch, scale)(x), x + scale * F.linear(x, branch.weight, branch.bias))
-
-
-def test_a_parameter_as_scale_is_learnt():
-    branch = nn.Linear(6, 6).double()
-    model = Residual(branch, nn.Parameter(torch.zeros((), dtype=torch.float64)))
-    x = normal(4, 6)
-    assert "scale" in dict(model.named_parameters())
-    assert torch.equal(model(x), x)
-    model(x).sum().backward()
-    assert close(model.scale.grad, branch(x).sum())
 
 
 @pytest.mark.parametrize("pre_ln", [True, False], ids=["pre-LN", "post-LN"])

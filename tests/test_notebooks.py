@@ -1,6 +1,7 @@
 """The builder: one source, two notebooks; whatever goes wrong, the old files stay whole."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from tools.notebooks import (
     BuildError,
     build,
+    contradicted,
     drifted,
     main,
     make_pair,
@@ -204,5 +206,34 @@ def test_an_answer_may_stand_in_the_middle_of_a_function():
     assert answers == 1
 
 
+ROOT = Path(__file__).parent.parent
+
+
 def test_the_stored_notebooks_agree_with_their_sources():
-    assert drifted(sources(Path(__file__).parent.parent, [])) == []
+    assert drifted(sources(ROOT, [])) == []
+    assert contradicted(sources(ROOT, [])) == []
+
+
+def change_a_verdict(path, **changes):
+    """Another verdict on S9, as a trial would have found it."""
+    notebook = nbformat.read(path, as_version=4)
+    (record,) = (
+        output.metadata.gradutils_verdict
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.get("metadata", {}).get("gradutils_verdict", {}).get("claim") == "S9"
+    )
+    record.update(changes)
+    nbformat.write(notebook, path)
+
+
+def test_a_table_that_shows_another_verdict_than_its_trial_is_named(tmp_path, capsys):
+    shutil.copytree(ROOT / "solutions", tmp_path / "solutions")
+    shutil.copytree(ROOT / "lessons", tmp_path / "lessons")
+    tried = tmp_path / "solutions" / "01_gradient_descent.ipynb"
+    change_a_verdict(tried, evidence="Something else.")
+    said = "lesson 10 shows other evidence on S9 than lesson 01 found: build 10"
+    assert contradicted(sources(tmp_path, [])) == [said]
+    change_a_verdict(tried, outcome="refuted")
+    assert main(["--check", "--root", str(tmp_path), "01"]) == 1
+    assert "lesson 10 shows S9 as depends, lesson 01 found refuted: build 10" in capsys.readouterr().out

@@ -8,13 +8,12 @@ import torch
 from torch import nn
 
 from gradutils import meanfield
+from gradutils.meanfield import predicted_residual_profile
 from gradutils.models import mlp
 from gradutils.propagation import (
     draw,
     gradient_profile,
-    jacobian_singular_values,
     phase_diagram,
-    predicted_residual_profile,
     residual_profile,
     rotations,
     with_slope,
@@ -182,32 +181,6 @@ def test_the_phase_diagram_of_a_wide_network_is_the_mean_field_one():
             assert diagram.q[i, j].item() == pytest.approx(q, rel=0.3)
 
 
-@pytest.mark.parametrize("orthogonal", [False, True])
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_singular_values_are_those_of_torchs_jacobian(activation, orthogonal):
-    depth, sigma_w, sigma_b, input_rms = 5, 1.3, 0.2, 0.6
-    ours = jacobian_singular_values(
-        depth, WIDTH, activation, sigma_w, sigma_b=sigma_b, orthogonal=orthogonal, seeds=SEEDS, input_rms=input_rms
-    )  # fmt: skip
-    assert ours.shape == (SEEDS, WIDTH)
-    draws = draw(SEEDS, depth, WIDTH, 1, torch.float64)
-    for seed in range(SEEDS):
-        network = plain_network(draws, seed, depth, activation, sigma_w, sigma_b)
-        if orthogonal:
-            with torch.no_grad():
-                for k in range(depth):
-                    turned = sigma_w * rotations(draws.weights[seed, k])
-                    network.get_submodule(f"fc{k + 1}").weight.copy_(turned)
-        jacobian = torch.func.jacrev(network[: 2 * depth])(input_rms * draws.x[seed, 0])
-        assert torch.allclose(ours[seed], torch.linalg.svdvals(jacobian), rtol=1e-8, atol=1e-12)
-
-
-@pytest.mark.parametrize("depth", [1, 10, 40])
-def test_an_orthogonal_linear_network_stretches_every_direction_alike(depth):
-    values = jacobian_singular_values(depth, WIDTH, "linear", 1.1, orthogonal=True, seeds=2)
-    assert torch.allclose(values, torch.full_like(values, 1.1**depth), rtol=1e-10)
-
-
 def test_rotations_are_orthogonal_and_keep_a_rotation():
     gaussian = draw(4, 3, WIDTH, 1, torch.float64).weights
     turned = rotations(gaussian)
@@ -245,9 +218,6 @@ def test_every_rotation_is_equally_likely():
         (lambda: phase_diagram("tanh", [1.0], [math.nan]), "not negative"),
         (lambda: phase_diagram("tanh", [1.0], [0.0], depth=1), "depth=1"),
         (lambda: phase_diagram("tanh", [1.0], [0.0], width=0), "width=0"),
-        (lambda: jacobian_singular_values(0, 4, "tanh", 1.0), "depth=0"),
-        (lambda: jacobian_singular_values(3, 4, "tanh", -2.0), r"sigma_w=-2\.0"),
-        (lambda: jacobian_singular_values(3, 4, "tanh", 1.0, input_rms=-1), "input_rms=-1"),
     ],
 )
 def test_errors_say_what_was_given(call, words):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LinearLR, SequentialLR, StepLR
 
-from gradutils.schedules import cosine, inverse_sqrt, step_decay, warmup, warmup_cosine, warmup_stable_decay
+from gradutils.schedules import cosine, step_decay, warmup, warmup_cosine, warmup_stable_decay
 
 torch.set_num_threads(1)
 
@@ -18,7 +18,6 @@ EXAMPLES = {
     "warmup_cosine": warmup_cosine(5, 30, 0.1),
     "step_decay": step_decay(7, 0.5),
     "warmup_stable_decay": warmup_stable_decay(5, 30, 10, 0.1),
-    "inverse_sqrt": inverse_sqrt(5),
 }
 
 
@@ -120,13 +119,6 @@ def test_warmup_stable_decay_rises_to_one_and_falls_to_the_floor(rise, plateau, 
     assert multipliers[total] == pytest.approx(floor)
 
 
-@pytest.mark.parametrize("rise", [1, 10, 400])
-def test_inverse_sqrt_is_the_transformers_schedule(rise):
-    """Vaswani et al. 2017, eq. 3, whose steps count from 1."""
-    wanted = [512**-0.5 * min(step**-0.5, step * rise**-1.5) for step in range(1, 1000)]
-    assert ours(inverse_sqrt(rise), 999) == same([rate / max(wanted) for rate in wanted])
-
-
 unit = st.floats(0, 1)
 schedules = st.one_of(
     st.builds(warmup, st.integers(0, 50)),
@@ -140,7 +132,6 @@ schedules = st.one_of(
         *[st.integers(0, 50)] * 3,
         unit,
     ),
-    st.builds(inverse_sqrt, st.integers(1, 50)),
 )
 
 
@@ -173,7 +164,6 @@ def test_steps_past_the_end_keep_the_last_value(name):
         (lambda: warmup_stable_decay(1, 5, -1), "decay_steps must be.*got -1"),
         (lambda: warmup_stable_decay(3, 5, 3), r"must fit into total = 5 steps; got 3 \+ 3"),
         (lambda: warmup_stable_decay(1, 5, 1, -0.5), r"floor must be.*got -0\.5"),
-        (lambda: inverse_sqrt(0), "warmup_steps must be 1 or more; got 0"),
     ],
 )
 def test_errors_say_what_was_given(make, words):

@@ -2,7 +2,8 @@
 
     python -m tools.notebooks            build all
     python -m tools.notebooks 01 02      build these
-    python -m tools.notebooks --check    name what drifted, change nothing
+    python -m tools.notebooks --check    name what drifted, change nothing: a notebook that is not as its source says, or a
+                                         table of verdicts that is not as the trials decided
 
 From the .py (jupytext's percent format) come ``solutions/NN_topic.ipynb``, run, with outputs, and
 ``lessons/NN_topic.ipynb``, with ``...`` for the answers, not run. Lines between ``### BEGIN SOLUTION`` and
@@ -26,10 +27,12 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
+from gradutils.course.trials import CLAIMS, line_of, trials
+
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
+    "language_info": {"file_extension": ".py", "name": "python"},
 }
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -178,7 +181,17 @@ def targets(source: Path) -> tuple[Path, Path]:
 
 
 def build(paths: list[Path]) -> None:
-    """Build every lesson, then put all files in place: if one fails, none is changed."""
+    """Build the lessons that run by themselves, then those that read what the others found."""
+    for reads in (False, True):
+        _build([path for path in paths if _reads_the_others(path) == reads])
+
+
+def _reads_the_others(source: Path) -> bool:
+    return "trials.trials(" in source.read_text(encoding="utf-8")
+
+
+def _build(paths: list[Path]) -> None:
+    """Build lessons, then put all their files in place: if one fails, none is changed."""
     for target in (target for source in paths for target in targets(source)):
         if target.is_dir() or (target.parent.exists() and not target.parent.is_dir()):
             raise BuildError(f"{target}: cannot be written, a folder and a file are mixed up there")
@@ -214,6 +227,32 @@ def drifted(paths: list[Path]) -> list[str]:
             if not (solutions / notebook.with_suffix(".py").name).exists():
                 found.append(f"{notebook}: has no source in {solutions}")
     return found
+
+
+def contradicted(paths: list[Path]) -> list[str]:
+    """Where a stored table of verdicts shows another one than the lesson that tried the claim, a sentence a claim."""
+    found = []
+    for source in filter(_reads_the_others, paths):
+        shown, own = _shown_trials(nbformat.read(targets(source)[0], as_version=4)), source.name[:2]
+        for claim, trial in trials(source.parent).items():
+            line, lesson = shown.get(claim), trial.lesson[:2]
+            if line is None or line.split()[1] != trial.outcome:
+                outcome = line.split()[1] if line else "not tried"
+                found.append(
+                    f"lesson {own} shows {claim} as {outcome}, lesson {lesson} found {trial.outcome}: build {own}"
+                )
+            elif line != line_of(trial):
+                found.append(
+                    f"lesson {own} shows other evidence on {claim} than lesson {lesson} found: build {own}"
+                )
+    return found
+
+
+def _shown_trials(notebook) -> dict[str, str]:
+    """Claim -> its line in the table of verdicts."""
+    outputs = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    lines = [line for data in outputs if "text/markdown" in data for line in data["text/plain"].splitlines()]
+    return {line.split()[0]: line for line in lines if line.split() and line.split()[0] in CLAIMS}
 
 
 def _drift(wanted, target: Path) -> list[str]:
@@ -259,8 +298,8 @@ def main(arguments: list[str] | None = None) -> int:
         if not options.check:
             build(paths)
             return 0
-        found = drifted(paths)
-    except (BuildError, OSError) as error:
+        found = drifted(paths) or contradicted(sources(options.root, []))
+    except (BuildError, OSError, ValueError) as error:
         print(f"not built: {error}", file=sys.stderr)
         return 1
     print("\n".join(found) if found else f"{len(paths)} lessons agree with their sources")

@@ -6,8 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gradutils.explorers.live import Explorer, LiveFigure, Scene, choice, course_style, slider
+from gradutils.meanfield import PLACES, predicted_residual_profile
 from gradutils.plots import REFERENCE, THEORY, colour_of_growth
-from gradutils.propagation import PLACES, predicted_residual_profile, residual_profile
+from gradutils.propagation import residual_profile
 
 DEEPEST = 64
 
