@@ -97,9 +97,9 @@ def live(request):
     return LiveFigure(axes.figure, {"line": axes.plot([], [])[0], "dot": axes.plot([], [], "o")[0]})
 
 
-def heights(live, name="line"):
-    """The points of a line in parts of the axes, (n, 2)."""
-    line = live.artists[name]
+def places(live):
+    """The points of the line in parts of the axes, (n, 2)."""
+    line = live.artists["line"]
     return line.axes.transAxes.inverted().transform(line.axes.transData.transform(line.get_xydata()))
 
 
@@ -112,7 +112,7 @@ def test_any_numbers_are_drawn_and_near_the_axes(live, length):
     for values in itertools.product([*ODD, 1.5], repeat=length):
         for x, y in ((np.arange(length), values), (values, np.ones(length)), (values, values)):
             live.set({"line": (x, y), "dot": (x, y, plots.EXPLODES)})
-            points = heights(live)
+            points = places(live)
             assert (np.abs(points[np.isfinite(points).all(1)] - 0.5) < 1.01).all()
     assert Image.open(io.BytesIO(live.png())).size == (640, 480)
 
@@ -128,7 +128,7 @@ def test_what_lies_within_twice_the_axes_stays_as_it_is(live):
 def test_a_line_that_leaves_keeps_its_course_and_comes_back(live):
     far = 1e6 if live.artists["line"].axes.get_yscale() == "log" else 7  # three axes above the middle
     live.set({"line": ([0, 3, 4], [1, far, 1])})
-    points = heights(live)
+    points = places(live)
     assert points[0] == pytest.approx([0, 0.5])
     assert points[1, 1] == pytest.approx(1.5, abs=0.01)  # half an axis above the top
     assert points[1, 0] == pytest.approx((points[1, 1] - 0.5) / 4, abs=1e-6)  # on the way to the far point
@@ -139,7 +139,7 @@ def test_a_line_that_leaves_keeps_its_course_and_comes_back(live):
 
 def test_infinity_is_far_up_and_nan_is_a_gap(live):
     live.set({"line": ([1, 2, 3, 4], [1, np.inf, np.nan, 1])})
-    points = heights(live)
+    points = places(live)
     assert points[:, 0] == pytest.approx([0.25, 0.25, np.nan, 1], abs=0.01, nan_ok=True)
     assert points[1, 1] == pytest.approx(1.5, abs=0.01)
     assert points[-1] == pytest.approx([1, 0.5])
@@ -162,6 +162,15 @@ def test_run_quadratic_names_the_motion(lr, steep, words):
     assert words in drawn.sentence
     assert (loss[-1] > loss[0]) == (lr * steep > 2)
     assert colour == (plots.EXPLODES if lr * steep > 2 else plots.STABLE)
+
+
+def test_a_loss_that_leaves_the_page_ends_in_a_cross():
+    assert [len(part) for part in run_quadratic(0.4, 4, 0.5).artists["cross"]] == [0, 0]
+    drawn = run_quadratic(0.6, 4, 0.5).artists
+    (steps, loss, _), cross = drawn["loss"], drawn["cross"]
+    assert 1e4 < loss[-1] < 1e5
+    assert len(steps) < 41
+    assert cross == (steps[-1], loss[-1])
 
 
 @pytest.mark.parametrize("wrong", [(-1, 1, 1), (np.nan, 1, 1), (1, -1, 1), (1, 1, np.inf)])

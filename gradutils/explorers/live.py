@@ -113,9 +113,9 @@ class LiveFigure:
 
 
 def _near(axes: Axes, x, y) -> np.ndarray:  # (2, n)
-    """The line through x and y as far as twice the axes, in their own scales: cut there, so that inside nothing changes.
+    """The line through x and y within twice the axes, in their own scales: cut where it leaves, so that inside nothing bends.
 
-    Infinity is the largest number there is, a logarithm's zero lies far below; NaN is a gap, as it is between two pieces.
+    Infinity counts as the largest number, the logarithm of zero as far below; NaN is a gap, and so is what was cut out.
     """
     points = np.stack(np.broadcast_arrays(x, y), -1).reshape(-1, 2).astype(float)
     points = np.nan_to_num(points, copy=False, nan=np.nan)

@@ -25,9 +25,8 @@ def run_residual(norm: str, scale: float, depth: float) -> Drawn:
         f"{sizes[0]:.1e} (predicted {predicted[0]:.1e})."
     )
     back = np.arange(depth, -1, -1)
-    return Drawn(
-        sentence, {"measured": (back, sizes, colour_of_growth(sizes[0])), "predicted": (back, predicted)}
-    )
+    artists = {"measured": (back, sizes, colour_of_growth(sizes[0])), "predicted": (back, predicted)}
+    return Drawn(sentence, artists)
 
 
 @course_style()
