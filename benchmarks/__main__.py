@@ -46,9 +46,10 @@ def plain(product, beta):
     left.imshow(RATES, origin="lower", aspect="auto", extent=(x[0], x[-1], y[0], y[-1]))
     left.plot(descent.momentum_edge("heavy ball", y), y)
     left.plot([product], [beta], "o")
-    run = descent.run_momentum_point("heavy ball", product, beta)
-    right.semilogy(np.maximum(run.distance, 1e-12))
-    right.semilogy(run.rate ** np.arange(len(run.distance)))
+    drawn = descent.run_momentum_point("heavy ball", product, beta).artists
+    for name in ("distance", "predicted"):
+        steps, sizes, *_ = drawn[name]
+        right.semilogy(steps, np.maximum(sizes, 1e-12))
     plt.show()
 
 RATES = np.clip(descent.measured_rate("heavy ball", *np.meshgrid(np.linspace(0.02, 4.2, 85), np.linspace(0, 0.98, 50))), 0.6, 1.2)

@@ -5,9 +5,10 @@ import itertools
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
-from gradutils import explorers
+from gradutils import explorers, plots
 from gradutils.explorers.descent import (
     METHODS,
     measured_rate,
@@ -17,6 +18,7 @@ from gradutils.explorers.descent import (
     run_momentum_point,
     run_quadratic,
 )
+from gradutils.explorers.live import LiveFigure
 
 ALL = [
     explorers.explore_learning_rate,
@@ -52,6 +54,8 @@ def test_every_corner_gives_a_picture_and_a_sentence(explore):
         assert explorer.text.endswith(".")
         assert "nan" not in explorer.text
         assert explorer.text.split()[0] in explorer.sentence.value
+    drawn = explorer.scene.compute(**{name: slider.value for name, slider in explorer.sliders.items()})
+    assert set(drawn.artists) == set(explorer.scene.figure.artists)  # nothing stays as it was before
 
 
 @pytest.mark.parametrize("explore", ALL)
@@ -84,6 +88,63 @@ def test_an_explorer_is_the_same_whatever_the_notebooks_style():
         assert explorers.explore_learning_rate().image.value == plain
 
 
+# What a figure draws of any numbers --------------------------------------------------------------------------------------
+@pytest.fixture(params=["linear", "log"])
+def live(request):
+    """A figure with a dot and a line over x from 0 to 4; the middle of its height is at 1, its ends at 0 and 2 or .1 and 10."""
+    axes = Figure().subplots()
+    axes.set(yscale=request.param, xlim=(0, 4), ylim=(0, 2) if request.param == "linear" else (0.1, 10))
+    return LiveFigure(axes.figure, {"line": axes.plot([], [])[0], "dot": axes.plot([], [], "o")[0]})
+
+
+def places(live):
+    """The points of the line in parts of the axes, (n, 2)."""
+    line = live.artists["line"]
+    return line.axes.transAxes.inverted().transform(line.axes.transData.transform(line.get_xydata()))
+
+
+ODD = [np.inf, -np.inf, np.nan, 1e300, -1e300, 5e-324, 0, -1]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("length", [0, 1, 3])
+def test_any_numbers_are_drawn_and_near_the_axes(live, length):
+    for values in itertools.product([*ODD, 1.5], repeat=length):
+        for x, y in ((np.arange(length), values), (values, np.ones(length)), (values, values)):
+            live.set({"line": (x, y), "dot": (x, y, plots.EXPLODES)})
+            points = places(live)
+            assert (np.abs(points[np.isfinite(points).all(1)] - 0.5) < 1.01).all()
+    assert Image.open(io.BytesIO(live.png())).size == (640, 480)
+
+
+def test_what_lies_within_twice_the_axes_stays_as_it_is(live):
+    x, y = np.linspace(-1.5, 5, 30), np.geomspace(0.1, 2.5, 30)
+    live.set({"line": (x, y), "dot": (2, 1, plots.EXPLODES)})
+    assert np.array_equal(live.artists["line"].get_xydata(), np.column_stack([x, y]))
+    assert np.array_equal(live.artists["dot"].get_xydata(), [[2, 1]])
+    assert live.artists["dot"].get_color() == plots.EXPLODES
+
+
+def test_a_line_that_leaves_keeps_its_course_and_comes_back(live):
+    far = 1e6 if live.artists["line"].axes.get_yscale() == "log" else 7  # three axes above the middle
+    live.set({"line": ([0, 3, 4], [1, far, 1])})
+    points = places(live)
+    assert points[0] == pytest.approx([0, 0.5])
+    assert points[1, 1] == pytest.approx(1.5, abs=0.01)  # half an axis above the top
+    assert points[1, 0] == pytest.approx((points[1, 1] - 0.5) / 4, abs=1e-6)  # on the way to the far point
+    assert np.isnan(points[2]).all()
+    assert points[3, 0] == pytest.approx(1 - (points[3, 1] - 0.5) / 12, abs=1e-6)  # on the way back
+    assert points[4] == pytest.approx([1, 0.5])
+
+
+def test_infinity_is_far_up_and_nan_is_a_gap(live):
+    live.set({"line": ([1, 2, 3, 4], [1, np.inf, np.nan, 1])})
+    points = places(live)
+    assert points[:, 0] == pytest.approx([0.25, 0.25, np.nan, 1], abs=0.01, nan_ok=True)
+    assert points[1, 1] == pytest.approx(1.5, abs=0.01)
+    assert points[-1] == pytest.approx([1, 0.5])
+
+
 # What they compute ------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("lr", "steep", "words"),
@@ -96,9 +157,20 @@ def test_an_explorer_is_the_same_whatever_the_notebooks_style():
     ],
 )
 def test_run_quadratic_names_the_motion(lr, steep, words):
-    result = run_quadratic(lr, steep, 0.5)
-    assert words in result.sentence
-    assert (result.loss[-1] > result.loss[0]) == (lr * steep > 2)
+    drawn = run_quadratic(lr, steep, 0.5)
+    _, loss, colour = drawn.artists["loss"]
+    assert words in drawn.sentence
+    assert (loss[-1] > loss[0]) == (lr * steep > 2)
+    assert colour == (plots.EXPLODES if lr * steep > 2 else plots.STABLE)
+
+
+def test_a_loss_that_leaves_the_page_ends_in_a_cross():
+    assert [len(part) for part in run_quadratic(0.4, 4, 0.5).artists["cross"]] == [0, 0]
+    drawn = run_quadratic(0.6, 4, 0.5).artists
+    (steps, loss, _), cross = drawn["loss"], drawn["cross"]
+    assert 1e4 < loss[-1] < 1e5
+    assert len(steps) < 41
+    assert cross == (steps[-1], loss[-1])
 
 
 @pytest.mark.parametrize("wrong", [(-1, 1, 1), (np.nan, 1, 1), (1, -1, 1), (1, 1, np.inf)])

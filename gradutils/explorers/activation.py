@@ -1,13 +1,12 @@
 """Explorer of activations: where the signal lives on them, and what that does to a gradient."""
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from gradutils.explorers.live import Explorer, LiveFigure, Scene, choice, course_style, slider
+from gradutils.explorers.live import Drawn, Explorer, LiveFigure, Scene, choice, course_style, slider
 from gradutils.meanfield import chi_1, q_trajectory
 from gradutils.models import activation_layer, with_slope
 from gradutils.plots import REFERENCE, SECOND, THEORY, colour_of_growth
@@ -17,7 +16,9 @@ WIDTH, DEPTH, BATCH, SEEDS = 128, 10, 16, 4
 NAMES = ("relu", "tanh", "sigmoid", "gelu")
 REACH = 8.0
 GRID = torch.linspace(-REACH, REACH, 161, dtype=torch.float64)
-SCALES = torch.logspace(-1, 1.5, 41, dtype=torch.float64)
+LOG_SCALES = (-1, 1.5)
+SCALES = torch.logspace(*LOG_SCALES, 41, dtype=torch.float64)
+DOT = (0.021, 29)  # just inside the axis of growth, so that the dot is always seen
 
 
 def _layer_q(activation: str, sigma_w: torch.Tensor) -> torch.Tensor:
@@ -32,21 +33,8 @@ def _predicted_growth(activation: str) -> np.ndarray:
     return torch.as_tensor(chi_1(activation, SCALES, q=q)).sqrt().numpy()
 
 
-@dataclass(frozen=True)
-class ActivationRun:
-    """Layer DEPTH of random networks: its pre-activations, and the factor of a gradient that passes it."""
-
-    density: np.ndarray  # (160,) of the pre-activations over the bins of GRID
-    predicted: np.ndarray  # (161,) the Gaussian of mean-field theory
-    slope: np.ndarray  # (161,) phi' over GRID
-    sigma_w: float
-    growth: float
-    curve: np.ndarray  # (41,) predicted growth over SCALES
-    sentence: str
-
-
-def run_activation(activation: str, log_sigma_w: float) -> ActivationRun:
-    """Four networks of 10 layers of width 128 at sigma_w = 10**log_sigma_w, each with 16 inputs of mean square 1."""
+def run_activation(activation: str, log_sigma_w: float) -> Drawn:
+    """Layer DEPTH of random networks with inputs of mean square 1: its pre-activations, and what it does to a gradient."""
     sigma_w, phi = 10.0**log_sigma_w, activation_layer(activation)
     h, weights, *_ = draw(SEEDS, DEPTH, WIDTH, BATCH)
     for k in range(DEPTH):
@@ -54,7 +42,8 @@ def run_activation(activation: str, log_sigma_w: float) -> ActivationRun:
         h, slope = with_slope(phi, z)
     growth = sigma_w * float(slope.square().mean().sqrt())
     q = float(_layer_q(activation, torch.tensor(sigma_w, dtype=torch.float64)))
-    predicted = torch.exp(-GRID.square() / (2 * max(q, 1e-6))) / (2 * np.pi * max(q, 1e-6)) ** 0.5
+    variance = max(q, 1e-6)
+    gaussian = torch.exp(-GRID.square() / (2 * variance)) / (2 * np.pi * variance) ** 0.5
     inside, edges = np.histogram(z.numpy(), bins=GRID.numpy())
     beyond = float((z.abs() > REACH).float().mean())
     sentence = (
@@ -62,10 +51,14 @@ def run_activation(activation: str, log_sigma_w: float) -> ActivationRun:
         f"(predicted {q**0.5:.2g}), {beyond:.0%} of them beyond the page. A layer multiplies a gradient by {growth:.2f} "
         f"(predicted {float(chi_1(activation, sigma_w, q=q)) ** 0.5:.2f})."
     )
-    density = inside / z.numel() / np.diff(edges)
-    curve = _predicted_growth(activation)
-    slopes = with_slope(phi, GRID)[1].numpy()
-    return ActivationRun(density, predicted.numpy(), slopes, sigma_w, growth, curve, sentence)
+    artists = {
+        "signal": ((edges[1:] + edges[:-1]) / 2, inside / z.numel() / np.diff(edges)),
+        "gaussian": (edges, gaussian.numpy()),
+        "slope": (edges, with_slope(phi, GRID)[1].numpy()),
+        "growth": (SCALES.numpy(), _predicted_growth(activation)),
+        "dot": (sigma_w, np.clip(growth, *DOT), colour_of_growth(growth**20)),  # what 20 such layers do
+    }
+    return Drawn(sentence, artists)
 
 
 @course_style()
@@ -73,27 +66,18 @@ def explore_activation() -> Explorer:
     """Where the pre-activations of a layer lie on the slope of its activation, and the gain that follows."""
     figure = Figure()
     left, right = figure.subplots(1, 2)
-    centres = (GRID[1:] + GRID[:-1]).numpy() / 2
-    (signal,), (theory,) = left.plot(centres, 0 * centres, lw=1.2), left.plot(GRID, 0 * GRID, **THEORY)
+    # What moves stands somewhere at first, for the palette to have its colours.
+    (signal,), (gaussian,) = left.plot(GRID, 0 * GRID, linewidth=1.2), left.plot(GRID, 0 * GRID, **THEORY)
     (slope,) = left.plot(GRID, 0 * GRID, color=SECOND)
     left.set(xlim=(-REACH, REACH), ylim=(-0.15, 1.25), xlabel="z")
     left.set_title("Signal (blue) on the slope (orange)")
     right.axhline(1, color=REFERENCE, linewidth=0.8)
-    (curve,), (dot,) = right.plot(SCALES, 0 * SCALES + 1, **THEORY), right.plot([1], [1], "o", markersize=8)
+    (growth,), (dot,) = right.plot(SCALES, 0 * SCALES + 1, **THEORY), right.plot([1], [1], "o", markersize=8)
     right.set(xscale="log", yscale="log", xlim=(0.1, 32), ylim=(0.02, 30), xlabel="sigma_w")
     right.set_title("Growth of a gradient a layer")
-
-    def update(result: ActivationRun) -> None:
-        signal.set_ydata(result.density)
-        theory.set_ydata(result.predicted)
-        slope.set_ydata(result.slope)
-        curve.set_ydata(np.clip(result.curve, 1e-3, 1e3))
-        dot.set_data([result.sigma_w], [np.clip(result.growth, 0.021, 29)])
-        dot.set_color(colour_of_growth(result.growth**20))  # what 20 such layers do
-
+    artists = {"signal": signal, "gaussian": gaussian, "slope": slope, "growth": growth, "dot": dot}
     sliders = {
         "activation": choice("activation", NAMES),
-        "log_sigma_w": slider("log10 of sigma_w", 0.0, -1, 1.5, 0.05),
+        "log_sigma_w": slider("log10 of sigma_w", 0.0, *LOG_SCALES, 0.05),
     }
-    live = LiveFigure(figure, [signal, theory, slope, curve, dot])
-    return Explorer(Scene(run_activation, update, live), sliders)
+    return Explorer(Scene(run_activation, LiveFigure(figure, artists)), sliders)

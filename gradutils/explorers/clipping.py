@@ -1,20 +1,19 @@
 """Explorers of clipping: a threshold at the cliff, and learning rate against threshold in a recurrent network."""
 
 import math
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from gradutils.data import digit_sequences
-from gradutils.explorers.live import Explorer, LiveFigure, Scene, course_style, slider
+from gradutils.explorers.live import Drawn, Explorer, LiveFigure, Scene, course_style, slider
 from gradutils.models import recurrent_scores, recurrent_stacks
-from gradutils.plots import EXPLODES, REFERENCE, STABLE
+from gradutils.plots import EXPLODES, REFERENCE, STABLE, finite_part
 from gradutils.training import grid, train_stacks
 
 # The cliff ---------------------------------------------------------------------------------------------------------------
-LOW, HIGH, WALK = -3.2, -1.4, 200
+START, WALK = -2.38, 200
 
 
 def cliff_and_slope(b):
@@ -27,19 +26,9 @@ def cliff_and_slope(b):
     return (s - 0.7) ** 2, 2 * (s - 0.7) * s * (1 - s) * dh
 
 
-@dataclass(frozen=True)
-class CliffRun:
-    """A run that walks towards the wall."""
-
-    b: np.ndarray  # (WALK + 1,)
-    loss: np.ndarray  # (WALK + 1,)
-    thrown: bool
-    sentence: str
-
-
-def run_cliff(log_threshold: float, lr: float) -> CliffRun:
-    """200 steps from b = -2.38 with every slope cut to 10 ** log_threshold."""
-    threshold, path = 10.0**log_threshold, [np.float64(-2.38)]
+def run_cliff(log_threshold: float, lr: float) -> Drawn:
+    """WALK steps from b = START towards the wall, with every slope cut to 10 ** log_threshold."""
+    threshold, path = 10.0**log_threshold, [np.float64(START)]
     losses, clipped = [], 0
     for _ in range(WALK + 1):
         loss, slope = cliff_and_slope(np.clip(path[-1], -700, 700))
@@ -47,13 +36,14 @@ def run_cliff(log_threshold: float, lr: float) -> CliffRun:
         clipped += abs(slope) > threshold
         path.append(path[-1] - lr * np.clip(slope, -threshold, threshold))
     b = np.array(path[:-1])
-    longest, thrown = np.abs(np.diff(b)).max(), bool((np.abs(np.diff(b)) > 1).any())
-    end = "it is thrown off the page" if thrown else "it stays near the wall"
+    lengths = np.abs(np.diff(b))
+    longest, thrown = lengths.max(), bool((lengths > 1).any())
+    end, colour = ("is thrown off the page", EXPLODES) if thrown else ("stays near the wall", STABLE)
     sentence = (
         f"Threshold {threshold:.2g}, learning rate {lr:.2f}: {clipped} of {WALK + 1} slopes are cut, the longest step is "
-        f"{longest:.1g}; {end}."
+        f"{longest:.1g}; it {end}."
     )
-    return CliffRun(b, np.array(losses), thrown, sentence)
+    return Drawn(sentence, {"run": (b, losses, colour), "lengths": (np.arange(WALK), lengths, colour)})
 
 
 @course_style()
@@ -61,30 +51,22 @@ def explore_cliff() -> Explorer:
     """A clip at the cliff: how far a threshold lets a run jump."""
     figure = Figure()
     left, right = figure.subplots(1, 2)
-    along = np.linspace(LOW, HIGH, 600)
+    along = np.linspace(-3.2, -1.4, 600)
     left.plot(along, cliff_and_slope(along)[0], color=REFERENCE)
-    (dots,) = left.plot([], [], marker="o", markersize=3, linewidth=0.8)
-    left.set(xlim=(LOW, HIGH), ylim=(-0.02, 0.5), xlabel="b", ylabel="loss", title="The run on the cliff")
-    (steps,) = right.plot([], [], marker="o", markersize=2, linewidth=0)
+    (run,) = left.plot([], [], marker="o", markersize=3, linewidth=0.8)
+    left.set(xlim=along[[0, -1]], ylim=(-0.02, 0.5), xlabel="b", ylabel="loss", title="The run on the cliff")
+    (lengths,) = right.plot([], [], marker="o", markersize=2, linewidth=0)
     right.set(yscale="log", xlim=(0, WALK), ylim=(1e-5, 1e5), xlabel="step", title="Length of the steps")
-
-    def update(result: CliffRun) -> None:
-        colour = EXPLODES if result.thrown else STABLE
-        dots.set_data(result.b, result.loss)
-        lengths = np.abs(np.diff(result.b))
-        steps.set_data(np.arange(WALK), np.clip(lengths, 1e-8, 1e8))
-        dots.set_color(colour)
-        steps.set_color(colour)
-
     sliders = {
         "log_threshold": slider("threshold = 10^", -1, -3, 4, 0.1, ".1f"),
         "lr": slider("learning rate", 0.5, 0.05, 1, 0.05),
     }
-    return Explorer(Scene(run_cliff, update, LiveFigure(figure, [dots, steps])), sliders)
+    return Explorer(Scene(run_cliff, LiveFigure(figure, {"run": run, "lengths": lengths})), sliders)
 
 
 # Rate and threshold ------------------------------------------------------------------------------------------------------
-RATES, THRESHOLDS, STEPS = np.arange(-4, 1.1, 0.5), np.arange(-2, 3.1, 0.5), 100
+HALF = 0.5  # the steps of both sliders, in powers of ten
+RATES, THRESHOLDS, STEPS, UNITS = np.arange(-4, 1.1, HALF), np.arange(-2, 3.1, HALF), 100, 12
 
 
 @cache
@@ -92,7 +74,7 @@ def _grid():
     """Losses (STEPS, rates, thresholds), norms alike, and accuracies (rates, thresholds): one small network a cell."""
     lr, limit = grid(10.0**RATES, 10.0**THRESHOLDS, seeds=1)
     options = {"momentum": 0.0, "batch": 16, "steps": STEPS, "max_norm": limit}
-    start = recurrent_stacks(8, 12, 1.6, seeds=1)
+    start = recurrent_stacks(8, UNITS, 1.6, seeds=1)
     runs = train_stacks(recurrent_scores, start, digit_sequences(8), lr, **options)
     shape = (len(RATES), len(THRESHOLDS))
     return (
@@ -102,18 +84,8 @@ def _grid():
     )
 
 
-@dataclass(frozen=True)
-class ClippedRun:
-    """One training with a learning rate and a threshold."""
-
-    rate: float  # powers of ten
-    threshold: float
-    loss: np.ndarray  # (STEPS,)
-    sentence: str
-
-
-def run_clipped(rate: float, threshold: float) -> ClippedRun:
-    """100 steps of a recurrent network on digits read as sequences; rate and threshold are powers of ten, in halves."""
+def run_clipped(rate: float, threshold: float) -> Drawn:
+    """STEPS of a recurrent network on digits read as sequences; rate and threshold are powers of ten, in halves."""
     i, j = (
         int(np.abs(values - value).argmin()) for values, value in ((RATES, rate), (THRESHOLDS, threshold))
     )
@@ -125,7 +97,10 @@ def run_clipped(rate: float, threshold: float) -> ClippedRun:
     )
     product = f"{10.0 ** (rate + threshold):.0e}"
     sentence = f"Rate {10.0**rate:.0e}, threshold {10.0**threshold:.0e} (product {product}): {cut} clipped; after {STEPS} steps the network {learnt}."
-    return ClippedRun(rate, threshold, losses[:, i, j], sentence)
+    loss = losses[:, i, j]
+    kept = finite_part(loss)
+    colour = STABLE if loss[-1] < loss[0] else EXPLODES
+    return Drawn(sentence, {"dot": (rate, threshold), "loss": (np.arange(len(kept)), kept, colour)})
 
 
 @course_style()
@@ -138,21 +113,14 @@ def explore_rate_and_threshold() -> Explorer:
     )
     figure.colorbar(image, ax=left)
     left.set(xlabel="learning rate, power of 10", ylabel="threshold, power of 10")
-    left.set_title(f"Accuracy after {STEPS} steps, 12 units")
+    left.set_title(f"Accuracy after {STEPS} steps, {UNITS} units")
     (dot,) = left.plot([0], [0], "o", color=EXPLODES, markersize=9, markeredgecolor="white")
-    (line,) = right.plot([], [])
+    (loss,) = right.plot([], [])
     right.axhline(math.log(10), color=REFERENCE, linestyle="--", linewidth=1)
     right.set(yscale="log", xlim=(0, STEPS), ylim=(0.3, 1e4), xlabel="step")
     right.set_title("Loss of the run (dashed: guessing)")
-
-    def update(result: ClippedRun) -> None:
-        dot.set_data([result.rate], [result.threshold])
-        kept = result.loss[np.isfinite(result.loss)]
-        line.set_data(np.arange(len(kept)), np.clip(kept, 1e-3, 1e8))
-        line.set_color(STABLE if len(kept) == STEPS and kept[-1] < kept[0] else EXPLODES)
-
     sliders = {
-        "rate": slider("rate = 10^", -1.5, RATES[0], RATES[-1], 0.5, ".1f"),
-        "threshold": slider("threshold = 10^", 0, THRESHOLDS[0], THRESHOLDS[-1], 0.5, ".1f"),
+        "rate": slider("rate = 10^", -1.5, RATES[0], RATES[-1], HALF, ".1f"),
+        "threshold": slider("threshold = 10^", 0, THRESHOLDS[0], THRESHOLDS[-1], HALF, ".1f"),
     }
-    return Explorer(Scene(run_clipped, update, LiveFigure(figure, [dot, line])), sliders)
+    return Explorer(Scene(run_clipped, LiveFigure(figure, {"dot": dot, "loss": loss})), sliders)

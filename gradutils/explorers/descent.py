@@ -1,30 +1,22 @@
 """Explorers of gradient descent: the learning rate and momentum on quadratics."""
 
-from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from gradutils.explorers.live import Explorer, LiveFigure, Scene, choice, course_style, slider
+from gradutils.explorers.live import Drawn, Explorer, LiveFigure, Scene, choice, course_style, slider
 from gradutils.plots import EXPLODES, REFERENCE, SECOND, STABLE, THEORY
 
-STEPS = 40
-
-
 # The learning rate -------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class QuadraticRun:
-    """Gradient descent on a valley with two curvatures."""
-
-    curvatures: np.ndarray  # (2,) steep, flat
-    products: np.ndarray  # (2,) learning rate times curvature
-    path: np.ndarray  # (STEPS + 1, 2)
-    loss: np.ndarray  # (STEPS + 1,)
-    sentence: str
+STEPS, PAGE = 40, 3e4  # a loss above PAGE is no longer drawn
+LEVELS, ANGLE = range(5), np.linspace(0, 2 * np.pi, 90)
+RULER = 4  # its length, in lr * curvature
+HEIGHTS = {"steep": 0.78, "flat": 0.18}  # of the words on it
 
 
-def run_quadratic(lr: float, steep: float, flat: float) -> QuadraticRun:
-    """Gradient descent from (1, 1) on steep * x1**2 / 2 + flat * x2**2 / 2.
+def run_quadratic(lr: float, steep: float, flat: float) -> Drawn:
+    """Gradient descent from (1, 1) on steep * x1**2 / 2 + flat * x2**2 / 2: the path among level lines, and the loss.
 
     Raises ValueError for a curvature or a learning rate that is negative or not finite.
     """
@@ -40,7 +32,23 @@ def run_quadratic(lr: float, steep: float, flat: float) -> QuadraticRun:
         f"lr * curvature is {products[0]:.2f} in the steep direction ({steep_way}) "
         f"and {products[1]:.2f} in the flat one ({flat_way}). {size}"
     )
-    return QuadraticRun(curvatures, products, path, loss, sentence)
+    colour = EXPLODES if (products > 2).any() else STABLE
+    shown = loss[np.cumsum(loss > PAGE) == 0]
+    steps = np.arange(len(shown))
+    goes_on = len(shown) < len(loss)
+    artists = {
+        "path": (*path.T, colour),
+        "loss": (steps, shown, colour),
+        "cross": (steps[-1:], shown[-1:]) if goes_on else ([], []),
+        "marks": (np.minimum(products, RULER - 0.05), 0.48),
+    }
+    for (name, height), product in zip(HEIGHTS.items(), products, strict=True):
+        artists[name] = (min(product, RULER - 0.25), height)
+    radii = np.sqrt(1.6 * curvatures.max() / np.maximum(curvatures, 1e-9))
+    for k in LEVELS:
+        across, along = 0.5 ** (k / 2) * radii
+        artists[f"level {k}"] = (across * np.cos(ANGLE), along * np.sin(ANGLE))
+    return Drawn(sentence, artists)
 
 
 def _motion(product: float) -> str:
@@ -59,53 +67,31 @@ def explore_learning_rate() -> Explorer:
     figure = Figure()
     axes = figure.subplot_mosaic([["plane", "curve"], ["plane", "ruler"]], height_ratios=[3, 1.1])
     plane, curve, ruler = axes["plane"], axes["curve"], axes["ruler"]
-    angle = np.linspace(0, 2 * np.pi, 90)
-    ellipses = [plane.plot([], [], color=REFERENCE, linewidth=0.7)[0] for _ in range(5)]
+    artists = {f"level {k}": plane.plot([], [], color=REFERENCE, linewidth=0.7)[0] for k in LEVELS}
     (path,) = plane.plot([], [], marker="o", markersize=3, linewidth=1)
-    plane.set(
-        xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xlabel="$x_1$ (steep)", ylabel="$x_2$ (flat)", title="The path"
-    )
+    plane.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), title="The path")
+    plane.set(xlabel="$x_1$ (steep)", ylabel="$x_2$ (flat)")
     (loss,) = curve.plot([], [])
     (cross,) = curve.plot([], [], "x", color=EXPLODES, markersize=9, markeredgewidth=2.5)
     curve.set(yscale="log", xlim=(0, STEPS), ylim=(1e-9, 1e5), xlabel="step", title="The loss")
-    for low, high, colour in ((0, 1, STABLE), (1, 2, SECOND), (2, 4, EXPLODES)):
+    for low, high, colour in ((0, 1, STABLE), (1, 2, SECOND), (2, RULER, EXPLODES)):
         ruler.axvspan(low, high, color=colour, alpha=0.3, linewidth=0)
     (marks,) = ruler.plot([], [], "v", color="black", markersize=8)
-    names = [
-        ruler.text(0, y, text, fontsize=8, ha="center", va="center")
-        for text, y in (("steep", 0.78), ("flat", 0.18))
-    ]
-    ruler.set(xlim=(0, 4), ylim=(0, 1), yticks=[], xlabel="lr * curvature")
-
-    def update(result: QuadraticRun) -> None:
-        for k, ellipse in enumerate(ellipses):
-            radius = np.minimum(
-                np.sqrt(0.5**k * result.curvatures.max() * 1.6 / np.maximum(result.curvatures, 1e-9)), 50
-            )
-            ellipse.set_data(radius[0] * np.cos(angle), radius[1] * np.sin(angle))
-        colour = EXPLODES if (result.products > 2).any() else STABLE
-        path.set_data(*np.clip(result.path, -50, 50).T)
-        high = result.loss > 3e4
-        shown = result.loss[: np.argmax(high)] if high.any() else result.loss
-        loss.set_data(np.arange(len(shown)), np.maximum(shown, 1e-12))
-        cross.set_data(([len(shown) - 1], [shown[-1]]) if len(shown) < len(result.loss) else ([], []))
-        path.set_color(colour)
-        loss.set_color(colour)
-        marks.set_data(np.minimum(result.products, 3.95), [0.48, 0.48])
-        for name, product in zip(names, result.products, strict=True):
-            name.set_x(min(product, 3.75))
-
-    live = LiveFigure(figure, [*ellipses, path, loss, cross, marks, *names])
+    artists |= {"path": path, "loss": loss, "cross": cross, "marks": marks}
+    for name, height in HEIGHTS.items():
+        artists[name] = ruler.text(0, height, name, fontsize=8, ha="center", va="center")
+    ruler.set(xlim=(0, RULER), ylim=(0, 1), yticks=[], xlabel="lr * curvature")
     sliders = {
         "lr": slider("learning rate", 0.4, 0, 1.2, 0.01),
         "steep": slider("steep curvature", 4.0, 1, 4, 0.1, ".1f"),
         "flat": slider("flat curvature", 0.5, 0, 1, 0.05),
     }
-    return Explorer(Scene(run_quadratic, update, live), sliders)
+    return Explorer(Scene(run_quadratic, LiveFigure(figure, artists)), sliders)
 
 
 # Momentum ----------------------------------------------------------------------------------------------------------------
 METHODS = ("heavy ball", "Nesterov")
+RUN, PRODUCTS, BETAS = 60, np.linspace(0.02, 4.2, 85), np.linspace(0, 0.98, 50)
 
 
 def momentum_matrix(method: str, product, beta):
@@ -151,83 +137,52 @@ def measured_rate(method: str, product, beta, steps: int = 200) -> np.ndarray:
     return (size[-1] / start) ** (1 / (steps - 1 - half))
 
 
-@dataclass(frozen=True)
-class MomentumRun:
-    """One run with momentum on a quadratic."""
-
-    method: str
-    product: float
-    beta: float
-    distance: np.ndarray  # (steps + 1,) absolute
-    rate: float  # predicted
-    sentence: str
+@cache
+def _measured_map(method: str) -> np.ndarray:  # (BETAS, PRODUCTS)
+    return measured_rate(method, *np.meshgrid(PRODUCTS, BETAS))
 
 
-def run_momentum_point(method: str, product: float, beta: float) -> MomentumRun:
+def run_momentum_point(method: str, product: float, beta: float) -> Drawn:
     """A run at one point of the map, with its predicted rate."""
-    distance = np.abs(run_momentum(method, product, beta, steps=60))
+    distance = np.abs(run_momentum(method, product, beta, RUN))
     rate, edge = float(momentum_rate(method, product, beta)), momentum_edge(method, beta)
     growth = f"multiplied by {rate:.2f} a step in the long run" if product else "unchanged"
     place = "at" if abs(product - edge) < 0.005 else "beyond" if product > edge else "inside"
     sentence = (
         f"{method[0].upper()}{method[1:]}, beta = {beta:.2f}, lr * curvature = {product:.2f}: {place} the edge {edge:.2f}. "
-        f"The distance is {growth}; after 60 steps it is {distance[-1]:.1g}."
+        f"The distance is {growth}; after {RUN} steps it is {distance[-1]:.1g}."
     )
-    return MomentumRun(method, product, beta, distance, rate, sentence)
+    steps = np.arange(RUN + 1)
+    artists = {
+        "map": _measured_map(method),
+        "edge": (momentum_edge(method, BETAS), BETAS),
+        "point": (product, beta),
+        "distance": (steps, distance, EXPLODES if rate > 1 else STABLE),
+        "predicted": (steps, rate**steps),
+    }
+    return Drawn(sentence, artists)
 
 
 @course_style()
 def explore_momentum() -> Explorer:
     """The map of convergence rates over lr * curvature and beta, a point on it, and the run at that point."""
-    products, betas = np.linspace(0.02, 4.2, 85), np.linspace(0, 0.98, 50)
-    mesh = np.meshgrid(products, betas)
-    maps = {method: np.clip(measured_rate(method, *mesh), 0.6, 1.2) for method in METHODS}
     figure = Figure()
     plane, curve = figure.subplots(1, 2)
-    extent = (products[0], products[-1], betas[0], betas[-1])
-    picture = plane.imshow(
-        maps[METHODS[0]],
-        origin="lower",
-        aspect="auto",
-        extent=extent,
-        vmin=0.6,
-        vmax=1.2,
-        interpolation="nearest",
-    )
+    extent = (PRODUCTS[0], PRODUCTS[-1], BETAS[0], BETAS[-1])
+    options = {"origin": "lower", "aspect": "auto", "interpolation": "nearest", "extent": extent}
+    picture = plane.imshow(_measured_map(METHODS[0]), vmin=0.6, vmax=1.2, **options)
     figure.colorbar(picture, ax=plane, label="measured factor a step")
     (edge,) = plane.plot([], [], **THEORY)
     (point,) = plane.plot([], [], "o", color=EXPLODES, markersize=9, markeredgecolor="white")
-    plane.set(
-        xlabel="lr * curvature",
-        ylabel="beta",
-        title="Dotted: the edge, by theory",
-        xlim=extent[:2],
-        ylim=extent[2:],
-    )
-    (run,) = curve.plot([], [])
-    (predicted,) = curve.plot([], [], **THEORY)
-    curve.set(
-        yscale="log",
-        xlim=(0, 60),
-        ylim=(1e-9, 1e6),
-        xlabel="step",
-        ylabel="distance",
-        title="Dotted: rate, by theory",
-    )
-
-    def update(result: MomentumRun) -> None:
-        picture.set_data(maps[result.method])
-        edge.set_data(momentum_edge(result.method, betas), betas)
-        point.set_data([result.product], [result.beta])
-        steps = np.arange(len(result.distance))
-        run.set_data(steps, np.clip(result.distance, 1e-15, 1e15))
-        run.set_color(EXPLODES if result.rate > 1 else STABLE)
-        predicted.set_data(steps, np.clip(result.rate**steps, 1e-15, 1e15))
-
-    live = LiveFigure(figure, [picture, edge, point, run, predicted])
+    plane.set(xlabel="lr * curvature", ylabel="beta", title="Dotted: the edge, by theory")
+    plane.set(xlim=extent[:2], ylim=extent[2:])
+    (distance,), (predicted,) = curve.plot([], []), curve.plot([], [], **THEORY)
+    curve.set(yscale="log", xlim=(0, RUN), ylim=(1e-9, 1e6), xlabel="step", ylabel="distance")
+    curve.set_title("Dotted: rate, by theory")
+    artists = {"map": picture, "edge": edge, "point": point, "distance": distance, "predicted": predicted}
     sliders = {
         "method": choice("method", METHODS),
-        "product": slider("lr * curvature", 1.5, 0, 4.2, 0.02),
-        "beta": slider("beta", 0.9, 0, 0.98, 0.01),
+        "product": slider("lr * curvature", 1.5, 0, PRODUCTS[-1], 0.02),
+        "beta": slider("beta", 0.9, BETAS[0], BETAS[-1], 0.01),
     }
-    return Explorer(Scene(run_momentum_point, update, live), sliders)
+    return Explorer(Scene(run_momentum_point, LiveFigure(figure, artists)), sliders)

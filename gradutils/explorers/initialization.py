@@ -1,6 +1,5 @@
 """Explorer of the phase diagram: scales of weights and biases, and what they do along the depth."""
 
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -8,7 +7,8 @@ import torch
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from gradutils.explorers.live import Explorer, LiveFigure, Scene, course_style, slider
+from gradutils.explorers.depth import relative_to_last
+from gradutils.explorers.live import Drawn, Explorer, LiveFigure, Scene, course_style, slider
 from gradutils.meanfield import chi_1, depth_scale, predicted_gradient_profile, q_trajectory
 from gradutils.plots import REFERENCE, THEORY, colour_of_growth
 from gradutils.propagation import gradient_profile
@@ -25,21 +25,13 @@ def _predicted_map() -> np.ndarray:
     return chi_1("tanh", sigma_w, q=q).numpy()
 
 
-@dataclass(frozen=True)
-class PhaseRun:
-    """One point of the phase diagram and the gradients of networks drawn there."""
+def run_phase(sigma_w: float, sigma_b: float) -> Drawn:
+    """A point of the phase diagram, and the gradients of four tanh networks drawn there, relative to the last layer.
 
-    sigma_w: float
-    sigma_b: float
-    delta: np.ndarray  # (DEPTH,) RMS by layer relative to the last, first layer first; median over four seeds
-    predicted: np.ndarray  # (DEPTH,)
-    sentence: str
-
-
-def run_phase(sigma_w: float, sigma_b: float) -> PhaseRun:
-    """Gradients in tanh networks of 30 layers of width 64, weights N(0, sigma_w^2 / 64), biases N(0, sigma_b^2)."""
+    Weights N(0, sigma_w^2 / WIDTH), biases N(0, sigma_b^2).
+    """
     profile = gradient_profile(DEPTH, WIDTH, "tanh", sigma_w, sigma_b=sigma_b, seeds=4, batch=4)
-    delta = (profile.delta[0] / profile.delta[0, :, -1:].clamp(min=1e-38)).median(0).values.double().numpy()
+    delta = relative_to_last(profile.delta[0])
     predicted = predicted_gradient_profile("tanh", DEPTH, sigma_w, sigma_b).numpy()
     chi, reach = chi_1("tanh", sigma_w, sigma_b), 6 * depth_scale("tanh", sigma_w, sigma_b)
     phase = (
@@ -54,7 +46,13 @@ def run_phase(sigma_w: float, sigma_b: float) -> PhaseRun:
         f"sigma_w = {sigma_w:.2f}, sigma_b = {sigma_b:.2f}: chi_1 = {chi:.2f}, {phase}. Six depth scales: {deep}. "
         f"Over {DEPTH} layers the gradient changes by {delta[0]:.1e} (predicted {predicted[0]:.1e})."
     )
-    return PhaseRun(sigma_w, sigma_b, delta, predicted, sentence)
+    back, colour = np.arange(DEPTH)[::-1], colour_of_growth(delta[0])
+    artists = {
+        "point": (sigma_w, sigma_b, colour),
+        "delta": (back, delta, colour),
+        "predicted": (back, predicted),
+    }
+    return Drawn(sentence, artists)
 
 
 @course_style()
@@ -67,22 +65,14 @@ def explore_phase_diagram() -> Explorer:
     left.contour(WEIGHTS, BIASES, values, levels=[1], colors="black", linestyles="dotted")
     left.set(xlabel="sigma_w", ylabel="sigma_b")
     left.set_title("chi_1 (dotted: 1)")
-    (dot,) = left.plot([1], [1], "o", markersize=9, markeredgecolor="white")
-    (line,), (theory,) = right.plot([], [], marker="o", markersize=3), right.plot([], [], **THEORY)
+    (point,) = left.plot([1], [1], "o", markersize=9, markeredgecolor="white")
+    (delta,), (predicted,) = right.plot([], [], marker="o", markersize=3), right.plot([], [], **THEORY)
     right.axhline(1, color=REFERENCE, linewidth=0.8)
     right.set(yscale="log", xlim=(0, DEPTH), ylim=(1e-12, 1e12), xlabel="layers back from the output")
     right.set_title("delta (dotted: theory)")
-
-    def update(result: PhaseRun) -> None:
-        back, colour = np.arange(DEPTH)[::-1], colour_of_growth(result.delta[0])
-        dot.set_data([result.sigma_w], [result.sigma_b])
-        dot.set_color(colour)
-        line.set_data(back, np.clip(result.delta, 1e-18, 1e18))
-        line.set_color(colour)
-        theory.set_data(back, np.clip(result.predicted, 1e-18, 1e18))
-
+    artists = {"point": point, "delta": delta, "predicted": predicted}
     sliders = {
-        "sigma_w": slider("sigma_w", 1.0, 0.5, 4, 0.05),
-        "sigma_b": slider("sigma_b", 0.2, 0, 2, 0.05),
+        "sigma_w": slider("sigma_w", 1.0, WEIGHTS[0], WEIGHTS[-1], 0.05),
+        "sigma_b": slider("sigma_b", 0.2, BIASES[0], BIASES[-1], 0.05),
     }
-    return Explorer(Scene(run_phase, update, LiveFigure(figure, [dot, line, theory])), sliders)
+    return Explorer(Scene(run_phase, LiveFigure(figure, artists)), sliders)

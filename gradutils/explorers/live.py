@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from html import escape
 
 import ipywidgets as widgets
+import numpy as np
 from matplotlib import style
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.path import Path
+from matplotlib.text import Text
 from PIL import Image
 
 from gradutils import plots
 
+FAR = 1e9  # pixels
 PALETTE_COLOURS = 128
 COLOURS = (
     plots.STABLE,
@@ -26,26 +32,52 @@ COLOURS = (
 )
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What an explorer shows at one position of its sliders.
+
+    artists  what each artist of the figure draws, by name: an image its values, a line or a text (x, y) or
+             (x, y, colour); one number stands for all of a line, and a line may hold any numbers, inf and NaN too
+    """
+
+    sentence: str
+    artists: dict
+
+
 class LiveFigure:
-    """A figure whose ``artists`` change while everything else stays.
+    """A figure of which the ``artists``, by name, change while everything else stays.
 
     The axes, their limits and labels are drawn once. `png` draws only the artists, over a copy of that picture.
     """
 
-    def __init__(self, figure: Figure, artists):
-        self.figure, self.artists = figure, list(artists)
-        for artist in self.artists:
+    def __init__(self, figure: Figure, artists: dict):
+        self.figure, self.artists = figure, artists
+        for artist in artists.values():
             artist.set_animated(True)
         self._canvas = FigureCanvasAgg(figure)
         self._canvas.draw()
         figure.set_layout_engine("none")  # the layout is found once
         self._background = self._canvas.copy_from_bbox(figure.bbox)
-
         self._palette = self._find_palette()
+
+    def set(self, artists: dict) -> None:
+        """Move the artists: ``artists`` is that of a `Drawn`."""
+        for name, values in artists.items():
+            artist = self.artists[name]
+            if isinstance(artist, AxesImage):
+                artist.set_data(values)
+                continue
+            x, y, *colour = values
+            if isinstance(artist, Text):
+                artist.set_position((x, y))
+            else:
+                artist.set_data(*_near(artist.axes, x, y))
+            if colour:
+                artist.set_color(*colour)
 
     def _draw(self) -> Image.Image:
         self._canvas.restore_region(self._background)
-        for artist in self.artists:
+        for artist in self.artists.values():
             artist.axes.draw_artist(artist)
         size = self._canvas.get_width_height()
         return Image.frombuffer("RGBA", size, self._canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
@@ -80,6 +112,22 @@ class LiveFigure:
         return stream.getvalue()
 
 
+def _near(axes: Axes, x, y) -> np.ndarray:  # (2, n)
+    """The line through x and y within twice the axes, in their own scales: cut where it leaves, so that inside nothing bends.
+
+    Infinity counts as the largest number, the logarithm of zero as far below; NaN is a gap, and so is what was cut out.
+    """
+    points = np.stack(np.broadcast_arrays(x, y), -1).reshape(-1, 2).astype(float)
+    points = np.nan_to_num(points, copy=False, nan=np.nan)
+    pixels, box = axes.transData.transform(points), axes.bbox.expanded(2, 2)
+    if ((box.min < pixels) & (pixels < box.max)).all():
+        return points.T
+    path = Path(np.clip(pixels, -FAR, FAR)).cleaned(remove_nans=True, clip=box.extents)
+    pieces = np.flatnonzero(path.codes == Path.MOVETO)[1:]
+    vertices = np.insert(path.vertices[:-1], pieces, np.nan, axis=0)  # the last one only says stop
+    return axes.transData.inverted().transform(vertices).T
+
+
 def course_style():
     """A context, or a decorator, in which figures are built in the course's style whatever the notebook's own is."""
     return style.context(["default", plots.STYLE])
@@ -87,15 +135,9 @@ def course_style():
 
 @dataclass(frozen=True)
 class Scene:
-    """What an explorer shows.
+    """A pure function of the slider values, and the figure whose artists it moves."""
 
-    compute  slider values -> a result with the attribute ``sentence``; a pure function
-    update   the result -> None; moves the artists
-    figure   the LiveFigure that holds them
-    """
-
-    compute: Callable
-    update: Callable
+    compute: Callable[..., Drawn]
     figure: LiveFigure
 
 
@@ -115,10 +157,10 @@ class Explorer(widgets.VBox):
         super().__init__([*sliders.values(), self.sentence, self.image], layout=layout)
 
     def _tick(self, _change=None) -> None:
-        result = self.scene.compute(**{name: slider.value for name, slider in self.sliders.items()})
-        self.scene.update(result)
-        self.text = result.sentence
-        self.sentence.value = f"<div style='max-width:46em;line-height:1.45'>{escape(result.sentence)}</div>"
+        drawn = self.scene.compute(**{name: slider.value for name, slider in self.sliders.items()})
+        self.scene.figure.set(drawn.artists)
+        self.text = drawn.sentence
+        self.sentence.value = f"<div style='max-width:46em;line-height:1.45'>{escape(self.text)}</div>"
         self.image.value = self.scene.figure.png()
 
     def _repr_mimebundle_(self, **kwargs):

@@ -1,7 +1,6 @@
 """Explorers of learning rates over time: where the sharpness stops, and a schedule beside what it does to training."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -11,7 +10,7 @@ from torch.nn import functional as F
 
 from gradutils.curvature import follow_sharpness
 from gradutils.data import digits
-from gradutils.explorers.live import Explorer, LiveFigure, Scene, choice, course_style, slider
+from gradutils.explorers.live import Drawn, Explorer, LiveFigure, Scene, choice, course_style, slider
 from gradutils.models import flat_scores, weight_stacks
 from gradutils.plots import EXPLODES, SECOND, STABLE, THEORY
 from gradutils.schedules import cosine, step_decay, warmup, warmup_stable_decay
@@ -33,18 +32,8 @@ def _runs() -> tuple[np.ndarray, np.ndarray]:
     return losses.numpy(), sharp.numpy()
 
 
-@dataclass(frozen=True)
-class EdgeRun:
-    """Descent at one learning rate."""
-
-    limit: float  # 2 / lr
-    loss: np.ndarray  # (STEPS,)
-    sharpness: np.ndarray  # (STEPS / EVERY,)
-    sentence: str
-
-
-def run_edge(lr: float) -> EdgeRun:
-    """400 steps of full-batch descent of a small tanh network on 150 digits, squared error; lr in tenths from 0.1 to 0.8."""
+def run_edge(lr: float) -> Drawn:
+    """Full-batch descent of a small tanh network on some digits, squared error; ``lr`` is one of RATES."""
     k = int(np.abs(RATES - lr).argmin())
     losses, sharp = (values[:, k] for values in _runs())
     limit, last = 2 / RATES[k], float(np.median(sharp[-20:]))
@@ -57,7 +46,12 @@ def run_edge(lr: float) -> EdgeRun:
         f"Learning rate {RATES[k]:.1f}: the limit 2/lr is {limit:.1f}. The sharpness begins at {sharp[0]:.1f} and ends {place}; "
         f"the loss {often}."
     )
-    return EdgeRun(limit, losses, sharp, sentence)
+    artists = {
+        "sharpness": (np.arange(0, STEPS, EVERY), sharp),
+        "limit": ([0, STEPS], limit),
+        "loss": (np.arange(STEPS), losses),
+    }
+    return Drawn(sentence, artists)
 
 
 @course_style()
@@ -65,27 +59,22 @@ def explore_edge() -> Explorer:
     """The sharpness of a network in training, and the limit at which it stops: 2 over the learning rate."""
     figure = Figure()
     left, right = figure.subplots(1, 2)
-    (sharp,), (limit,) = left.plot([], [], color=STABLE), left.plot([], [], **THEORY)
+    (sharpness,), (limit,) = left.plot([], [], color=STABLE), left.plot([], [], **THEORY)
     left.set(xlim=(0, STEPS), ylim=(0, 21), xlabel="step", title="Sharpness (dotted: 2 / lr)")
     (loss,) = right.plot([], [], color=STABLE)
     right.set(xlim=(0, STEPS), ylim=(3e-3, 2), yscale="log", xlabel="step", title="Loss")
-
-    def update(result: EdgeRun) -> None:
-        sharp.set_data(np.arange(0, STEPS, EVERY), np.clip(result.sharpness, 0, 40))
-        limit.set_data([0, STEPS], [result.limit] * 2)
-        loss.set_data(np.arange(STEPS), np.clip(result.loss, 1e-4, 1e3))
-
+    artists = {"sharpness": sharpness, "limit": limit, "loss": loss}
     sliders = {"lr": slider("learning rate", 0.3, RATES[0], RATES[-1], 0.1, ".1f")}
-    return Explorer(Scene(run_edge, update, LiveFigure(figure, [sharp, limit, loss])), sliders)
+    return Explorer(Scene(run_edge, LiveFigure(figure, artists)), sliders)
 
 
 # Schedules -----------------------------------------------------------------------------------------------------------------
-TOTAL, BATCH = 400, 8
+TOTAL, BATCH, READ = 400, 8, 20  # steps, images a step, steps between two losses
 SHAPES = ("constant", "cosine", "steps", "1 / t", "fall at the end")
 
 
 def shape_of(shape: str, warmup_steps: int) -> Callable[[int], float]:
-    """The multiplier of a shape in ``SHAPES`` over 400 steps, after a linear warmup."""
+    """The multiplier of a shape in ``SHAPES`` over TOTAL steps, after a linear warmup."""
     if shape not in SHAPES:
         raise ValueError(f"shape must be one of {SHAPES}; got {shape!r}")
     rest = TOTAL - warmup_steps
@@ -102,11 +91,10 @@ def shape_of(shape: str, warmup_steps: int) -> Callable[[int], float]:
 
 @cache
 def _problem():
-    """Digits with a column of ones (1400, 65), labels one-hot (1400, 10), rows of each step (TOTAL, BATCH)."""
-    data = digits()
-    x = np.concatenate([data.x_train.numpy(), np.ones((1400, 1), dtype=np.float32)], 1)
-    rows = torch.randint(1400, (TOTAL, BATCH), generator=torch.Generator().manual_seed(0)).numpy()
-    return x, np.eye(10, dtype=np.float32)[data.y_train.numpy()], rows
+    """Digits with a column of ones (N, 65), labels one-hot (N, 10), rows of each step (TOTAL, BATCH)."""
+    x, y = digits().x_train.numpy(), digits().y_train.numpy()
+    rows = torch.randint(len(x), (TOTAL, BATCH), generator=torch.Generator().manual_seed(0)).numpy()
+    return np.pad(x, ((0, 0), (0, 1)), constant_values=1), np.eye(10, dtype=np.float32)[y], rows
 
 
 def _softmax(z):
@@ -114,32 +102,28 @@ def _softmax(z):
     return z / z.sum(1, keepdims=True)
 
 
-@dataclass(frozen=True)
-class ScheduledRun:
-    """A schedule, and the loss of a noisy training with it."""
-
-    rates: np.ndarray  # (TOTAL,)
-    loss: np.ndarray  # (TOTAL / 20 + 1,) of all digits
-    sentence: str
-
-
-def run_scheduled(shape: str, warmup_steps: float, log_lr: float) -> ScheduledRun:
-    """400 steps of softmax regression on the digits, 8 images a step: noise decides where it ends."""
-    x, y, rows = _problem()
-    multiplier, peak = shape_of(shape, int(warmup_steps)), 10.0**log_lr
+def run_scheduled(shape: str, warmup_steps: float, log_lr: float) -> Drawn:
+    """Softmax regression on the digits, few images a step: noise decides where it ends."""
+    (x, y, rows), warmup_steps, peak = _problem(), int(warmup_steps), 10.0**log_lr
+    multiplier = shape_of(shape, warmup_steps)
     rates = np.array([peak * multiplier(step) for step in range(TOTAL)])
-    W, losses = np.zeros((65, 10), dtype=np.float32), []
+    W, losses = np.zeros((x.shape[1], y.shape[1]), dtype=np.float32), []
     for step in range(TOTAL + 1):
-        if step % 20 == 0:
+        if step % READ == 0:
             losses.append(float(-np.log(np.maximum((_softmax(x @ W) * y).sum(1), 1e-30)).mean()))
         if step < TOTAL:
             some, right = x[rows[step]], y[rows[step]]
             W -= rates[step] * some.T @ (_softmax(some @ W) - right) / BATCH
     sentence = (
-        f"{shape[0].upper()}{shape[1:]}, {int(warmup_steps)} steps of warmup, peak rate {peak:.2g}: after {TOTAL} steps the loss over all "
+        f"{shape[0].upper()}{shape[1:]}, {warmup_steps} steps of warmup, peak rate {peak:.2g}: after {TOTAL} steps the loss over all "
         f"digits is {losses[-1]:.2g}."
     )
-    return ScheduledRun(rates, np.array(losses), sentence)
+    colour = STABLE if losses[-1] < losses[0] else EXPLODES
+    artists = {
+        "rate": (np.arange(TOTAL), rates),
+        "loss": (np.arange(0, TOTAL + 1, READ), losses, colour),
+    }
+    return Drawn(sentence, artists)
 
 
 @course_style()
@@ -150,15 +134,9 @@ def explore_schedule() -> Explorer:
     (rate,), (loss,) = left.plot([], [], color=SECOND), right.plot([], [], marker="o", markersize=3)
     left.set(xlim=(0, TOTAL), ylim=(1e-4, 10), yscale="log", xlabel="step", title="Learning rate")
     right.set(xlim=(0, TOTAL), ylim=(0.08, 30), yscale="log", xlabel="step", title="Loss over all digits")
-
-    def update(result: ScheduledRun) -> None:
-        rate.set_data(np.arange(TOTAL), np.maximum(result.rates, 1e-6))
-        loss.set_data(np.arange(0, TOTAL + 1, 20), np.clip(result.loss, 1e-3, 1e3))
-        loss.set_color(STABLE if result.loss[-1] < result.loss[0] else EXPLODES)
-
     sliders = {
         "shape": choice("shape", SHAPES),
         "warmup_steps": slider("steps of warmup", 0, 0, 200, 10, ".0f"),
         "log_lr": slider("peak rate = 10^", -1, -3, 1, 0.1, ".1f"),
     }
-    return Explorer(Scene(run_scheduled, update, LiveFigure(figure, [rate, loss])), sliders)
+    return Explorer(Scene(run_scheduled, LiveFigure(figure, {"rate": rate, "loss": loss})), sliders)
