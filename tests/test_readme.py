@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from gradutils.course import check
 from gradutils.course.progress import to_pass
 from gradutils.course.trials import CLAIMS, EXPECTED, trials
 from gradutils.data import digits
@@ -18,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_recorders_lines_run_as_they_stand(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    code = re.search(r"```python\n(.*?)```", README, re.S)[1]
+    code = re.search(r"```python\n(from gradutils.*?)```", README, re.S)[1]
     torch.manual_seed(0)
     model = init_weights_(mlp(8, 64), 2**0.5)
     x, y, _, _ = digits()
@@ -35,15 +36,26 @@ def test_the_recorders_lines_run_as_they_stand(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "run.png").stat().st_size > 10_000
 
 
+def test_the_wrong_answer_gets_the_sentence_that_is_shown(home, capsys):
+    code, shown = re.search(r"```python\n(def .*?)```\n\n> (.*?)\n", README, re.S).groups()
+    exec(code, {"torch": torch, "check": check})
+    assert capsys.readouterr().out.splitlines()[0] == shown
+
+
 def test_the_quoted_measurements_are_those_of_the_bench():
-    quoted = re.search(r"<!-- from benchmarks/results.md -->\n(.*?)<!-- end -->", README, re.S)[1]
-    results = (ROOT / "benchmarks" / "results.md").read_text(encoding="utf-8").splitlines()
-    rows = [line for line in quoted.splitlines() if line.startswith("|")]
-    assert len(rows) > 6
-    for line in rows:
-        assert line in results, line
-    for title in ("Recorder on a 4-block transformer", "Diagnosis"):
-        assert f"### {title}" in results
+    results = (ROOT / "benchmarks" / "results.md").read_text(encoding="utf-8")
+    recorder = results.partition("### Recorder on a 4-block transformer")[2].partition("###")[0]
+    everything, tenth = (
+        re.search(rf"^\| recorder, everything{more} \| ([\d.]+ x)", recorder, re.MULTILINE)[1]
+        for more in ("", " every 10 steps")
+    )
+    right = re.search(r"^\| kinds it was built on: right \| ([\d.]+%)", results, re.MULTILINE)[1]
+    words = " ".join(README.split())
+    assert (
+        f"takes {everything} as long where everything is recorded and {tenth} where every tenth step is"
+        in words
+    )
+    assert f"{right} are named right" in words
 
 
 def test_links_to_files_resolve():

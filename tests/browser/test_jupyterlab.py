@@ -261,10 +261,10 @@ def test_a_patient_treated_wrongly_then_rightly(lab, page):
     notebook = Page(page, lab, "09_emergency_room")
     notebook.run_all()
     assert "09.4 not attempted" in notebook.cell('"09.4"').inner_text()
-    clip = 'ward.treat("09.4", "init too large", 11, "clip_grad_norm_(net.parameters(), 1.0)")'
+    clip = 'treat("09.4", "init too large", 11, "clip_grad_norm_(net.parameters(), 1.0)")'
     assert "A painkiller" in notebook.answer('"09.4"', clip)
     notebook.picture("painkiller")
-    cured = notebook.answer('"09.4"', 'ward.treat("09.4", "init too large", 2, "init_weights_(net, 2**0.5)")')
+    cured = notebook.answer('"09.4"', 'treat("09.4", "init too large", 2, "init_weights_(net, 2**0.5)")')
     assert "09.4 correct" in cured
     assert "09.4" in json.loads((lab["home"] / "progress.json").read_text())["exercises"]
 
@@ -273,5 +273,5 @@ def test_a_patient_treated_wrongly_then_rightly(lab, page):
 def test_a_solution_can_be_read_without_running_it(lab, page, name):
     only_in_the_light(lab)
     notebook = Page(page, lab, name, "solutions")
-    notebook.cell({"09": "cases.gallery(", "10": "plot_guide("}.get(name[:2], "explorers.explore_"))
+    notebook.cell({"09": "practice.gallery(", "10": "plot_guide("}.get(name[:2], "explorers.explore_"))
     notebook.picture("solution")
