@@ -433,7 +433,7 @@ table({"bug": bugs} | columns | {"nearly all steps cut": always})
 #
 # ## 8 · Outgrowing one machine
 #
-# In large trainings the gradient lies in pieces on many machines; the norm that counts is over all of them. The two processes from the beginning ran `gradutils/course/two_processes.py` under `torchrun`, a network of 8 tanh layers, clip at 1. First each process clips the layers that it holds, then the rows of each weight that it holds; then the clip that knows of all (FSDP2, torch's way to spread a model).
+# In large trainings the gradient lies in pieces on many machines; the norm that counts is over all of them. The two processes from the beginning ran `gradutils/course/two_processes.py`, a network of 8 tanh layers, clip at 1. First each process clips the layers that it holds, then the rows of each weight that it holds; then the clip that knows of all (FSDP2, torch's way to spread a model).
 
 # %%
 report, _ = sharded.communicate(timeout=120)

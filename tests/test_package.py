@@ -69,6 +69,19 @@ def test_a_file_fits_in_a_head():
             assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, module
 
 
+@pytest.mark.parametrize(
+    "folder",
+    sorted({path.parent for path in MODULES.values()} - {ROOT / "gradutils" / "course" / "exercises"}),
+)
+def test_a_folder_says_its_rooms(folder):
+    said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    rooms = {
+        path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    } - {"__init__"}
+    for room in rooms:
+        assert re.search(rf"\b{room}\b", said), f"{folder.name}/__init__.py does not say what {room} is for"
+
+
 def run(code, **environment):
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | environment

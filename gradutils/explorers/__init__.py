@@ -1,4 +1,13 @@
-"""Sliders around pure functions. Every explorer repeats, movable, a figure that its lesson has shown at rest."""
+"""Sliders around pure functions. Every explorer repeats, movable, a figure that its lesson has shown at rest.
+
+live             what moves a figure: artists redrawn over a background, sliders around them
+descent          learning rate and momentum on a quadratic
+depth            gradients by layer, the Jacobian's singular values, a recurrent loop
+activation       where the signal lies on an activation; initialization: the phase diagram
+clipping         a threshold at the cliff; learning rate against threshold
+schedule         schedules drawn and tried; the edge of stability
+residual         residual blocks and their normalisation
+"""
 
 from gradutils.explorers.activation import explore_activation
 from gradutils.explorers.clipping import explore_cliff, explore_rate_and_threshold
