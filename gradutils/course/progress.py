@@ -28,11 +28,13 @@ from gradutils.course.exercises import all_exercises
 
 LOG, OLD = "progress.jsonl", "progress.json"
 LIMIT, LONGEST = 4_000_000, 100_000  # bytes of a file and of a line; a thousand tries are 0.2 MB
+TOO_LARGE = f"it is larger than {LIMIT / 1e6:.3g} MB"
 TROUBLE = {
     LOG: "Progress cannot be kept in {path} just now ({reason}). It counts until this kernel stops, and is written as soon "
     "as that works. The environment variable GRADUTILS_HOME names another folder.",
     OLD: "The older progress file {path} could not be read ({reason}). It is left as it is.",
 }
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
 WITHOUT_EXERCISES = ("10",)  # lessons that only predictions bring into the table
 
 _waiting: deque[dict] = deque()  # events that could not be written yet; they are written before the next one
@@ -53,12 +55,14 @@ class Guess(NamedTuple):
 
 @dataclass
 class State:
-    """What all events amount to, by the id of an exercise or patient, of a question, of a new patient."""
+    """What all events amount to.
 
-    passed: dict[str, str] = field(default_factory=dict)  # the day of the first pass
-    tries: dict[str, list[str]] = field(
-        default_factory=dict
-    )  # the mistake of each wrong try, "" without a name
+    ``passed`` holds the day of the first pass, ``tries`` the mistake of each try that was not right, "" without a name;
+    both go by the id of an exercise or a patient, ``guesses`` by the number of a new patient.
+    """
+
+    passed: dict[str, str] = field(default_factory=dict)
+    tries: dict[str, list[str]] = field(default_factory=dict)
     predictions: dict[str, Prediction] = field(default_factory=dict)
     guesses: dict[str, Guess] = field(default_factory=dict)
     skipped: int = 0  # entries of the files that could not be read
@@ -66,9 +70,7 @@ class State:
     def add(self, event) -> None:
         """Count an event; skip what is damaged, unknown or of a later version."""
         match event:
-            case {"v": 1, "event": "passed", "id": str(key), "at": str(at)} if re.match(
-                r"\d{4}-\d\d-\d\d", at
-            ):
+            case {"v": 1, "event": "passed", "id": str(key), "at": str(at)} if DAY.match(at):
                 self.passed.setdefault(key, at[:10])
             case {"v": 1, "event": "tried", "id": str(key), "mistake": str(mistake)}:
                 self.tries.setdefault(key, []).append(mistake)
@@ -76,14 +78,8 @@ class State:
                 self._predict(key, Prediction(choice))
             case {"v": 1, "event": "settled", "id": str(key), "choice": str(choice), "right": bool(right)}:
                 self._predict(key, Prediction(choice, right))
-            case {
-                "v": 1,
-                "event": "guessed",
-                "id": str(key),
-                "right": bool(right),
-                "diagnose": bool(machine),
-            }:
-                self.guesses.setdefault(key, Guess(right, machine))
+            case {"v": 1, "event": "guessed", "id": str(key), "right": bool(you), "diagnose": bool(rules)}:
+                self.guesses.setdefault(key, Guess(you, rules))
             case _:
                 self.skipped += 1
 
@@ -124,7 +120,7 @@ def _content(name: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         return b""
     if len(content) > LIMIT:
-        _say_once(name, _too_large())
+        _say_once(name, OSError(TOO_LARGE))
     return content[:LIMIT]
 
 
@@ -154,10 +150,6 @@ def _logged_events(content: bytes) -> Iterator:
             yield json.loads(line) if event else None
         except (ValueError, RecursionError):
             yield None
-
-
-def _too_large() -> OSError:
-    return OSError(f"it is larger than {LIMIT / 1e6:.3g} MB")
 
 
 def _say_once(name: str, error: Exception) -> None:
@@ -195,7 +187,7 @@ def record_guess(number: int, right: bool, diagnose: bool) -> None:
 
 
 def _record(event: str, key: str, **more) -> None:
-    """Append an event after those that wait. Where that fails they all wait; only an interrupt is raised."""
+    """Append an event after those that wait; where that fails they go on waiting. Only an interrupt is raised."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     _waiting.append({"v": 1, "event": event, "id": key, "at": now, **more})
     try:
@@ -212,7 +204,7 @@ def _append(line: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with _opened(path, "a") as log:
         if log.tell() + len(line) > LIMIT:  # it would never be read
-            raise _too_large()
+            raise OSError(TOO_LARGE)
         if log.write(line) < len(line):
             raise OSError("only a part of a line found room")
 
@@ -236,10 +228,8 @@ def progress(lesson: str | None = None) -> Card:
     listed = [name for name in lessons() if _of(name, to_pass()) or _of(name, state.predictions)]
     head = ("lesson", "exercises", "passed", "predictions")
     rows = [head, *(_row(state, name) for name in (listed if lesson is None else [lesson]))]
-    skipped = (
-        f"Entries of the progress file that could not be read, and were left as they are: {state.skipped}."
-    )
-    notes = [skipped] if state.skipped else []
+    unread = f"Entries of the progress file that cannot be read, and stay as they are: {state.skipped}."
+    notes = [unread] if state.skipped else []
     return Card(_printable("\n".join([aligned(rows), *notes])), _html(rows) + paragraphs(*notes))
 
 
