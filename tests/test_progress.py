@@ -174,6 +174,7 @@ def test_a_folder_may_be_named_from_home_or_from_here(home, tmp_path, monkeypatc
     assert progress_file() == tmp_path / "here" / "there" / "progress.jsonl"
     monkeypatch.delenv("GRADUTILS_HOME")
     assert progress_file().is_absolute()
+    assert progress_file().parent.name == "gradutils"
     assert [path.name for path in (tmp_path / "here").iterdir()] == ["there"]
 
 
