@@ -1,6 +1,7 @@
 """An empty day for tests of progress; the conftest above this one has led them away from the learner's own file."""
 
 import os
+from collections import deque
 from importlib import import_module
 
 import pytest
@@ -15,6 +16,6 @@ def home(tmp_path, monkeypatch):
     """An empty folder for progress, as on the first day."""
     progress = import_module("gradutils.course.progress")  # the face has a function of this name
     monkeypatch.setenv("GRADUTILS_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(progress, "_waiting", None)
-    monkeypatch.setattr(progress, "_said", False)
+    monkeypatch.setattr(progress, "_waiting", deque())
+    monkeypatch.setattr(progress, "_said", set())
     return tmp_path / "home"

@@ -104,7 +104,7 @@ def test_hostile_answers_neither_raise_nor_pass(home, exercise_id, name, capsys)
     assert isinstance(verdict, Verdict)
     assert verdict.outcome in ("not yet", "not attempted")
     assert verdict.function is EXERCISES[exercise_id].reference
-    assert exercise_id not in read()["exercises"]
+    assert exercise_id not in read().passed
     assert torch.equal(before, torch.get_rng_state())
     assert sys.stdout is not None
     assert len(capsys.readouterr().out) < 6000
@@ -298,13 +298,17 @@ def test_a_console_without_these_letters_gets_other_ones(monkeypatch):
 
 
 def test_an_interrupt_while_recording_keeps_the_verdict(home, monkeypatch):
-    def interrupted(_):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(checks, "record_pass", interrupted)
+    monkeypatch.setattr(checks, "record_try", interrupted)
     verdict = check("00.1", lambda x: x.square().mean().sqrt())
     assert verdict.outcome == "correct"
     assert "once more" in verdict.message
+    verdict = check("00.1", lambda x: x)
+    assert verdict.outcome == "not yet"
+    assert "once more" not in verdict.message
 
 
 def test_an_interrupt_is_a_verdict():
@@ -342,7 +346,15 @@ def test_a_right_answer_is_recorded_and_handed_back(home):
     verdict = check("01.1", step)
     assert verdict.outcome == "correct"
     assert verdict.function is step
-    assert list(read()["exercises"]) == ["01.1"]
+    assert list(read().passed) == ["01.1"]
+    assert read().tries == {}
+
+
+def test_a_try_that_was_not_right_is_noted(home):
+    for answer in (lambda x: x, None, ..., EXERCISES["00.1"].reference):  # the last two are no tries
+        check("00.1", answer)
+    assert [len(tries) for tries in read().tries.values()] == [2]
+    assert read().passed == {}
 
 
 def test_the_reference_that_stood_in_does_not_count(home):
@@ -350,7 +362,7 @@ def test_the_reference_that_stood_in_does_not_count(home):
     verdict = check("01.1", stand_in)
     assert verdict.outcome == "not attempted"
     assert "stood in" in verdict.message
-    assert read()["exercises"] == {}
+    assert read().passed == {}
 
 
 @pytest.mark.parametrize("unknown", ["01.99", "", None, 3, [], ("01.1",)])

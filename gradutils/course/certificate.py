@@ -14,7 +14,7 @@ from gradutils import __version__
 from gradutils.course.clinic.patients import PATIENTS
 from gradutils.course.display import Card
 from gradutils.course.exercises import all_exercises
-from gradutils.course.progress import progress, read
+from gradutils.course.progress import lessons, progress, read
 
 MARK = "<!-- gradutils: a page of results -->"
 PAGE = """<!DOCTYPE html>
@@ -36,7 +36,7 @@ def certificate(name: str = "", path: str | Path | None = None) -> Card:
         + "".join(f"<p>{escape(line)}</p>" for line in lines[1:])
         + results.html
     )
-    text = "\n".join([*lines, str(results)])
+    text = "\n".join([*lines, results.text])
     if path is not None:
         kept = _keep(Path(path), PAGE.format(mark=MARK, body=body))
         text, body = f"{text}\nKept as {kept}", f"{body}<p>Kept as {escape(str(kept))}</p>"
@@ -45,12 +45,11 @@ def certificate(name: str = "", path: str | Path | None = None) -> Card:
 
 def _summary(name: str) -> list[str]:
     state = read()
-    passed = [key for key in all_exercises() if key in state["exercises"]]
-    healed = [key for key in PATIENTS if key in state["exercises"]]
-    settled = [
-        entry["right"] for entry in state["predictions"].values() if isinstance(entry.get("right"), bool)
-    ]
-    days = sorted(str(day) for day in state["exercises"].values())
+    passed = [key for key in all_exercises() if key in state.passed]
+    healed = [key for key in PATIENTS if key in state.passed]
+    made = [prediction for key, prediction in state.predictions.items() if key.split(".")[0] in lessons()]
+    settled = [prediction.right for prediction in made if prediction.right is not None]
+    days = sorted(state.passed[key] for key in passed + healed)
     lines = [f"Training stability{f': {name}' if name else ''}"]
     lines += [
         f"Exercises passed: {len(passed)} of {len(all_exercises())}. Patients healed: {len(healed)} of {len(PATIENTS)}."

@@ -25,7 +25,7 @@ from gradutils.course.clinic.patients import PATIENTS
 from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, current_cell, paragraphs, show
 from gradutils.course.exercise import Exercise
 from gradutils.course.exercises import all_exercises
-from gradutils.course.progress import record_pass
+from gradutils.course.progress import record_pass, record_try
 
 SHOWN_OUTPUT = 800  # characters of what an answer printed
 KEPT_OUTPUT = 100_000
@@ -112,19 +112,22 @@ def check(exercise_id: str, answer) -> Verdict:
             verdict = Verdict("not yet", f"The answer could not be judged: {type(error).__name__}.", None)
         verdict.exercise_id, verdict.hints = exercise_id, exercise.hints
         verdict.message, verdict.details = _cut(verdict.message, 600), _cut(verdict.details, 3000)
-        if verdict.outcome == "correct":
-            _record(exercise_id, verdict)
-        else:
+        if verdict.outcome != "correct":
             verdict.function = exercise.reference
+        _record(exercise_id, verdict)
     verdict.show()
     return verdict
 
 
 def _record(exercise_id: str, verdict: Verdict) -> None:
     try:
-        record_pass(exercise_id)
+        if verdict.outcome == "correct":
+            record_pass(exercise_id)
+        elif verdict.outcome == "not yet":
+            record_try(exercise_id, getattr(verdict, "mistake", ""))
     except KeyboardInterrupt:
-        verdict.message = "(Interrupted before it was written to your progress: run the cell once more.)"
+        if verdict.outcome == "correct":
+            verdict.message = "(Interrupted before it was written to your progress: run the cell once more.)"
 
 
 def _find(exercise_id) -> Exercise | None:

@@ -1,195 +1,267 @@
-"""What the learner has passed and predicted, in one small JSON file in the user's own data folder."""
+"""What the learner has passed, tried and predicted: a log of events, one JSON object a line, in the user's data folder.
+
+The log is only ever appended to, each event by one write. A line begins with the newline that ends a torn one before it,
+so that several kernels need no lock and a crash costs one line at most (on a local disk: NFS has no such appending).
+The file of before the log, ``progress.json``, is read first and left as it is.
+"""
 
 import json
 import os
-import tempfile
-from contextlib import contextmanager
+import re
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from html import escape
+from io import BytesIO, FileIO
 from pathlib import Path
+from threading import Lock
+from typing import NamedTuple
 
-from filelock import FileLock, Timeout
 from platformdirs import user_data_dir
 
 from gradutils.course.clinic.patients import PATIENTS
-from gradutils.course.display import ORANGE, Card, show
+from gradutils.course.display import ORANGE, Card, aligned, paragraphs, show
 from gradutils.course.exercises import all_exercises
 
-# What could not be written yet; it is written with the next change that can be.
-_waiting: dict | None = None
-_said = False
+LOG, OLD = "progress.jsonl", "progress.json"
+LIMIT, LONGEST = 4_000_000, 100_000  # bytes of a file and of a line; a thousand tries are 0.2 MB
+TOO_LARGE = f"it is larger than {LIMIT / 1e6:.3g} MB"
+TROUBLE = {
+    LOG: "Progress cannot be kept in {path} just now ({reason}). It counts until this kernel stops, and is written as soon "
+    "as that works. The environment variable GRADUTILS_HOME names another folder.",
+    OLD: "The older progress file {path} could not be read ({reason}). It is left as it is.",
+}
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
+WITHOUT_EXERCISES = ("10",)  # lessons that only predictions bring into the table
+
+_waiting: deque[dict] = deque()  # events that could not be written yet; they are written before the next one
+_turn = Lock()  # for what waits: a kernel may have threads
+_said: set[str] = set()  # the files whose trouble has been told
 
 
+# What is known ---------------------------------------------------------------------------------------------------------
+class Prediction(NamedTuple):
+    choice: str
+    right: bool | None = None  # None until it is settled
+
+
+class Guess(NamedTuple):
+    right: bool
+    diagnose: bool  # whether `diagnose` was right about the same patient
+
+
+@dataclass
+class State:
+    """What all events amount to.
+
+    ``passed`` holds the day of the first pass, ``tries`` the mistake of each try that was not right, "" without a name;
+    both go by the id of an exercise or a patient, ``guesses`` by the number of a new patient.
+    """
+
+    passed: dict[str, str] = field(default_factory=dict)
+    tries: dict[str, list[str]] = field(default_factory=dict)
+    predictions: dict[str, Prediction] = field(default_factory=dict)
+    guesses: dict[str, Guess] = field(default_factory=dict)
+    skipped: int = 0  # entries of the files that could not be read
+
+    def add(self, event) -> None:
+        """Count an event; skip what is damaged, unknown or of a later version."""
+        match event:
+            case {"v": 1, "event": "passed", "id": str(key), "at": str(at)} if DAY.match(at):
+                self.passed.setdefault(key, at[:10])
+            case {"v": 1, "event": "tried", "id": str(key), "mistake": str(mistake)}:
+                self.tries.setdefault(key, []).append(mistake)
+            case {"v": 1, "event": "chosen", "id": str(key), "choice": str(choice)}:
+                self._predict(key, Prediction(choice))
+            case {"v": 1, "event": "settled", "id": str(key), "choice": str(choice), "right": bool(right)}:
+                self._predict(key, Prediction(choice, right))
+            case {"v": 1, "event": "guessed", "id": str(key), "right": bool(you), "diagnose": bool(rules)}:
+                self.guesses.setdefault(key, Guess(you, rules))
+            case _:
+                self.skipped += 1
+
+    def _predict(self, key: str, made: Prediction) -> None:
+        if key not in self.predictions or self.predictions[key].right is None:  # settled is settled
+            self.predictions[key] = made
+
+
+# Reading ---------------------------------------------------------------------------------------------------------------
 def progress_file() -> Path:
-    """The file; the environment variable GRADUTILS_HOME names another folder."""
-    return (
-        Path(os.environ.get("GRADUTILS_HOME") or user_data_dir("gradutils", appauthor=False))
-        / "progress.json"
-    )
+    """The log; the environment variable GRADUTILS_HOME names another folder. RuntimeError where ``~`` is nobody's home."""
+    return _folder().expanduser().absolute() / LOG
 
 
-def read() -> dict:
-    """``{"exercises": {id: date}, "predictions": {id: {"choice": …, "right": …}}}``; empty where nothing is stored."""
-    try:
-        state = _stored()
-        if state is None:
-            with _lock():
-                state = _stored() or _set_aside()  # another kernel may have mended it meanwhile
-    except (OSError, Timeout) as error:
-        _say_once(error)
-        state = _empty()
-    return _with_waiting(state)
+def _folder() -> Path:
+    return Path(os.environ.get("GRADUTILS_HOME") or user_data_dir("gradutils", appauthor=False))
 
 
-def _empty() -> dict:
-    return {"exercises": {}, "predictions": {}}
-
-
-def _stored() -> dict | None:
-    """What the file holds; None where it is damaged."""
-    path = progress_file()
-    if not path.exists():
-        return _empty()
-    if not path.is_file():
-        raise OSError(f"{path} is not a file")
-    try:
-        state = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError):
-        return None
-    sound = (
-        isinstance(state, dict)
-        and isinstance(state.get("exercises"), dict)
-        and isinstance(state.get("predictions"), dict)
-        and all(isinstance(entry, dict) for entry in state["predictions"].values())
-    )
-    return state if sound else None
-
-
-def _set_aside() -> dict:
-    path = progress_file()
-    aside = path.with_name(f"progress.damaged-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.json")
-    path.replace(aside)
-    _say(f"The progress file could not be read. It was set aside as {aside}, and a new one begins.")
-    return _empty()
-
-
-def _with_waiting(state: dict) -> dict:
-    for key, entries in (_waiting or {}).items():
-        if isinstance(entries, dict):
-            state[key] = state.get(key, {}) | entries
+def read() -> State:
+    """What the older file, the log and the events that wait amount to. Whatever the files hold, nothing is raised."""
+    state = State()
+    for name, events in ((OLD, _older_events), (LOG, _logged_events)):
+        try:
+            for event in events(_content(name)):
+                state.add(event)
+        except (OSError, ValueError, RuntimeError) as error:
+            _say_once(name, error)
+    for event in tuple(_waiting):
+        state.add(event)
     return state
 
 
-def _say_once(error: Exception) -> None:
-    global _said
-    if not _said:
+def _content(name: str) -> bytes:
+    """What a file holds, up to the limit; nothing where there is no such file."""
+    try:
+        with _opened(progress_file().with_name(name), "r") as file:
+            content = file.read(LIMIT + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    if len(content) > LIMIT:
+        _say_once(name, OSError(TOO_LARGE))
+    return content[:LIMIT]
+
+
+def _opened(path: Path, mode: str) -> FileIO:
+    """A file without a buffer. OSError for a folder in its place, and for a pipe or a device, which could block for ever."""
+    if path.exists() and not path.is_file():
+        raise OSError("it is not a file")
+    return FileIO(path, mode, opener=partial(os.open, mode=0o600))
+
+
+def _older_events(content: bytes) -> Iterator:
+    """The file of before the log, as events. Raises ValueError or RecursionError where it is no JSON."""
+    stored = json.loads(content or b"{}")
+    for name, event in (("exercises", "passed"), ("predictions", "chosen"), ("guesses", "guessed")):
+        entries = stored.get(name, {}) if isinstance(stored, dict) else None
+        for key, entry in entries.items() if isinstance(entries, dict) else [("", None)]:
+            entry = entry if isinstance(entry, dict) else {"at": entry}  # a pass is its day alone
+            settled = event == "chosen" and entry.get("right") is not None
+            yield entry | {"v": 1, "event": "settled" if settled else event, "id": key}
+
+
+def _logged_events(content: bytes) -> Iterator:
+    """The log's lines as JSON values, None for one that is torn or too long."""
+    for line in filter(bytes.strip, BytesIO(content)):
+        try:
+            event = b'"event"' in line and len(line) <= LONGEST  # megabytes of garbage take no seconds
+            yield json.loads(line) if event else None
+        except (ValueError, RecursionError):
+            yield None
+
+
+def _say_once(name: str, error: Exception) -> None:
+    if name not in _said:
+        _said.add(name)
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        _say(
-            f"Progress cannot be kept in {progress_file()} just now ({reason}). It counts until this kernel stops, and is "
-            "written as soon as that works. The environment variable GRADUTILS_HOME names another folder."
-        )
-    _said = True
+        sentence = TROUBLE[name].format(path=_folder() / name, reason=reason)
+        show(Card(sentence, escape(sentence), ORANGE))
 
 
-def _say(sentence: str) -> None:
-    show(Card(sentence, escape(sentence), ORANGE))
+# Writing ---------------------------------------------------------------------------------------------------------------
+def record_pass(exercise_id: str) -> None:
+    """Note that an exercise or a patient has been passed; the first day counts."""
+    _record("passed", exercise_id)
 
 
-def _lock() -> FileLock:
+def record_try(exercise_id: str, mistake: str = "") -> None:
+    """Note a try that was not right, and the name of its mistake if it has one."""
+    _record("tried", exercise_id, mistake=mistake)
+
+
+def record_choice(question_id: str, choice: str) -> None:
+    """Note what was predicted; until it is settled, the last choice counts."""
+    _record("chosen", question_id, choice=choice)
+
+
+def record_settled(question_id: str, choice: str, right: bool) -> None:
+    """Note whether a prediction came true; the first time counts."""
+    _record("settled", question_id, choice=choice, right=right)
+
+
+def record_guess(number: int, right: bool, diagnose: bool) -> None:
+    """Note whether a guess about a new patient was right, and whether `diagnose` was; the first guess counts."""
+    _record("guessed", str(number), right=right, diagnose=diagnose)
+
+
+def _record(event: str, key: str, **more) -> None:
+    """Append an event after those that wait; where that fails they go on waiting. Only an interrupt is raised."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    _waiting.append({"v": 1, "event": event, "id": key, "at": now, **more})
+    try:
+        with _turn:
+            while _waiting:
+                _append(b"\n" + json.dumps(_waiting[0]).encode())
+                _waiting.popleft()
+    except (OSError, RuntimeError) as error:
+        _say_once(LOG, error)
+
+
+def _append(line: bytes) -> None:
     path = progress_file()
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path.with_suffix(".lock"), timeout=3)
+    with _opened(path, "a") as log:
+        if log.tell() + len(line) > LIMIT:  # it would never be read
+            raise OSError(TOO_LARGE)
+        if log.write(line) < len(line):
+            raise OSError("only a part of a line found room")
 
 
-@contextmanager
-def changing():
-    """The stored state, to be changed in place; written back whole, and alone, when the block ends.
-
-    Where that fails, the state waits in memory for the next change.
-    """
-    global _waiting, _said
-    state = None
-    try:
-        with _lock():
-            state = _with_waiting(_stored() or _set_aside())
-            yield state
-            _write(progress_file().resolve(), state)  # a link stays a link
-            _waiting, _said = None, False
-    except (OSError, Timeout) as error:
-        _say_once(error)
-        if state is None:  # the block has not run yet
-            state = _with_waiting(_empty())
-            yield state
-        _waiting = state
-
-
-def _write(path: Path, state: dict) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix="progress.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(state, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def record_pass(exercise_id: str) -> None:
-    """Note that an exercise has been passed, with today's date."""
-    if exercise_id not in read()["exercises"]:
-        with changing() as state:
-            state["exercises"].setdefault(exercise_id, f"{datetime.now(UTC):%Y-%m-%d}")
-
-
+# The table -------------------------------------------------------------------------------------------------------------
 def to_pass() -> list[str]:
     """The ids of all exercises, and of all patients of the emergency room."""
     return [*all_exercises(), *PATIENTS]
 
 
+def lessons() -> list[str]:
+    """The numbers of the course's lessons, such as "01"."""
+    return sorted({key.split(".")[0] for key in to_pass()}.union(WITHOUT_EXERCISES))
+
+
 def progress(lesson: str | None = None) -> Card:
     """A table: each lesson's exercises or patients, passed or open, and the predictions made; ``progress("01")`` for one lesson."""
     state = read()
-    lessons = sorted({key.split(".")[0] for key in (*to_pass(), *state["predictions"])})
-    if lesson is not None:
-        if lesson not in lessons:
-            raise ValueError(f"lesson must be one of {', '.join(map(repr, lessons))}; got {lesson!r}")
-        lessons = [lesson]
-    rows = [_row(state, name) for name in lessons]
+    if lesson is not None and lesson not in lessons():
+        raise ValueError(f"lesson must be one of {', '.join(map(repr, lessons()))}; got {lesson!r}")
+    listed = [name for name in lessons() if _of(name, to_pass()) or _of(name, state.predictions)]
     head = ("lesson", "exercises", "passed", "predictions")
-    widths = [max(len(row[k]) for row in (head, *rows)) for k in range(len(head))]
-    text = "\n".join(
-        "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    )
-    cells = "".join(
-        "<tr style='background:transparent'>"
-        + "".join(
-            f'<td style="text-align:left;padding:.1em 1em .1em 0">{_unbroken(cell)}</td>' for cell in row
-        )
-        + "</tr>"
-        for row in (head, *rows)
-    )
-    return Card(text, f"<table style='background:transparent'>{cells}</table>")
+    rows = [head, *(_row(state, name) for name in (listed if lesson is None else [lesson]))]
+    unread = f"Entries of the progress file that cannot be read, and stay as they are: {state.skipped}."
+    notes = [unread] if state.skipped else []
+    return Card(_printable("\n".join([aligned(rows), *notes])), _html(rows) + paragraphs(*notes))
 
 
-def _unbroken(cell: str) -> str:
-    """A mark stays on the line of its exercise."""
-    return cell.replace("✓ ", "✓&nbsp;").replace("○ ", "○&nbsp;")
+def _of(lesson: str, ids: Iterable[str]) -> list[str]:
+    return [key for key in ids if key.startswith(f"{lesson}.")]
 
 
-def _row(state: dict, lesson: str) -> tuple[str, str, str, str]:
-    ids = [key for key in to_pass() if key.startswith(f"{lesson}.")]
-    passed = [exercise_id in state["exercises"] for exercise_id in ids]
+def _row(state: State, lesson: str) -> tuple[str, str, str, str]:
+    ids = _of(lesson, to_pass())
+    passed = [exercise_id in state.passed for exercise_id in ids]
     marks = "  ".join(f"{'✓' if done else '○'} {i}" for i, done in zip(ids, passed, strict=True))
-    made = [
-        entry
-        for key, entry in state["predictions"].items()
-        if key.startswith(f"{lesson}.") and entry.get("choice")
-    ]
-    settled = [entry["right"] for entry in made if isinstance(entry.get("right"), bool)]
+    made = [state.predictions[key] for key in _of(lesson, state.predictions)]
+    settled = [prediction.right for prediction in made if prediction.right is not None]
     predictions = f"{len(made)} made"
     if settled:
         predictions += f", {sum(settled)} of {len(settled)} right"
     return lesson, marks, f"{sum(passed)} of {len(ids)}" if ids else "", predictions
+
+
+def _html(rows: list[tuple[str, ...]]) -> str:
+    """The rows as a table; a mark stays on the line of its exercise."""
+    cell = '<td style="text-align:left;padding:.1em 1em .1em 0">{}</td>'.format
+    cells = ("".join(cell(escape(text)) for text in row) for row in rows)
+    lines = "".join(f"<tr style='background:transparent'>{row}</tr>" for row in cells)
+    unbroken = lines.replace("✓ ", "✓&nbsp;").replace("○ ", "○&nbsp;")
+    return f"<table style='background:transparent'>{unbroken}</table>"
+
+
+def _printable(text: str) -> str:
+    """The text with + and - for its marks where this program's output has no ✓: a pipe on Windows."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = text.replace("✓", "+").replace("○", "-")
+    return text

@@ -5,7 +5,7 @@ from html import escape
 import ipywidgets as widgets
 
 from gradutils.course.display import BLUE, GREY, ORANGE, Card, in_notebook, paragraphs, show
-from gradutils.course.progress import changing, read
+from gradutils.course.progress import Prediction, read, record_choice, record_settled
 
 LETTERS = "abcdefghij"
 _options: dict[str, tuple[str, ...]] = {}  # of the questions that this kernel has asked
@@ -42,17 +42,16 @@ def reveal(question_id: str, answer: str, because: str = "") -> None:
     """
     question_id = str(question_id)
     answer = _option(question_id, answer)
-    entry = _entry(question_id)
-    choice = entry.get("choice") if entry.get("choice") in _options[question_id] else None
+    made = _made(question_id)
+    choice = made.choice if made and made.choice in _options[question_id] else None
     if choice is None:
         head, colour = f"Measured: {answer}. No prediction was made.", GREY
     elif choice == answer:
         head, colour = f"✓ Measured: {answer}. As predicted.", BLUE
     else:
         head, colour = f"✗ Measured: {answer}. Predicted: {choice}.", ORANGE
-    if choice is not None and entry.get("right") is None:
-        with changing() as state:
-            state["predictions"].setdefault(question_id, {"choice": choice})["right"] = choice == answer
+    if choice is not None and made.right is None:
+        record_settled(question_id, choice, choice == answer)
     text = f"{head}\n{because}" if because else head
     show(Card(text, paragraphs(head, because), colour))
 
@@ -71,17 +70,17 @@ def _option(question_id: str, answer) -> str:
     return answer if answer in options else by_letter[answer]
 
 
-def _entry(question_id: str) -> dict:
-    return read()["predictions"].get(question_id, {})
+def _made(question_id: str) -> Prediction | None:
+    return read().predictions.get(question_id)
 
 
 def _choose(question_id: str, choice: str) -> str:
     """Keep the choice unless it is settled already; the sentence to show."""
-    entry = _entry(question_id)
-    if entry.get("right") is not None:
-        return f"Settled earlier, with: {entry.get('choice')}"
-    with changing() as state:
-        state["predictions"][question_id] = {"choice": choice}
+    made = _made(question_id)
+    if made and made.right is not None:
+        return f"Settled earlier, with: {made.choice}"
+    if made != Prediction(choice):
+        record_choice(question_id, choice)
     return f"Your prediction: {choice}. You can change it until the run."
 
 
@@ -90,11 +89,11 @@ class Question(widgets.VBox):
 
     def __init__(self, question_id: str, question: str, options: tuple[str, ...], text: str):
         self._text = text
-        entry = _entry(question_id)
-        chosen = entry.get("choice") if entry.get("choice") in options else None
+        made = _made(question_id)
+        chosen = made.choice if made and made.choice in options else None
         wide = widgets.Layout(width="max-content", max_width="100%")
         self.buttons = widgets.RadioButtons(options=options, value=chosen, layout=wide)
-        self.said = widgets.HTML(_said(entry) if chosen else "<i>Choose one, then go on.</i>")
+        self.said = widgets.HTML(_said(made) if chosen else "<i>Choose one, then go on.</i>")
         self.buttons.observe(
             lambda change: setattr(self.said, "value", f"<i>{escape(_choose(question_id, change.new))}</i>"),
             names="value",
@@ -106,7 +105,7 @@ class Question(widgets.VBox):
         return super()._repr_mimebundle_(**kwargs) | {"text/plain": self._text}
 
 
-def _said(entry: dict) -> str:
-    if entry.get("right") is None:
+def _said(made: Prediction) -> str:
+    if made.right is None:
         return "<i>Your prediction. You can change it until the run.</i>"
     return "<i>Settled earlier.</i>"

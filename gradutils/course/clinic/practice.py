@@ -12,7 +12,7 @@ from gradutils.course.clinic.chart import show_chart
 from gradutils.course.clinic.patients import HEALTHY, PATIENTS, Patient, lines, named, no_such
 from gradutils.course.clinic.script import play
 from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, paragraphs, show
-from gradutils.course.progress import changing, read
+from gradutils.course.progress import read, record_guess
 from gradutils.recorder import Recording, diagnose
 
 # The gallery -----------------------------------------------------------------------------------------------------------
@@ -158,8 +158,7 @@ def _judge(seed: int, illness: str) -> None:
     """The first guess counts, and is kept beside that of `diagnose`."""
     truth, script, found = random_patient(seed)
     machine, right = diagnose(found).illness, illness in (truth, *ALSO.get(truth, ()))
-    with changing() as state:
-        state.setdefault("guesses", {}).setdefault(str(seed), {"right": right, "diagnose": machine == truth})
+    record_guess(seed, right, machine == truth)
     head = f"{'✓' if right else '✗'} It is {truth}. You said {illness}, diagnose said {machine}."
     body = "\n".join(
         f"{number:>3}  {line}" for number, line in enumerate(script, start=1) if line != HEALTHY[number - 1]
@@ -169,6 +168,6 @@ def _judge(seed: int, illness: str) -> None:
 
 def hit_rate() -> None:
     """How often you and `diagnose` were right about new patients, first guesses only."""
-    made = list(read().get("guesses", {}).values())
-    said = f"New patients: {len(made)}. You: {sum(g['right'] for g in made)} right. diagnose: {sum(g['diagnose'] for g in made)} right."
-    _tell(said)
+    made = read().guesses.values()
+    right, by_rule = sum(guess.right for guess in made), sum(guess.diagnose for guess in made)
+    _tell(f"New patients: {len(made)}. You: {right} right. diagnose: {by_rule} right.")

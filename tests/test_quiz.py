@@ -1,0 +1,102 @@
+"""A prediction is kept until it is settled, and a page tells what was done."""
+
+import pytest
+
+from gradutils.course.certificate import certificate
+from gradutils.course.progress import Prediction, read, record_pass, record_settled
+from gradutils.course.quiz import predict, reveal
+from tests.test_progress import logged
+
+# Predictions -----------------------------------------------------------------------------------------------------------
+OPTIONS = ["up", "down", "neither"]
+
+
+def test_a_prediction_is_kept_changed_and_settled(home, capsys):
+    predict("77.a", "Which way?", OPTIONS, choice="a")
+    predict("77.a", "Which way?", OPTIONS, choice="down")
+    assert read().predictions["77.a"] == Prediction("down")
+    reveal("77.a", "up", "It was measured.")
+    assert "Predicted: down" in capsys.readouterr().out
+    assert read().predictions["77.a"] == Prediction("down", False)
+    reveal("77.a", "down")
+    predict("77.a", "Which way?", OPTIONS, choice="up")  # too late
+    assert read().predictions["77.a"] == Prediction("down", False)
+    assert [event["event"] for event in logged(home)] == ["chosen", "chosen", "settled"]
+
+
+def test_without_a_prediction_the_answer_is_shown(home, capsys):
+    predict("77.b", "Which way?", OPTIONS)
+    assert "b) down" in capsys.readouterr().out
+    reveal("77.b", "up")
+    assert "No prediction was made" in capsys.readouterr().out
+    assert "77.b" not in read().predictions
+
+
+@pytest.mark.parametrize(
+    ("options", "choice"), [(["up"], None), (["up", "up"], None), ([], None), (OPTIONS, "d"), (OPTIONS, "sideways"), (OPTIONS, ""), (OPTIONS, 2), (OPTIONS, ["a"]), (range(11), "a")]
+)  # fmt: skip
+def test_bad_questions_are_clear_errors(home, options, choice):
+    with pytest.raises(ValueError, match=r"must be|options must"):
+        predict("77.c", "Which way?", options, choice=choice)
+
+
+def test_an_answer_that_was_no_option_is_an_error(home):
+    with pytest.raises(ValueError, match="run its predict cell first"):
+        reveal("77.d", "a")
+    predict("77.d", "Which way?", OPTIONS)
+    for wrong in ("sideways", "d", "", 2, None):
+        with pytest.raises(ValueError, match="must be a, b, c or one of"):
+            reveal("77.d", wrong)
+
+
+def test_questions_of_numbers_and_with_a_number_for_an_id(home, capsys):
+    predict(7, "How many?", [10, 20], choice=20)
+    reveal(7, 10)
+    assert "Predicted: 20" in capsys.readouterr().out
+
+
+def test_a_choice_that_is_no_longer_offered_does_not_count(home, capsys):
+    predict("77.f", "Which way?", OPTIONS, choice="up")
+    predict("77.f", "Which way?", ["left", "right"])
+    reveal("77.f", "left")
+    assert "No prediction was made" in capsys.readouterr().out
+
+
+def test_an_answer_may_be_a_letter(home, capsys):
+    predict("77.e", "Which way?", OPTIONS, choice="b")
+    reveal("77.e", "b")
+    assert "✓ Measured: down. As predicted." in capsys.readouterr().out
+
+
+# The page of results ---------------------------------------------------------------------------------------------------
+def test_the_certificate_counts_what_was_done(home, tmp_path):
+    record_pass("01.1")
+    record_pass("09.4")
+    record_settled("00.a", "a", True)
+    record_settled("01.a", "b", False)
+    page = certificate("Ada <b>")
+    assert "Exercises passed: 1 of " in page.text
+    assert "Patients healed: 1 of 15" in page.text
+    assert "Predictions settled: 2, of which 1 were right" in page.text
+    assert "Ada &lt;b&gt;" in page.html
+    path = tmp_path / "results.html"
+    kept = certificate("Ada", path)
+    assert f"Kept as {path}" in kept.text
+    assert "Patients healed: 1 of 15" in path.read_text(encoding="utf-8")
+    certificate("Eve", path)  # an older page of results may go
+    assert "Eve" in path.read_text(encoding="utf-8")
+
+
+def test_the_certificate_overwrites_nothing_else(home, tmp_path):
+    other = tmp_path / "index.html"
+    other.write_text("mine")
+    with pytest.raises(ValueError, match="another file, which is left as it is"):
+        certificate("Ada", other)
+    assert other.read_text() == "mine"
+    with pytest.raises(ValueError, match=r"must end in \.html"):
+        certificate("Ada", tmp_path / "results.txt")
+
+
+def test_the_first_certificate_is_empty(home):
+    assert "Exercises passed: 0 of " in certificate().text
+    assert "From" not in certificate().text
