@@ -95,4 +95,4 @@ def test_a_wheel_in_a_new_environment_needs_no_repository(wheel, tmp_path):
     assert lines[0] == "digits 1400 64"
     assert lines[1].endswith("01.1 correct.")
     assert lines[2:] == [f"from {site / 'gradutils' / '__init__.py'}", "elsewhere []"]
-    assert (tmp_path / "home" / "progress.json").exists()
+    assert (tmp_path / "home" / "progress.jsonl").exists()
