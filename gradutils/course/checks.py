@@ -211,7 +211,7 @@ def named_mistake(exercise: Exercise, cases: list[tuple], runs: list[Run]) -> st
 
     Empty where none does.
     """
-    for wrong, sentence in exercise.mistakes:
+    for sentence, wrong in exercise.mistakes.items():
         if agree(exercise, run_all(exercise, wrong, cases), runs):
             return sentence
     return ""
