@@ -11,6 +11,15 @@ def call_directly(function: Callable, *arguments) -> Any:
     return function(*arguments)
 
 
+def drawer(generator: torch.Generator, dtype=torch.float32) -> Callable:
+    """A ``randn(*shape, dtype=dtype)`` whose numbers come from the generator that an exercise's cases are given."""
+
+    def randn(*shape, dtype=dtype):
+        return torch.randn(*shape, generator=generator, dtype=dtype)
+
+    return randn
+
+
 @dataclass(frozen=True)
 class Exercise:
     """What `check` needs to judge an answer and to name what is wrong with it.

@@ -2,7 +2,7 @@
 
 import torch
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, drawer
 
 
 def _rms(x):
@@ -10,9 +10,7 @@ def _rms(x):
 
 
 def _vectors(generator):
-    def randn(*shape, dtype=torch.float32):
-        return torch.randn(*shape, dtype=dtype, generator=generator)
-
+    randn = drawer(generator)
     return [
         (torch.tensor([3.0, 4.0]),),
         (torch.tensor([1.0, -1.0, 1.0, -1.0]),),

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, drawer
 from gradutils.data import quadratic
 
 
@@ -14,9 +14,7 @@ def _step(x, gradient, lr):
 
 
 def _step_cases(generator):
-    def randn(*shape, dtype=torch.float32):
-        return torch.randn(*shape, dtype=dtype, generator=generator)
-
+    randn = drawer(generator)
     return [
         (torch.tensor(3.0), torch.tensor(2.0), 0.5),
         (torch.tensor([1.0, 2.0]), torch.tensor([10.0, -10.0]), 0.1),
@@ -112,7 +110,7 @@ REGIME = Exercise(
             _regime_by(_product, negative="monotone")
         ),
         "The sign of the curvature was dropped. On a hill (negative curvature) x runs away at every learning rate.": (
-            lambda lr, c: _regime_by(_product)(lr, abs(c))
+            _regime_by(lambda lr, c: lr * abs(c))
         ),
         "Crossing the minimum was taken for divergence. Between 1 and 2 each step crosses it and still lands nearer.": (
             _regime_by(_product, edges=(1, 1))
@@ -124,10 +122,10 @@ REGIME = Exercise(
             _regime_by(_product, names=("oscillating", "oscillating", "diverging"))
         ),
         "Only the learning rate was looked at. What counts is its product with the curvature.": (
-            lambda lr, c: _regime_by(lambda a, b: a)(lr, c)
+            _regime_by(lambda lr, c: lr)
         ),
         "The learning rate was compared with 1 and 2 by itself. What counts is its product with the curvature.": (
-            lambda lr, c: "diverging" if c < 0 else _regime_by(lambda a, b: a)(lr, c)
+            lambda lr, c: "diverging" if c < 0 else _regime_by(lambda lr, c: lr)(lr, c)
         ),
         "Monotone and oscillating are swapped: a short step does not cross the minimum.": (
             _regime_by(_product, names=("oscillating", "monotone", "diverging"))
@@ -233,9 +231,7 @@ def _heavy_ball(x, v, gradient, lr, beta):
 
 
 def _heavy_ball_cases(generator):
-    def randn(*shape, dtype=torch.float32):
-        return torch.randn(*shape, dtype=dtype, generator=generator)
-
+    randn = drawer(generator)
     return [
         (torch.tensor(1.0), torch.tensor(4.0), torch.tensor(2.0), 0.1, 0.5),
         (torch.tensor([1.0, 2.0]), torch.tensor([0.0, 10.0]), torch.tensor([1.0, -1.0]), 0.2, 0.9),
@@ -439,6 +435,13 @@ def _unit(v):
     return v / v.norm()
 
 
+def _normalised_at_the_start(multiply, v, steps):
+    v = _unit(v)
+    for _ in range(steps):
+        v = multiply(v)
+    return v @ multiply(v)
+
+
 def _normalised_before(multiply, v, steps):
     for _ in range(steps):
         v = multiply(_unit(v))
@@ -465,9 +468,7 @@ POWER_ITERATION = Exercise(
             _power_variant(lambda v: v, lambda multiply, v: v @ multiply(v))
         ),
         "v has length 1 only before the loop. Bring it back to length 1 after every multiplication.": (
-            lambda multiply, v, steps: _power_variant(lambda v: v, lambda multiply, v: v @ multiply(v))(
-                multiply, _unit(v), steps
-            )
+            _normalised_at_the_start
         ),
         "v was brought back to length 1 before the multiplication, not after it: at the end its length is not 1.": (
             _normalised_before

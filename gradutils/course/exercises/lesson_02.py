@@ -4,14 +4,7 @@ import math
 
 import torch
 
-from gradutils.course.exercise import Exercise
-
-
-def _drawer(generator):
-    def randn(*shape, dtype=torch.float32):
-        return torch.randn(*shape, dtype=dtype, generator=generator)
-
-    return randn
+from gradutils.course.exercise import Exercise, drawer
 
 
 # 02.1 ----------------------------------------------------------------------------------------------------------------
@@ -20,7 +13,7 @@ def _linear_backward(h, W, delta):
 
 
 def _linear_cases(generator):
-    randn = _drawer(generator)
+    randn = drawer(generator)
     return [
         (torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 0.0], [0.0, 3.0]]), torch.tensor([[1.0, -1.0]])),
         (randn(2, 3), randn(4, 3), randn(2, 4)),
@@ -102,11 +95,12 @@ def _act(phi, z):
 
 
 def _activation_cases(generator):
+    randn = drawer(generator)
+
     def z(*shape, dtype=torch.float32):  # clear of 0, where ReLU has a kink
         size = 0.2 + 2 * torch.rand(*shape, dtype=dtype, generator=generator)
-        return size * torch.randn(*shape, dtype=dtype, generator=generator).sign()
+        return size * randn(*shape, dtype=dtype).sign()
 
-    randn = _drawer(generator)
     fixed = torch.tensor([-1.0, 0.5, 2.0]), torch.tensor([1.0, 10.0, -1.0])
     cases = [("linear", *fixed), ("relu", *fixed), ("tanh", *fixed)]
     for phi in ("linear", "relu", "tanh"):
@@ -248,6 +242,10 @@ def _difference(eps_of, *, sides=2, divide=lambda eps: 2 * eps):
     return central_difference
 
 
+def _fixed_difference(eps):
+    return _difference(lambda x: eps)
+
+
 CENTRAL_DIFFERENCE = Exercise(
     task="central_difference(f, x, v): the slope of f at x along v, to two digits, in float32 and in float64, without autograd",
     reference=_central_difference,
@@ -276,14 +274,14 @@ CENTRAL_DIFFERENCE = Exercise(
             _difference(lambda x: torch.finfo(x.dtype).eps)
         ),
         **{
-            f"An eps of {eps:.0e} suits float32. In float64 a finer one is possible, and f may bend within yours: let eps depend on x.dtype.": _difference(
-                lambda x, eps=eps: eps
+            f"An eps of {eps:.0e} suits float32. In float64 a finer one is possible, and f may bend within yours: let eps depend on x.dtype.": (
+                _fixed_difference(eps)
             )
             for eps in (1e-2, 1e-3, 1e-4)
         },
         **{
-            f"An eps of {eps:.0e} suits float64. In float32 the difference is then mostly rounding: let eps depend on x.dtype.": _difference(
-                lambda x, eps=eps: eps
+            f"An eps of {eps:.0e} suits float64. In float32 the difference is then mostly rounding: let eps depend on x.dtype.": (
+                _fixed_difference(eps)
             )
             for eps in (1e-5, 1e-6, 1e-7, 1e-8)
         },
@@ -320,7 +318,7 @@ def _backward(weights, phi, h, z, delta):
 
 def _network_cases(generator):
     def case(phi, *sizes, batch=3, dtype=torch.float64):
-        randn = _drawer(generator)
+        randn = drawer(generator)
         pairs = zip(sizes[1:], sizes[:-1], strict=True)
         weights = [randn(m, n, dtype=dtype) / n**0.5 for m, n in pairs]
         h, z = [randn(batch, sizes[0], dtype=dtype)], []
@@ -346,6 +344,18 @@ def _one_layer_down(weights, phi, z, k, delta, top):
 
 def _at_z_k(weights, phi, z, k, delta, top):
     return _activation_backward(phi, z[k], delta @ weights[k])
+
+
+def _at_h_k(weights, phi, z, k, delta, top):
+    return _activation_backward(phi, _act(phi, z[k - 1]), delta @ weights[k])
+
+
+def _from_the_top(weights, phi, z, k, delta, top):
+    return _activation_backward(phi, z[k - 1], top @ weights[k])
+
+
+def _through_the_weights_below(weights, phi, z, k, delta, top):
+    return _activation_backward(phi, z[k - 1], delta @ weights[k - 1])
 
 
 def _network_variant(
@@ -386,11 +396,7 @@ BACKWARD = Exercise(
             _network_variant(down=_at_z_k)
         ),
         "The slope was taken at h[k]. activation_backward wants the pre-activation below, z[k - 1].": (
-            _network_variant(
-                down=lambda weights, phi, z, k, d, top: _activation_backward(
-                    phi, _act(phi, z[k - 1]), d @ weights[k]
-                )
-            )
+            _network_variant(down=_at_h_k)
         ),
         "At k = 0 there is no layer below: z[k - 1] is then z[-1], the last. Stop after the gradient of weights[0].": (
             _network_variant(stops=False)
@@ -414,16 +420,10 @@ BACKWARD = Exercise(
             lambda weights, phi, h, z, delta: _backward(weights, phi, h, z, delta)[1:]
         ),
         "Every layer was given the delta from the top, pulled back once. delta has to be carried down, layer by layer.": (
-            _network_variant(
-                down=lambda weights, phi, z, k, d, top: _one_layer_down(weights, phi, z, k, top, top)
-            )
+            _network_variant(down=_from_the_top)
         ),
         "delta went down through weights[k - 1]. From layer k it goes down through that layer's own weights[k].": (
-            _network_variant(
-                down=lambda weights, phi, z, k, d, top: _activation_backward(
-                    phi, z[k - 1], d @ weights[k - 1]
-                )
-            )
+            _network_variant(down=_through_the_weights_below)
         ),
     },
     hints=(
@@ -445,7 +445,7 @@ def _tied_backward(W, x, c):
 
 
 def _tied_cases(generator):
-    randn = _drawer(generator)
+    randn = drawer(generator)
     return [
         (torch.tensor([[0.5]]), torch.tensor([[1.0]]), torch.tensor([[1.0]])),
         (randn(2, 2), randn(1, 2), randn(1, 2)),
@@ -527,7 +527,7 @@ def _push_forward(weights, phi, x, v):
 
 def _push_cases(generator):
     def case(phi, *sizes, batch=2, dtype=torch.float64):
-        randn = _drawer(generator)
+        randn = drawer(generator)
         weights = [
             randn(m, n, dtype=dtype) * 1.5 / n**0.5 for m, n in zip(sizes[1:], sizes[:-1], strict=True)
         ]

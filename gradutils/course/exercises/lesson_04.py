@@ -75,6 +75,11 @@ def _slope(phi, z):
     return with_slope(phi, z)[1]
 
 
+def _by_vmap(phi, z):
+    slope = torch.func.vmap(torch.func.grad(phi))(z.flatten()).view(z.shape)
+    return slope, slope.abs().max()
+
+
 SLOPES = Exercise(
     task="slopes(phi, z): the slope of phi at every entry of z, of the shape of z, and the largest size of a slope among them, a float",
     reference=_slopes,
@@ -112,11 +117,7 @@ SLOPES = Exercise(
         "Each phi(z[i]) depends on z[i] alone, so the gradient of phi(z).sum() by z holds all the slopes.",
         "(slope,) = torch.autograd.grad(phi(z).sum(), z), then slope.abs().max().item()",
     ),
-    alternatives=(
-        lambda phi, z: (lambda s: (s, s.abs().max()))(
-            torch.func.vmap(torch.func.grad(phi))(z.flatten()).view(z.shape)
-        ),
-    ),
+    alternatives=(_by_vmap,),
     rtol=1e-4,
 )
 
@@ -263,9 +264,7 @@ SETTLED_GROWTH = Exercise(
             _settled_variant(_next_q, layers=1)
         ),
         "z was given the standard deviation q. q is a mean square: multiply the Gaussian by its root.": (
-            lambda phi, sigma_w: _settled_variant(lambda phi, s, z, q: _next_q(phi, s, _gauss(2000) * q, q))(
-                phi, sigma_w
-            )
+            _settled_variant(lambda phi, s, z, q: _next_q(phi, s, _gauss(2000) * q, q))
         ),
         "This is chi_1, the factor of the squared gradient. The growth of its size is the root.": (
             _settled_variant(_next_q, lambda phi, s, q: s**2 * _mean_square_slope(phi, q))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, drawer
 from gradutils.data import digits
 from gradutils.propagation import rotations
 
@@ -257,7 +257,7 @@ def _lsuv(weights, phi, x):
 
 def _lsuv_cases(generator):
     def case(phi, batch, sizes, scale, dtype=torch.float64):
-        randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+        randn = drawer(generator, dtype)
         return (
             [scale * randn(m, n) for m, n in zip(sizes[1:], sizes, strict=False)],
             phi,
@@ -346,7 +346,7 @@ def _cosines(weights, phi, a, b):
 
 def _pair_cases(generator):
     def case(phi, size, depth, dtype=torch.float64):
-        randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+        randn = drawer(generator, dtype)
         return (
             [randn(size, size) * (2 / size) ** 0.5 for _ in range(depth)],
             phi,

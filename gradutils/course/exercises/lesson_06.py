@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, drawer
 
 
 def _norm(grads):
@@ -17,7 +17,7 @@ def _clip_by_value(grads, c):
 
 
 def _value_cases(generator):
-    randn = lambda *shape, dtype=torch.float64: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+    randn = drawer(generator, torch.float64)
     return [
         ([torch.tensor([3.0, -4.0, 0.5])], 1.0),
         ([torch.tensor([0.2, -0.1])], 1.0),
@@ -89,7 +89,7 @@ def _then_the_gradients(function, grads, c):
 
 
 def _norm_cases(generator):
-    randn = lambda *shape, dtype=torch.float64: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+    randn = drawer(generator, torch.float64)
     return [
         ([torch.tensor([3.0]), torch.tensor([4.0])], 1.0),
         ([torch.tensor([0.3, 0.4])], 1.0),
@@ -249,6 +249,19 @@ def _unit_variant(weight=lambda W: _rows(W).clamp(min=1e-3), gradient=_rows, cap
     return clip_by_unit
 
 
+def _each_entry_by_its_weight(W, G, most):
+    limit = most * W.abs().clamp(min=1e-3)
+    return G.clamp(-limit, limit)
+
+
+def _unit_by_unit(W, G, most):
+    rows = []
+    for w, g in zip(W, G, strict=True):
+        limit = most * max(w.norm().item(), 1e-3)
+        rows.append(g if g.norm() <= limit else g * (limit / g.norm()))
+    return torch.stack(rows)
+
+
 CLIP_BY_UNIT = Exercise(
     task="clip_by_unit(W, G, most): G with each row held to at most `most` times the norm of the same row of W (that norm counts as 1e-3 at least)",
     reference=_clip_by_unit,
@@ -283,9 +296,7 @@ CLIP_BY_UNIT = Exercise(
             _unit_variant(weight=lambda W: _rows(W) + 1e-3)
         ),
         "Each entry was cut by its own weight. A unit's row is scaled as a whole.": (
-            lambda W, G, most: torch.maximum(
-                torch.minimum(G, most * W.abs().clamp(min=1e-3)), -most * W.abs().clamp(min=1e-3)
-            )
+            _each_entry_by_its_weight
         ),
         "The norms were squared. The ratio is of the norms themselves.": (
             _unit_variant(
@@ -297,14 +308,7 @@ CLIP_BY_UNIT = Exercise(
         "W.norm(dim=1, keepdim=True) is (units, 1): one norm a row, ready to multiply rows.",
         "factor = most * norm of W's row (at least 1e-3) / norm of G's row, and at most 1.",
     ),
-    alternatives=(
-        lambda W, G, most: torch.stack(
-            [
-                g if (n := g.norm()) <= (m := most * max(w.norm().item(), 1e-3)) else g * (m / n)
-                for w, g in zip(W, G, strict=True)
-            ]
-        ),
-    ),
+    alternatives=(_unit_by_unit,),
     rtol=1e-4,
 )
 
@@ -387,7 +391,7 @@ def _safe_step(weights, grads, lr, c):
 
 def _step_cases(generator):
     def case(shapes, size, lr, c, spoil=None):
-        randn = lambda shape: torch.randn(shape, generator=generator, dtype=torch.float64)  # noqa: E731
+        randn = drawer(generator, torch.float64)
         weights, grads = [randn(shape) for shape in shapes], [size * randn(shape) for shape in shapes]
         if spoil is not None:
             grads[-1].flatten()[0] = spoil
@@ -432,6 +436,13 @@ def _only_the_bad_tensor(weights, grads, lr, c):
     return _safe_step(weights, good, lr, c)
 
 
+def _tested_by_a_sum(weights, grads, lr, c):
+    if not torch.isfinite(sum(g.sum() * 0 for g in grads)):
+        return list(weights)
+    factor = min(1.0, c / float(_norm(grads)))
+    return [W - lr * g * factor for W, g in zip(weights, grads, strict=True)]
+
+
 SAFE_STEP = Exercise(
     task="safe_step(weights, grads, lr, c): weights as they are if a gradient is not finite, otherwise those after a step clipped by the norm of all",
     reference=_safe_step,
@@ -467,13 +478,7 @@ SAFE_STEP = Exercise(
         "all(g.isfinite().all() for g in grads) says whether the gradients can be used.",
         "Clip copies, [g.clone() for g in grads], with your clip_by_norm_: it works in place.",
     ),
-    alternatives=(
-        lambda weights, grads, lr, c: (
-            list(weights)
-            if not torch.isfinite(sum(g.sum() * 0 for g in grads))
-            else [W - lr * g * min(1.0, c / float(_norm(grads))) for W, g in zip(weights, grads, strict=True)]
-        ),
-    ),
+    alternatives=(_tested_by_a_sum,),
     rtol=1e-4,
 )
 
@@ -516,6 +521,12 @@ def _scale_variant(
     return next_scale
 
 
+def _full_row_before_overflow(scale, clean, overflow, every):
+    if clean + 1 == every:
+        return scale * 2, 0
+    return (scale / 2, 0) if overflow else (scale, clean + 1)
+
+
 NEXT_SCALE = Exercise(
     task="next_scale(scale, clean, overflow, every): the pair (scale, clean) after one more step",
     reference=_next_scale,
@@ -544,13 +555,7 @@ NEXT_SCALE = Exercise(
             _scale_variant(full=lambda clean, every: True)
         ),
         "An overflow in the last step of a row must halve, too: look at overflow first.": (
-            lambda scale, clean, overflow, every: (
-                (scale / 2, 0)
-                if overflow and clean + 1 < every
-                else (scale * 2, 0)
-                if clean + 1 == every
-                else (scale, clean + 1)
-            )
+            _full_row_before_overflow
         ),
     },
     hints=(

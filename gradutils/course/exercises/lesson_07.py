@@ -5,7 +5,7 @@ from functools import cache
 
 import torch
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, drawer
 from gradutils.data import digits
 from gradutils.models import weight_stacks
 from gradutils.training import train_many
@@ -42,7 +42,7 @@ def _curvature_along(loss_of, w, v):
 
 
 def _curvature_cases(generator):
-    randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    randn = drawer(generator, torch.float64)
     return [
         (quartic, torch.tensor([1.0, 2.0]).double(), torch.tensor([1.0, 0.0]).double()),
         (quartic, torch.tensor([1.0, 2.0]).double(), torch.tensor([0.0, 2.0]).double()),
@@ -56,6 +56,12 @@ def _curvature_cases(generator):
 
 def _curvature_variant(number):
     return lambda loss_of, w, v: float(number(loss_of, w, v))
+
+
+def _by_two_gradients(loss_of, w, v):
+    unit = v / v.norm()
+    ahead, behind = _gradient(loss_of, w + 1e-4 * unit)[1], _gradient(loss_of, w - 1e-4 * unit)[1]
+    return float((ahead - behind) @ unit / 2e-4)
 
 
 CURVATURE_ALONG = Exercise(
@@ -109,12 +115,7 @@ CURVATURE_ALONG = Exercise(
         lambda loss_of, w, v: (
             float(v @ torch.autograd.functional.hvp(loss_of, w, v)[1]) / float(v.square().sum())
         ),
-        lambda loss_of, w, v: float(
-            (_gradient(loss_of, w + 1e-4 * v / v.norm())[1] - _gradient(loss_of, w - 1e-4 * v / v.norm())[1])
-            @ v
-            / v.norm()
-            / 2e-4
-        ),
+        _by_two_gradients,
     ),
     rtol=1e-2,
 )
@@ -264,13 +265,7 @@ WARMUP_COSINE = Exercise(
         "done = (step - warmup) / (total - warmup), at most 1.",
         "floor + (1 - floor) * (1 + cos(pi * done)) / 2",
     ),
-    alternatives=(
-        lambda step, warmup, total, floor: (
-            (step + 1) / warmup
-            if step < warmup
-            else floor + (1 - floor) * math.cos(math.pi / 2 * min(1, (step - warmup) / (total - warmup))) ** 2
-        ),
-    ),
+    alternatives=(_cosine_variant(wave=lambda x: math.cos(math.pi / 2 * x) ** 2),),
 )
 
 

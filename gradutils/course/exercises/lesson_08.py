@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, drawer
 
 
 # 08.1 ----------------------------------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ def _rms_norm(x, gain, eps):
 
 
 def _row_cases(generator):
-    randn = lambda *shape, dtype=torch.float64: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+    randn = drawer(generator, torch.float64)
     return [
         (torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.ones(2), 0.0),
         (torch.tensor([[0.0, 0.0], [1.0, -1.0]]), torch.tensor([1.0, 2.0]), 0.5),
@@ -175,7 +175,7 @@ def centred(x):
 
 
 def _block_cases(generator):
-    randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    randn = drawer(generator, torch.float64)
     return [
         (torch.tensor([[3.0, 4.0]]), doubled, to_length_one),
         (torch.tensor([[1.0, 2.0]]), first_up, to_length_one),
@@ -273,6 +273,12 @@ def _growth_variant(number):
     return lambda phi: float(number(*_phi_and_slope(phi, _gauss())))
 
 
+def _by_samples(phi):
+    z = torch.randn(400_000, dtype=torch.float64)
+    slope = (phi(z + 1e-4) - phi(z - 1e-4)) / 2e-4
+    return float((slope.square().mean() / phi(z).var()).sqrt())
+
+
 NORMALISED_GROWTH = Exercise(
     task="normalised_growth(phi): the root of E[phi'(z)^2] / Var[phi(z)] over a Gaussian z of variance 1, a float, within 2 %",
     reference=_normalised_growth,
@@ -306,10 +312,8 @@ NORMALISED_GROWTH = Exercise(
         "((slope**2).mean() / phi(z).var()) ** 0.5",
     ),
     alternatives=(
-        lambda phi: _growth_variant(lambda h, s: (s.square().mean() / h.var()).sqrt())(phi),
-        lambda phi: (
-            lambda z: float(((((phi(z + 1e-4) - phi(z - 1e-4)) / 2e-4) ** 2).mean() / phi(z).var()) ** 0.5)
-        )(torch.randn(400_000, dtype=torch.float64)),
+        _growth_variant(lambda h, s: (s.square().mean() / h.var()).sqrt()),
+        _by_samples,
     ),
     rtol=0.02,
 )
@@ -327,7 +331,7 @@ def _batch_norm_backward(z, delta):
 
 
 def _batch_cases(generator):
-    randn = lambda *shape, dtype=torch.float64: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+    randn = drawer(generator, torch.float64)
     return [
         (
             torch.tensor([[0.0, 1.0], [2.0, 0.0], [4.0, 0.0]]).double(),
@@ -342,6 +346,17 @@ def _batch_cases(generator):
 
 def _bn_variant(combine):
     return lambda z, delta: combine(z, delta, z.std(0, unbiased=False), _normed(z))
+
+
+def _with_torchs_std(z, delta):
+    std, y = z.std(0), (z - z.mean(0)) / z.std(0)
+    return (delta - delta.mean(0) - y * (delta * y).mean(0)) / std
+
+
+def _by_autograd(z, delta):
+    z = z.clone().requires_grad_()
+    y = torch.nn.functional.batch_norm(z, None, None, training=True, eps=1e-12)
+    return torch.autograd.grad((y * delta).sum(), z)[0]
 
 
 BATCH_NORM_BACKWARD = Exercise(
@@ -388,12 +403,7 @@ BATCH_NORM_BACKWARD = Exercise(
             )
         ),
         "torch's std divides by B - 1 unless it is told otherwise. Batch normalisation divides by B: unbiased=False.": (
-            _bn_variant(
-                lambda z, d, s, y: (
-                    (d - d.mean(0) - (z - z.mean(0)) / z.std(0) * (d * (z - z.mean(0)) / z.std(0)).mean(0))
-                    / z.std(0)
-                )
-            )
+            _with_torchs_std
         ),
         "y is centred: (z - mean) / std. Yours is z / std.": (
             _bn_variant(lambda z, d, s, y: (d - d.mean(0) - z / s * (d * z / s).mean(0)) / s)
@@ -407,13 +417,7 @@ BATCH_NORM_BACKWARD = Exercise(
         "Each path through a statistic takes away a mean: of delta, and of delta * y, the latter times y.",
         "(delta - mean(delta) - y * mean(delta * y)) / std, means over the batch, std with unbiased=False.",
     ),
-    alternatives=(
-        lambda z, delta: (
-            lambda w: torch.autograd.grad(
-                (torch.nn.functional.batch_norm(w, None, None, training=True, eps=1e-12) * delta).sum(), w
-            )[0]
-        )(z.clone().requires_grad_()),
-    ),
+    alternatives=(_by_autograd,),
     rtol=1e-4,
 )
 
