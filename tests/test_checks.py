@@ -225,6 +225,16 @@ def test_numbers_that_look_alike_are_shown_in_full():
     assert expected != got
 
 
+def test_a_named_mistake_stands_in_the_verdict_and_nothing_else_does():
+    exercise = EXERCISES["01.1"]
+    uphill = judge(exercise, lambda x, gradient, lr: x + lr * gradient)
+    assert uphill.mistake == uphill.message
+    assert uphill.mistake.startswith("This walks uphill")
+    unknown = [lambda x, gradient, lr: x - lr * gradient + 1, lambda x, gradient: x, _stub, _raises, None]
+    for answer in (*unknown, exercise.alternatives[0]):
+        assert judge(exercise, answer).mistake == ""
+
+
 def test_what_was_printed_is_shown_and_bounded():
     verdict = judge(EXERCISES["01.1"], lambda x, gradient, lr: print(f"lr is {lr}"))
     assert "It printed" in verdict.details
@@ -333,6 +343,85 @@ def test_a_stub_is_not_attempted(stub):
     verdict = check("01.1", stub)
     assert verdict.outcome == "not attempted"
     assert "Replace the three dots" in verdict.message
+
+
+def _kinds_of_function():
+    """Each with whether it is a stub; all take the one argument of 00.1."""
+    outside = 0.0
+
+    def dots(x): ...
+
+    def described(x):
+        """To be done."""
+
+    def described_at_length(x):
+        """To be done.
+
+        By whoever reads this.
+        """
+        # Replace the three dots.
+        ...  # noqa: PIE790
+
+    def passes(x):
+        pass
+
+    def with_defaults(x, y=3, *rest, k=4, **more): ...
+
+    def annotated(x: torch.Tensor, y: "str" = "text") -> torch.Tensor: ...
+
+    def returns_nothing(x):
+        return
+
+    def returns_the_dots(x):
+        """To be done."""
+        return ...
+
+    async def waits(x): ...
+
+    def yields(x):
+        yield
+
+    def returns_a_number(x):
+        return 0.0
+
+    def returns_a_text(x):
+        """To be done."""
+        return "text"
+
+    def returns_an_empty_pair(x):
+        return ()
+
+    def returns_what_it_is_given(x):
+        return x
+
+    def uses_its_argument(x):
+        x.square()
+
+    def returns_what_lies_outside(x):
+        return outside
+
+    class Written:
+        def method(self, x): ...
+
+        def __call__(self, x): ...
+
+    stubs = [dots, described, described_at_length, passes, with_defaults, annotated, returns_nothing]
+    stubs += [returns_the_dots, Written().method, Written.method, lambda x: ..., lambda x: None, _stub]
+    others = [waits, yields, returns_a_number, returns_a_text, returns_an_empty_pair, uses_its_argument]
+    others += [
+        returns_what_it_is_given,
+        returns_what_lies_outside,
+        functools.partial(dots),
+        Written(),
+        torch.sqrt,
+    ]
+    others += [lambda x: 0, lambda x: "text", lambda x: True, lambda x: x, None, 3]
+    return [(function, True) for function in stubs] + [(function, False) for function in others]
+
+
+@pytest.mark.parametrize(("function", "is_stub"), _kinds_of_function())
+def test_a_stub_is_told_from_an_answer(function, is_stub):
+    assert checks._is_stub(function) is is_stub
 
 
 def test_a_half_stub_is_not_attempted():

@@ -10,23 +10,25 @@ from gradutils.course.checks import agree, fresh_cases, judge, run_all
 from gradutils.course.exercises import all_exercises
 
 EXERCISES = all_exercises()
-MISTAKES = [(i, k) for i, exercise in EXERCISES.items() for k in range(len(exercise.mistakes))]
+MISTAKES = [(i, sentence) for i, exercise in EXERCISES.items() for sentence in exercise.mistakes]
 
 
 def _seeds(exercise):
     return range(3 if exercise.given else 12)  # an exercise judged by a measurement costs a second a seed
 
 
-@pytest.mark.parametrize(("exercise_id", "k"), MISTAKES)
-def test_a_mistake_gets_its_own_sentence(exercise_id, k):
+@pytest.mark.parametrize(("exercise_id", "sentence"), MISTAKES)
+def test_a_mistake_gets_its_own_sentence(exercise_id, sentence):
     exercise = EXERCISES[exercise_id]
-    wrong, sentence = exercise.mistakes[k]
+    wrong = exercise.mistakes[sentence]
     for seed in _seeds(exercise):
         verdict = judge(exercise, wrong, seed)
         assert verdict.outcome != "correct", (
             f"seed {seed}: a right answer is listed as the mistake {sentence!r}"
         )
-        assert (verdict.outcome, verdict.message) == ("not yet", sentence), f"seed {seed}"
+        assert (verdict.outcome, verdict.message, verdict.mistake) == ("not yet", sentence, sentence), (
+            f"seed {seed}"
+        )
 
 
 @pytest.mark.parametrize("exercise_id", EXERCISES)
@@ -34,11 +36,9 @@ def test_no_two_mistakes_agree_on_every_case(exercise_id):
     exercise = EXERCISES[exercise_id]
     for seed in _seeds(exercise):
         cases = fresh_cases(exercise, seed)
-        runs = [run_all(exercise, wrong, cases) for wrong, _ in exercise.mistakes]
-        for (i, one), (j, other) in permutations(enumerate(runs), 2):
-            assert not agree(exercise, one, other), (
-                f"seed {seed}: {exercise.mistakes[i][1]} / {exercise.mistakes[j][1]}"
-            )
+        runs = {sentence: run_all(exercise, wrong, cases) for sentence, wrong in exercise.mistakes.items()}
+        for one, other in permutations(runs, 2):
+            assert not agree(exercise, runs[one], runs[other]), f"seed {seed}: {one} / {other}"
 
 
 @pytest.mark.parametrize("exercise_id", EXERCISES)
@@ -61,11 +61,10 @@ def test_an_exercise_is_complete(exercise_id):
     exercise = EXERCISES[exercise_id]
     assert len(exercise.mistakes) >= 3
     assert 2 <= len(exercise.hints) <= 3
-    assert len({sentence for _, sentence in exercise.mistakes}) == len(exercise.mistakes)
     names = exercise.given or signature(exercise.reference).parameters
     assert all(len(case) == len(names) for case in fresh_cases(exercise, 0))
     assert exercise.task.startswith(f"{exercise.reference.__name__.lstrip('_')}(")
-    for _, sentence in exercise.mistakes:
+    for sentence in exercise.mistakes:
         assert sentence.endswith((".", "?")), sentence
         assert "!" not in sentence.replace("!=", ""), sentence
         assert len(sentence) <= 170, sentence

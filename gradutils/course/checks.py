@@ -7,12 +7,9 @@ which it fails is shown. Whatever it is given, `check` never raises.
 
 import contextlib
 import copy
-import dis
 import inspect
 import io
-import math
 import traceback
-import types
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -22,6 +19,7 @@ from typing import Any
 import torch
 
 from gradutils.course.clinic.patients import PATIENTS
+from gradutils.course.compare import Run, comparable, cut, difference, in_full, kind, short
 from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, current_cell, paragraphs, show
 from gradutils.course.exercise import Exercise
 from gradutils.course.exercises import all_exercises
@@ -29,17 +27,25 @@ from gradutils.course.progress import record_pass, record_try
 
 SHOWN_OUTPUT = 800  # characters of what an answer printed
 KEPT_OUTPUT = 100_000
+CHANGES = (
+    "Called a second time with the same arguments, it gave another answer. "
+    "Does it keep something between calls, or draw too few random numbers?"
+)
 MARKS = {"correct": ("✓", BLUE), "not yet": ("✗", ORANGE), "not attempted": ("○", GREY)}
 
 
 @dataclass
 class Verdict:
-    """What `check` found. ``function`` is the learner's own once it is right, and the reference until then."""
+    """What `check` found. ``function`` is the learner's own once it is right, and the reference until then.
+
+    `judge` says what was found; whose verdict it is, the hints and the function are added where it is shown.
+    """
 
     outcome: str  # "correct", "not yet" or "not attempted"
     message: str
-    function: Callable
+    function: Callable | None = None
     details: str = ""  # lines whose spacing matters: the failing case, what was printed
+    mistake: str = ""  # the sentence of the known mistake, where one was named
     exercise_id: str = ""
     hints: tuple[str, ...] = ()
     _shown_in: Any = field(default=None, repr=False)
@@ -84,7 +90,7 @@ def hint(exercise_id: str, number: int = 1) -> None:
     if exercise is None:
         text = _unknown(exercise_id)
     elif not isinstance(number, int) or not 1 <= number <= len(exercise.hints):
-        text = f"Exercise {exercise_id} has hints 1 to {len(exercise.hints)}; got {_short(number)}."
+        text = f"Exercise {exercise_id} has hints 1 to {len(exercise.hints)}; got {short(number)}."
     else:
         more = f" (next: hint({exercise_id!r}, {number + 1}))" if number < len(exercise.hints) else ""
         text = f"Hint {number} of {len(exercise.hints)}: {exercise.hints[number - 1]}{more}"
@@ -98,25 +104,26 @@ def check(exercise_id: str, answer) -> Verdict:
     """
     exercise = _find(exercise_id)
     if exercise is None:
-        verdict = Verdict("not attempted", _unknown(exercise_id), answer, exercise_id=_short(exercise_id))
+        verdict = Verdict("not attempted", _unknown(exercise_id), answer, exercise_id=short(exercise_id))
     else:
-        try:
-            verdict = judge(exercise, answer)
-        except KeyboardInterrupt:
-            verdict = Verdict(
-                "not yet",
-                "The check was interrupted while your function ran. Does every loop in it end?",
-                None,
-            )
-        except BaseException as error:  # an answer can be stranger than any list of cases
-            verdict = Verdict("not yet", f"The answer could not be judged: {type(error).__name__}.", None)
+        verdict = _judge_anything(exercise, answer)
         verdict.exercise_id, verdict.hints = exercise_id, exercise.hints
-        verdict.message, verdict.details = _cut(verdict.message, 600), _cut(verdict.details, 3000)
-        if verdict.outcome != "correct":
-            verdict.function = exercise.reference
+        verdict.function = answer if verdict.outcome == "correct" else exercise.reference
+        verdict.message, verdict.details = cut(verdict.message, 600), cut(verdict.details, 3000)
         _record(exercise_id, verdict)
     verdict.show()
     return verdict
+
+
+def _judge_anything(exercise: Exercise, answer) -> Verdict:
+    try:
+        return judge(exercise, answer)
+    except KeyboardInterrupt:
+        return Verdict(
+            "not yet", "The check was interrupted while your function ran. Does every loop in it end?"
+        )
+    except BaseException as error:  # an answer can be stranger than any list of cases
+        return Verdict("not yet", f"The answer could not be judged: {type(error).__name__}.")
 
 
 def _record(exercise_id: str, verdict: Verdict) -> None:
@@ -124,7 +131,7 @@ def _record(exercise_id: str, verdict: Verdict) -> None:
         if verdict.outcome == "correct":
             record_pass(exercise_id)
         elif verdict.outcome == "not yet":
-            record_try(exercise_id, getattr(verdict, "mistake", ""))
+            record_try(exercise_id, verdict.mistake)
     except KeyboardInterrupt:
         if verdict.outcome == "correct":
             verdict.message = "(Interrupted before it was written to your progress: run the cell once more.)"
@@ -135,38 +142,27 @@ def _find(exercise_id) -> Exercise | None:
 
 
 def _unknown(exercise_id) -> str:
-    return f"There is no exercise {_short(exercise_id)}. The exercises are {', '.join(all_exercises())}."
+    return f"There is no exercise {short(exercise_id)}. The exercises are {', '.join(all_exercises())}."
 
 
 # The judgement ---------------------------------------------------------------------------------------------------------
-@dataclass
-class Run:
-    """What one function did with one case."""
-
-    value: Any = None
-    error: BaseException | None = None
-    changed: str = ""  # the name of an argument that was changed in place
-    where: str = ""  # the function's own line that raised
-
-
 def judge(exercise: Exercise, answer, seed: int | None = None) -> Verdict:
     """Like `check`, without showing or recording; ``seed`` fixes the random cases."""
     if answer is ... or answer is exercise.reference:
-        return Verdict("not attempted", _not_attempted(exercise, answer), exercise.reference)
+        return _not_attempted(exercise, answer)
     if not callable(answer) or isinstance(answer, type):
-        return Verdict("not yet", _not_a_function(exercise, answer), None)
+        return Verdict("not yet", _not_a_function(exercise, answer))
     if _is_stub(answer):
-        return Verdict("not attempted", _not_attempted(exercise, answer), exercise.reference)
-    wrong_arity = _wrong_arity(exercise, answer)
-    if wrong_arity:
-        return Verdict("not yet", wrong_arity, None)
+        return _not_attempted(exercise, answer)
+    if wrong_arity := _wrong_arity(exercise, answer):
+        return Verdict("not yet", wrong_arity)
 
     cases = fresh_cases(exercise, seed)
     printed = io.StringIO()
     with _sandbox(printed):
         runs = run_all(exercise, answer, cases)
         again = None if runs[0].error else _run(exercise, answer, cases[0])
-    verdict = _compare(exercise, answer, cases, runs, again)
+    verdict = _verdict_from(exercise, answer, cases, runs, again)
     if verdict.outcome != "correct" and printed.getvalue():
         verdict.details = "\n".join(filter(None, [verdict.details, _excerpt(printed.getvalue())]))
     return verdict
@@ -183,48 +179,45 @@ def run_all(exercise: Exercise, function: Callable, cases: list[tuple]) -> list[
     return [_run(exercise, function, case) for case in cases]
 
 
-def _compare(exercise, answer, cases, runs, again) -> Verdict:
+def _verdict_from(exercise, answer, cases, runs, again) -> Verdict:
     if any(_has_ellipsis(run.value) for run in runs):
-        return Verdict("not attempted", _not_attempted(exercise, answer), exercise.reference)
+        return _not_attempted(exercise, answer)
     wanted = run_all(exercise, exercise.reference, cases)
     differences = [difference(want, run, exercise.rtol) for want, run in zip(wanted, runs, strict=True)]
     failing = [k for k, found in enumerate(differences) if found]
     if not failing:
         if again is None or difference(runs[0], again, exercise.rtol):
-            return Verdict(
-                "not yet",
-                "Called a second time with the same arguments, it gave another answer. " + _MEMORY,
-                None,
-            )
-        return Verdict("correct", "", answer)
-    sentence = named_mistake(exercise, cases, runs)
-    if sentence:
-        return Verdict("not yet", sentence, None)
+            return Verdict("not yet", CHANGES)
+        return Verdict("correct", "")
+    if mistake := named_mistake(exercise, cases, runs):
+        return Verdict("not yet", mistake, mistake=mistake)
     k = min(failing, key=lambda k: _size(cases[k]))
     message = differences[k]
     if len(cases) > len(failing) and runs[k].error is None:
         message += f" ({len(cases) - len(failing)} of {len(cases)} cases are right.)"
-    if again is not None and _comparable(runs[0].value) and difference(runs[0], again, exercise.rtol):
-        message += " Called a second time with the same arguments, it gave another answer. " + _MEMORY
-    return Verdict("not yet", message, None, _describe_case(exercise, cases[k], wanted[k], runs[k]))
+    if again is not None and comparable(runs[0].value) and difference(runs[0], again, exercise.rtol):
+        message += f" {CHANGES}"
+    return Verdict("not yet", message, details=_describe_case(exercise, cases[k], wanted[k], runs[k]))
 
 
-def _comparable(value) -> bool:
-    """Whether two runs that return such values can be told to differ: other objects need not equal themselves."""
-    if isinstance(value, (tuple, list)):
-        return all(map(_comparable, value))
-    return isinstance(value, (str, bool, torch.Tensor)) or _is_number(value)
+def _size(case: tuple) -> int:
+    def size(value) -> int:
+        if isinstance(value, (list, tuple)):
+            return sum(map(size, value))
+        return value.numel() if isinstance(value, torch.Tensor) else 1
+
+    return size(case)
 
 
-_MEMORY = "Does it keep something between calls, or draw too few random numbers?"
+def named_mistake(exercise: Exercise, cases: list[tuple], runs: list[Run]) -> str:
+    """The sentence of the first known mistake that returns the same as ``runs`` on every case, in place or not.
 
-
-def named_mistake(exercise: Exercise, cases: list[tuple], runs: list[Run]) -> str | None:
-    """The sentence of the first known mistake that returns the same as ``runs`` on every case, in place or not."""
-    for wrong, sentence in exercise.mistakes:
+    Empty where none does.
+    """
+    for sentence, wrong in exercise.mistakes.items():
         if agree(exercise, run_all(exercise, wrong, cases), runs):
             return sentence
-    return None
+    return ""
 
 
 def agree(exercise: Exercise, theirs: list[Run], mine: list[Run]) -> bool:
@@ -299,136 +292,34 @@ def _same(before, after) -> bool:
     return before is after or callable(before) or bool(before == after)
 
 
-# Differences -----------------------------------------------------------------------------------------------------------
-def difference(want: Run, run: Run, rtol: float | None) -> str:
-    """What differs between two runs, in a sentence; empty where nothing does."""
-    if want.error is not None or run.error is not None:
-        if type(want.error) is type(run.error) and str(want.error) == str(run.error):
-            return ""
-        return _describe_error(run) if run.error is not None else "An error was expected, and there was none."
-    found = _different(want.value, run.value, rtol)
-    if not found and run.changed and not want.changed:
-        return f"The value is right, but your function changed its argument `{run.changed}` in place. Leave the arguments as they are."
-    return found
+# No answer yet ---------------------------------------------------------------------------------------------------------
+def _stubs() -> tuple[Callable, ...]:
+    """Functions that do nothing yet, as a lesson or a learner leaves them."""
+
+    def dots(): ...
+
+    def described():
+        """To be done."""
+
+    def described_dots():
+        """To be done."""
+        ...  # noqa: PIE790
+
+    def passes():
+        pass
+
+    return dots, described, described_dots, passes, lambda: ...
 
 
-def _different(want, got, rtol) -> str:
-    if isinstance(want, (tuple, list)):
-        if not isinstance(got, (tuple, list)):
-            return f"It returns {_kind(got)}; a list or tuple of {len(want)} is expected."
-        if len(got) != len(want):
-            return f"It returns {len(got)} values; {len(want)} are expected."
-        for k, (a, b) in enumerate(zip(want, got, strict=True)):
-            found = _different(a, b, rtol)
-            if found:
-                inner = f", {found[6:]}" if found.startswith("Value ") else f": {found[0].lower()}{found[1:]}"
-                return f"Value {k + 1} of {len(want)}{inner}"
-        return ""
-    if got is None or want is None:
-        return "" if got is want else "It returns None. Is there a return?"
-    if isinstance(want, (str, bool)):
-        return _different_plain(want, got)
-    if _is_number(want):
-        return _different_number(want, got, rtol)
-    if isinstance(want, torch.Tensor):
-        return _different_tensor(want, got, rtol)
-    return "" if type(got) is type(want) and _equal(got, want) else "The values differ."
+STUBS = {stub.__code__.co_code for stub in _stubs()}
 
 
-def _equal(a, b) -> bool:
-    try:
-        return a is b or bool(a == b)
-    except Exception:  # an answer's own objects may refuse
-        return False
-
-
-def _different_plain(want, got) -> str:
-    if isinstance(want, bool) and isinstance(got, torch.Tensor) and got.dtype == torch.bool and got.ndim == 0:
-        got = bool(got)
-    if isinstance(want, str) != isinstance(got, str) or isinstance(want, bool) != isinstance(got, bool):
-        return f"It returns {_kind(got)}; {_kind(want)} is expected."
-    if got == want:
-        return ""
-    if isinstance(want, str) and got.strip().lower() == want:
-        return f"It returns {got!r}; write it {want!r}."
-    return "The answer differs."
-
-
-def _different_number(want, got, rtol) -> str:
-    if not _is_number(got):
-        shape = f" of shape {tuple(got.shape)}" if isinstance(got, torch.Tensor) and got.ndim else ""
-        return f"It returns {_kind(got)}{shape}; one number is expected."
-    a, b = _float(want), _float(got)
-    if b != b and a == a:
-        return "The value is NaN."
-    if a == b or (a != a and b != b):
-        return ""
-    if math.isinf(a) or math.isinf(b):
-        return "The values differ."
-    tolerance = rtol or (_tolerance(want.dtype) if isinstance(want, torch.Tensor) else 1e-6)
-    return "" if abs(a - b) <= tolerance * max(abs(a), 1e-3) else "The values differ."
-
-
-def _float(value) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # an integer too long for a float
-        return math.inf if value > 0 else -math.inf
-
-
-def _different_tensor(want, got, rtol) -> str:
-    if not isinstance(got, torch.Tensor):
-        return f"It returns {_kind(got)}; a torch.Tensor is expected."
-    if got.shape != want.shape:
-        return f"The shape differs: expected {tuple(want.shape)}, got {tuple(got.shape)}."
-    if got.dtype != want.dtype:
-        return f"The dtype differs: expected {want.dtype}, got {got.dtype}."
-    if want.dtype == torch.bool:
-        return "" if torch.equal(got, want) else "The shape is right, the values differ."
-    if got.isnan().any() and not want.isnan().any():
-        return "There is a NaN in the values."
-    tolerance = rtol or _tolerance(want.dtype)
-    scale = want.abs().nan_to_num().amax().item() if want.numel() else 0.0
-    if torch.allclose(got, want, rtol=tolerance, atol=tolerance * max(scale, 1e-3), equal_nan=True):
-        return ""
-    if torch.allclose(got, -want, rtol=tolerance, atol=tolerance * max(scale, 1e-3), equal_nan=True):
-        return "The values differ: the sign is the other way round."
-    return "The shape is right, the values differ."
-
-
-def _tolerance(dtype) -> float:
-    # Single-precision steps on the way to a double-precision answer are no mistake.
-    return {torch.float64: 1e-6, torch.float32: 1e-5}.get(dtype, 1e-2)
-
-
-def _is_number(value) -> bool:
-    if isinstance(value, torch.Tensor):
-        return value.ndim == 0 and value.dtype != torch.bool and not value.is_complex()
-    if isinstance(value, bool):
-        return False
-    return isinstance(value, (int, float)) or (
-        type(value).__module__ == "numpy" and hasattr(value, "item") and _is_scalar(value)
-    )
-
-
-def _is_scalar(value) -> bool:
-    return (
-        getattr(value, "ndim", 0) == 0
-        and isinstance(value.item(), (int, float))
-        and not isinstance(value.item(), bool)
-    )
-
-
-# Words -----------------------------------------------------------------------------------------------------------------
 def _is_stub(function) -> bool:
-    """Whether the body is nothing but ``...``, a docstring or ``pass``."""
+    """Whether it does what a stub does, and returns no constant of its own."""
     code = getattr(function, "__code__", None)
-    if code is None:
+    if code is None or code.co_code not in STUBS:
         return False
-    idle = {"RESUME", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST", "NOP", "POP_TOP", "COPY_FREE_VARS"}
-    instructions = list(dis.get_instructions(code))
-    last = [i.argval for i in instructions if i.opname in ("LOAD_CONST", "RETURN_CONST")][-1:]
-    return {i.opname for i in instructions} <= idle and last in ([None], [...])
+    return set(code.co_consts) <= {None, ..., function.__doc__}
 
 
 def _has_ellipsis(value) -> bool:
@@ -437,10 +328,11 @@ def _has_ellipsis(value) -> bool:
     return value is ...
 
 
-def _not_attempted(exercise: Exercise, answer) -> str:
+def _not_attempted(exercise: Exercise, answer) -> Verdict:
+    message = f"Replace the three dots. Wanted: {exercise.task}."
     if answer is exercise.reference:
-        return "This is the reference, which stood in for yours. Run the cell that defines your own function first."
-    return f"Replace the three dots. Wanted: {exercise.task}."
+        message = "This is the reference, which stood in for yours. Run the cell that defines your own function first."
+    return Verdict("not attempted", message)
 
 
 def _not_a_function(exercise: Exercise, answer) -> str:
@@ -449,7 +341,7 @@ def _not_a_function(exercise: Exercise, answer) -> str:
         return f"None was passed. Pass the function itself, by its name: {name}."
     if isinstance(answer, type):
         return f"A class was passed. Pass a function: {name}."
-    return f"{_kind(answer).capitalize()} was passed, not a function. Pass {name} by its name, without calling it."
+    return f"{kind(answer).capitalize()} was passed, not a function. Pass {name} by its name, without calling it."
 
 
 def _wrong_arity(exercise: Exercise, answer) -> str:
@@ -460,100 +352,28 @@ def _wrong_arity(exercise: Exercise, answer) -> str:
     try:
         signature.bind(*_argument_names(exercise))
     except TypeError:
-        return f"It is called as {_call(exercise)}; yours takes {_cut(str(signature), 200)}."
+        return f"It is called as {exercise.task.split(':')[0]}; yours takes {cut(str(signature), 200)}."
     return ""
 
 
-def _describe_error(run: Run) -> str:
-    if isinstance(run.error, RecursionError):
-        return "It calls itself too often for Python (RecursionError). Does it come to an end? If so, use a loop or a formula."
-    try:
-        text = " ".join(str(run.error).split())
-    except BaseException:  # an error of the answer's own can fail to speak
-        text = ""
-    return (
-        f"It raises {_cut(type(run.error).__name__, 60)}{': ' if text else ''}{_cut(text, 200)}{run.where}."
-    )
+# Words -----------------------------------------------------------------------------------------------------------------
+def _describe_case(exercise: Exercise, case: tuple, want: Run, run: Run) -> str:
+    given = [f"{name} = {short(value)}" for name, value in zip(_case_names(exercise), case, strict=True)]
+    expected, got = short(want.value), short(run.value)
+    if run.error is not None:
+        got = cut(type(run.error).__name__, 60)
+    elif got == expected:  # printed in a few digits, different numbers can look alike
+        expected, got = short(in_full(want.value)), short(in_full(run.value))
+    return "\n".join(["with      " + "\n          ".join(given), f"expected  {expected}", f"got       {got}"])
 
 
 def _where(error: BaseException, function) -> str:
     """The function's own line that raised, where its source is known."""
     file = getattr(getattr(function, "__code__", None), "co_filename", None)
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return f" (line {own[-1].lineno}: {_cut(own[-1].line, 80)})" if own and own[-1].line else ""
-
-
-def _call(exercise: Exercise) -> str:
-    return exercise.task.split(":")[0]
-
-
-def _describe_case(exercise: Exercise, case: tuple, want: Run, run: Run) -> str:
-    given = [f"{name} = {_short(value)}" for name, value in zip(_case_names(exercise), case, strict=True)]
-    expected, got = _short(want.value), _short(run.value)
-    if run.error is not None:
-        got = _cut(type(run.error).__name__, 60)
-    elif got == expected:  # printed in a few digits, different numbers can look alike
-        expected, got = _short(_in_full(want.value)), _short(_in_full(run.value))
-    return "\n".join(["with      " + "\n          ".join(given), f"expected  {expected}", f"got       {got}"])
-
-
-def _in_full(value):
-    """Tensors as lists, whose numbers are printed in all their digits."""
-    if isinstance(value, (tuple, list)):
-        return [_in_full(item) for item in value]
-    return value.tolist() if isinstance(value, torch.Tensor) else value
+    return f" (line {own[-1].lineno}: {cut(own[-1].line, 80)})" if own and own[-1].line else ""
 
 
 def _excerpt(printed: str) -> str:
     lines = printed.count("\n") + (not printed.endswith("\n"))
-    return f"It printed ({lines} lines):\n{_cut(printed.rstrip(), SHOWN_OUTPUT)}"
-
-
-def _kind(value) -> str:
-    names = {
-        "NoneType": "None",
-        "complex": "a complex number",
-        "float": "a number",
-        "int": "a number",
-        "bool": "True or False",
-        "str": "a text",
-        "list": "a list",
-    }
-    names |= {
-        "tuple": "a tuple",
-        "Tensor": "a tensor",
-        "ndarray": "a numpy array",
-        "generator": "a generator",
-    }
-    return names.get(type(value).__name__, f"an object of type {_cut(type(value).__name__, 60)}")
-
-
-def _short(value, limit: int = 300) -> str:
-    if isinstance(value, (types.FunctionType, types.BuiltinFunctionType)):
-        return _name_of(value)
-    try:
-        text = f"{value:.6g}" if isinstance(value, float) else repr(value)
-    except BaseException as error:
-        text = f"an object whose repr raises {type(error).__name__}"
-    return _cut(text.replace("\n", "\n          "), limit)
-
-
-def _name_of(function) -> str:
-    """A function of a case: its name and the first line of its docstring, where it has them."""
-    if not function.__name__.strip("_").isidentifier():
-        return "a function"
-    about = (function.__doc__ or "").strip().splitlines()[:1]
-    return ": ".join([function.__name__.strip("_"), *about])
-
-
-def _cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[:limit] + " …"
-
-
-def _size(case: tuple) -> int:
-    def size(value) -> int:
-        if isinstance(value, (list, tuple)):
-            return sum(map(size, value))
-        return value.numel() if isinstance(value, torch.Tensor) else 1
-
-    return size(case)
+    return f"It printed ({lines} lines):\n{cut(printed.rstrip(), SHOWN_OUTPUT)}"

@@ -11,6 +11,15 @@ def call_directly(function: Callable, *arguments) -> Any:
     return function(*arguments)
 
 
+def drawer(generator: torch.Generator, dtype=torch.float32) -> Callable:
+    """A ``randn(*shape, dtype=dtype)`` whose numbers come from the generator that an exercise's cases are given."""
+
+    def randn(*shape, dtype=dtype):
+        return torch.randn(*shape, generator=generator, dtype=dtype)
+
+    return randn
+
+
 @dataclass(frozen=True)
 class Exercise:
     """What `check` needs to judge an answer and to name what is wrong with it.
@@ -18,7 +27,8 @@ class Exercise:
     task          one line: what the function must return
     reference     a right answer; torch itself wherever torch has the thing
     cases         a torch.Generator -> list of argument tuples, small and readable ones first, at several shapes and dtypes
-    mistakes      pairs (wrong function, what it did): the first that agrees with an answer on every case names its mistake
+    mistakes      what was done wrong, in a sentence -> a wrong function that does it; the first that agrees with an answer
+                  on every case names its mistake
     hints         two or three, weakest first
     alternatives  other right answers, which must pass
     call          (function, *case) -> the value to compare, where that is not simply function(*case)
@@ -29,7 +39,7 @@ class Exercise:
     task: str
     reference: Callable
     cases: Callable[[torch.Generator], list[tuple]]
-    mistakes: tuple[tuple[Callable, str], ...]
+    mistakes: dict[str, Callable]
     hints: tuple[str, ...]
     alternatives: tuple[Callable, ...] = ()
     call: Callable = call_directly

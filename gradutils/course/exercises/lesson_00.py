@@ -2,7 +2,7 @@
 
 import torch
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, drawer
 
 
 def _rms(x):
@@ -10,9 +10,7 @@ def _rms(x):
 
 
 def _vectors(generator):
-    def randn(*shape, dtype=torch.float32):
-        return torch.randn(*shape, dtype=dtype, generator=generator)
-
+    randn = drawer(generator)
     return [
         (torch.tensor([3.0, 4.0]),),
         (torch.tensor([1.0, -1.0, 1.0, -1.0]),),
@@ -26,26 +24,22 @@ EXERCISES = {
         task="rms(x): the root of the mean of the squares of all entries of x, as a 0-d tensor",
         reference=_rms,
         cases=_vectors,
-        mistakes=(
-            (lambda x: x.square().mean(), "This is the mean of the squares. The root is still to be taken."),
-            (
-                lambda x: x.square().sum().sqrt(),
-                "This is the root of the sum of the squares, the norm. It grows with the number of entries; take the mean.",
+        mistakes={
+            "This is the mean of the squares. The root is still to be taken.": lambda x: x.square().mean(),
+            "This is the root of the sum of the squares, the norm. It grows with the number of entries; take the mean.": (
+                lambda x: x.square().sum().sqrt()
             ),
-            (
-                lambda x: x.mean().square().sqrt(),
-                "The mean was taken before the squares: opposite signs cancel.",
+            "The mean was taken before the squares: opposite signs cancel.": (
+                lambda x: x.mean().square().sqrt()
             ),
-            (
-                lambda x: x.abs().mean(),
-                "This is the mean of the absolute values. Square first, take the root last.",
+            "This is the mean of the absolute values. Square first, take the root last.": (
+                lambda x: x.abs().mean()
             ),
-            (
-                lambda x: x.std(),
-                "This is the standard deviation, which subtracts the mean first. Leave the mean in.",
+            "This is the standard deviation, which subtracts the mean first. Leave the mean in.": (
+                lambda x: x.std()
             ),
-            (lambda x: x.std(correction=0), "This subtracts the mean first, as a standard deviation does."),
-        ),
+            "This subtracts the mean first, as a standard deviation does.": lambda x: x.std(correction=0),
+        },
         hints=(
             "The name says the order, read from right to left: square, mean, root.",
             "Tensors have methods for all three: x.square(), then .mean(), then .sqrt().",

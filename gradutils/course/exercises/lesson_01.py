@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, drawer
 from gradutils.data import quadratic
 
 
@@ -14,9 +14,7 @@ def _step(x, gradient, lr):
 
 
 def _step_cases(generator):
-    def randn(*shape, dtype=torch.float32):
-        return torch.randn(*shape, dtype=dtype, generator=generator)
-
+    randn = drawer(generator)
     return [
         (torch.tensor(3.0), torch.tensor(2.0), 0.5),
         (torch.tensor([1.0, 2.0]), torch.tensor([10.0, -10.0]), 0.1),
@@ -30,27 +28,22 @@ STEP = Exercise(
     task="step(x, gradient, lr): where gradient descent stands after one step from x",
     reference=_step,
     cases=_step_cases,
-    mistakes=(
-        (
-            lambda x, g, lr: x + lr * g,
-            "This walks uphill: the gradient points to larger loss, and a step goes against it.",
+    mistakes={
+        "This walks uphill: the gradient points to larger loss, and a step goes against it.": (
+            lambda x, g, lr: x + lr * g
         ),
-        (lambda x, g, lr: x - g, "The learning rate was left out: the step is lr times the gradient."),
-        (lambda x, g, lr: x - lr, "The gradient was left out: the step is lr times the gradient."),
-        (lambda x, g, lr: -lr * g, "This is the change of x. The task asks for where x stands after it."),
-        (lambda x, g, lr: lr * g, "This is the length to go. The task asks for where x stands after it."),
-        (lambda x, g, lr: x - lr * x, "The step was taken along x. It goes along the gradient."),
-        (lambda x, g, lr: x - lr * g.sign(), "Only the sign of the gradient was used. Its size counts too."),
-        (
-            lambda x, g, lr: x - lr * g / g.norm(),
-            "The gradient was scaled to length 1. In plain gradient descent a steep place makes a long step.",
+        "The learning rate was left out: the step is lr times the gradient.": lambda x, g, lr: x - g,
+        "The gradient was left out: the step is lr times the gradient.": lambda x, g, lr: x - lr,
+        "This is the change of x. The task asks for where x stands after it.": lambda x, g, lr: -lr * g,
+        "This is the length to go. The task asks for where x stands after it.": lambda x, g, lr: lr * g,
+        "The step was taken along x. It goes along the gradient.": lambda x, g, lr: x - lr * x,
+        "Only the sign of the gradient was used. Its size counts too.": lambda x, g, lr: x - lr * g.sign(),
+        "The gradient was scaled to length 1. In plain gradient descent a steep place makes a long step.": (
+            lambda x, g, lr: x - lr * g / g.norm()
         ),
-        (
-            lambda x, g, lr: x - g / lr,
-            "The gradient was divided by the learning rate; it is multiplied by it.",
-        ),
-        (lambda x, g, lr: lr * (x - g), "The learning rate multiplies x too. It scales the gradient alone."),
-    ),
+        "The gradient was divided by the learning rate; it is multiplied by it.": lambda x, g, lr: x - g / lr,
+        "The learning rate multiplies x too. It scales the gradient alone.": lambda x, g, lr: lr * (x - g),
+    },
     hints=(
         "Which sign makes the loss fall? The gradient is the direction in which it rises.",
         "Three names, one multiplication, one subtraction.",
@@ -112,48 +105,38 @@ REGIME = Exercise(
     task='regime(lr, curvature): "monotone", "oscillating" or "diverging", for gradient descent on curvature * x**2 / 2',
     reference=_regime,
     cases=_regime_cases,
-    mistakes=(
-        (
-            _regime_by(_product, negative="monotone"),
-            "Right for valleys. Where the curvature is negative there is no valley: 1 - lr * curvature is above 1, and x runs away.",
+    mistakes={
+        "Right for valleys. Where the curvature is negative there is no valley: 1 - lr * curvature is above 1, and x runs away.": (
+            _regime_by(_product, negative="monotone")
         ),
-        (
-            lambda lr, c: _regime_by(_product)(lr, abs(c)),
-            "The sign of the curvature was dropped. On a hill (negative curvature) x runs away at every learning rate.",
+        "The sign of the curvature was dropped. On a hill (negative curvature) x runs away at every learning rate.": (
+            _regime_by(lambda lr, c: lr * abs(c))
         ),
-        (
-            _regime_by(_product, edges=(1, 1)),
-            "Crossing the minimum was taken for divergence. Between 1 and 2 each step crosses it and still lands nearer.",
+        "Crossing the minimum was taken for divergence. Between 1 and 2 each step crosses it and still lands nearer.": (
+            _regime_by(_product, edges=(1, 1))
         ),
-        (
-            _regime_by(_product, edges=(2, 2), names=("monotone", "diverging", "diverging")),
-            "Between 1 and 2 the factor 1 - lr * curvature is negative: x changes sides at every step.",
+        "Between 1 and 2 the factor 1 - lr * curvature is negative: x changes sides at every step.": (
+            _regime_by(_product, edges=(2, 2), names=("monotone", "diverging", "diverging"))
         ),
-        (
-            _regime_by(_product, names=("oscillating", "oscillating", "diverging")),
-            "Below 1 the factor 1 - lr * curvature is positive: x shrinks and stays on its side.",
+        "Below 1 the factor 1 - lr * curvature is positive: x shrinks and stays on its side.": (
+            _regime_by(_product, names=("oscillating", "oscillating", "diverging"))
         ),
-        (
-            lambda lr, c: _regime_by(lambda a, b: a)(lr, c),
-            "Only the learning rate was looked at. What counts is its product with the curvature.",
+        "Only the learning rate was looked at. What counts is its product with the curvature.": (
+            _regime_by(lambda lr, c: lr)
         ),
-        (
-            lambda lr, c: "diverging" if c < 0 else _regime_by(lambda a, b: a)(lr, c),
-            "The learning rate was compared with 1 and 2 by itself. What counts is its product with the curvature.",
+        "The learning rate was compared with 1 and 2 by itself. What counts is its product with the curvature.": (
+            lambda lr, c: "diverging" if c < 0 else _regime_by(lambda lr, c: lr)(lr, c)
         ),
-        (
-            _regime_by(_product, names=("oscillating", "monotone", "diverging")),
-            "Monotone and oscillating are swapped: a short step does not cross the minimum.",
+        "Monotone and oscillating are swapped: a short step does not cross the minimum.": (
+            _regime_by(_product, names=("oscillating", "monotone", "diverging"))
         ),
-        (
-            _regime_by(_product, edges=(0.5, 1)),
-            "The edges are twice as far out: for the loss curvature * x**2 / 2 the gradient is curvature * x.",
+        "The edges are twice as far out: for the loss curvature * x**2 / 2 the gradient is curvature * x.": (
+            _regime_by(_product, edges=(0.5, 1))
         ),
-        (
-            _regime_by(_product, edges=(1, 4)),
-            "The outer edge is too far out: at lr * curvature = 3 the factor is -2, and x doubles at every step.",
+        "The outer edge is too far out: at lr * curvature = 3 the factor is -2, and x doubles at every step.": (
+            _regime_by(_product, edges=(1, 4))
         ),
-    ),
+    },
     hints=(
         "One step multiplies x by 1 - lr * curvature. When does a repeated factor shrink x, and when does it change its sign?",
         "Three cases of the factor: between 0 and 1, between -1 and 0, and outside.",
@@ -193,52 +176,41 @@ CRITICAL_LR = Exercise(
     task="critical_lr(H): the largest stable learning rate over all directions that curve upwards; H is (n, n), symmetric",
     reference=_critical_lr,
     cases=_hessians,
-    mistakes=(
-        (
-            lambda H: 1 / float(_eigenvalues(H)[-1]),
-            "This is 1/lambda, where oscillation begins. Divergence begins at twice that.",
+    mistakes={
+        "This is 1/lambda, where oscillation begins. Divergence begins at twice that.": (
+            lambda H: 1 / float(_eigenvalues(H)[-1])
         ),
-        (
-            lambda H: 2 / float(_eigenvalues(H).abs().max()),
-            "The largest absolute value was taken. A direction of negative curvature runs away at every rate and sets no limit.",
+        "The largest absolute value was taken. A direction of negative curvature runs away at every rate and sets no limit.": (
+            lambda H: 2 / float(_eigenvalues(H).abs().max())
         ),
-        (
-            lambda H: 2 / abs(float(_eigenvalues(H)[0])),
-            "The first eigenvalue is the smallest. The steepest direction, the largest eigenvalue, sets the limit.",
+        "The first eigenvalue is the smallest. The steepest direction, the largest eigenvalue, sets the limit.": (
+            lambda H: 2 / abs(float(_eigenvalues(H)[0]))
         ),
-        (
-            lambda H: 2 / float(_eigenvalues(H)[0]),
-            "The smallest eigenvalue was taken. The steepest direction, the largest eigenvalue, sets the limit.",
+        "The smallest eigenvalue was taken. The steepest direction, the largest eigenvalue, sets the limit.": (
+            lambda H: 2 / float(_eigenvalues(H)[0])
         ),
-        (
-            lambda H: 2 / float(_eigenvalues(H)[_eigenvalues(H) > 0][0]),
-            "The smallest positive eigenvalue was taken. The steepest direction, the largest eigenvalue, sets the limit.",
+        "The smallest positive eigenvalue was taken. The steepest direction, the largest eigenvalue, sets the limit.": (
+            lambda H: 2 / float(_eigenvalues(H)[_eigenvalues(H) > 0][0])
         ),
-        (
-            lambda H: 2 * float(_eigenvalues(H)[-1]),
-            "Multiplied where it should be divided: the limit is on lr times the curvature.",
+        "Multiplied where it should be divided: the limit is on lr times the curvature.": (
+            lambda H: 2 * float(_eigenvalues(H)[-1])
         ),
-        (
-            lambda H: 2 / float(torch.linalg.norm(H)),
-            "The norm of H mixes all eigenvalues. Each direction moves by itself, and the steepest sets the limit.",
+        "The norm of H mixes all eigenvalues. Each direction moves by itself, and the steepest sets the limit.": (
+            lambda H: 2 / float(torch.linalg.norm(H))
         ),
-        (
-            lambda H: 2 / float(H.trace()),
-            "The trace adds all eigenvalues. Each direction moves by itself, and the steepest sets the limit.",
+        "The trace adds all eigenvalues. Each direction moves by itself, and the steepest sets the limit.": (
+            lambda H: 2 / float(H.trace())
         ),
-        (
-            lambda H: 2 / float(H.diagonal().max()),
-            "An entry of H was taken, a curvature along an axis. A turned valley is steeper along its own direction: take eigenvalues.",
+        "An entry of H was taken, a curvature along an axis. A turned valley is steeper along its own direction: take eigenvalues.": (
+            lambda H: 2 / float(H.diagonal().max())
         ),
-        (
-            lambda H: float(_eigenvalues(H)[-1]) / 2,
-            "Upside down: a steeper valley needs a smaller learning rate.",
+        "Upside down: a steeper valley needs a smaller learning rate.": (
+            lambda H: float(_eigenvalues(H)[-1]) / 2
         ),
-        (
-            lambda H: float(_eigenvalues(H)[-1]),
-            "This is the curvature. The limit is on lr times the curvature.",
+        "This is the curvature. The limit is on lr times the curvature.": (
+            lambda H: float(_eigenvalues(H)[-1])
         ),
-    ),
+    },
     hints=(
         "Turn the axes to the eigenvectors of H: then each coordinate is a valley of its own, as in the last exercise.",
         "Every coordinate must stay below lr * curvature = 2. Which one is the first to reach it?",
@@ -259,9 +231,7 @@ def _heavy_ball(x, v, gradient, lr, beta):
 
 
 def _heavy_ball_cases(generator):
-    def randn(*shape, dtype=torch.float32):
-        return torch.randn(*shape, dtype=dtype, generator=generator)
-
+    randn = drawer(generator)
     return [
         (torch.tensor(1.0), torch.tensor(4.0), torch.tensor(2.0), 0.1, 0.5),
         (torch.tensor([1.0, 2.0]), torch.tensor([0.0, 10.0]), torch.tensor([1.0, -1.0]), 0.2, 0.9),
@@ -281,62 +251,49 @@ HEAVY_BALL = Exercise(
     task="heavy_ball(x, v, gradient, lr, beta): the pair (new x, new v); v <- beta * v + gradient, then x moves by -lr * v",
     reference=_heavy_ball,
     cases=_heavy_ball_cases,
-    mistakes=(
-        (
-            lambda x, v, g, lr, b: (x - lr * v, b * v + g),
-            "x moved with the old velocity. The new one comes first, and x moves with that.",
+    mistakes={
+        "x moved with the old velocity. The new one comes first, and x moves with that.": (
+            lambda x, v, g, lr, b: (x - lr * v, b * v + g)
         ),
-        (
-            lambda x, v, g, lr, b: (x - lr * (b * v + (1 - b) * g), b * v + (1 - b) * g),
-            "The gradient was weighted by 1 - beta. That is a running average, as in Adam; here v sums the gradients.",
+        "The gradient was weighted by 1 - beta. That is a running average, as in Adam; here v sums the gradients.": (
+            lambda x, v, g, lr, b: (x - lr * (b * v + (1 - b) * g), b * v + (1 - b) * g)
         ),
-        (
-            lambda x, v, g, lr, b: (x - (b * v + lr * g), b * v + lr * g),
-            "The learning rate went into v. The path is the same while lr stays, but v is to hold gradients only.",
+        "The learning rate went into v. The path is the same while lr stays, but v is to hold gradients only.": (
+            lambda x, v, g, lr, b: (x - (b * v + lr * g), b * v + lr * g)
         ),
-        (
-            lambda x, v, g, lr, b: (x - lr * (v + b * g), v + b * g),
-            "beta multiplies the gradient. It is the old velocity that fades.",
+        "beta multiplies the gradient. It is the old velocity that fades.": (
+            lambda x, v, g, lr, b: (x - lr * (v + b * g), v + b * g)
         ),
-        (
-            lambda x, v, g, lr, b: (x + lr * (b * v + g), b * v + g),
-            "x moves uphill: v sums gradients, and a step goes against it.",
+        "x moves uphill: v sums gradients, and a step goes against it.": (
+            lambda x, v, g, lr, b: (x + lr * (b * v + g), b * v + g)
         ),
-        (
-            lambda x, v, g, lr, b: (x + b * v - lr * g, b * v - lr * g),
-            "The learning rate and the sign went into v. That is another usual form of the same path; here v is to hold gradients only.",
+        "The learning rate and the sign went into v. That is another usual form of the same path; here v is to hold gradients only.": (
+            lambda x, v, g, lr, b: (x + b * v - lr * g, b * v - lr * g)
         ),
-        (
-            lambda x, v, g, lr, b: (x - lr * g + b * v, b * v + g),
-            "Two forms are mixed: x moves by -lr times the new v, and by nothing else.",
+        "Two forms are mixed: x moves by -lr times the new v, and by nothing else.": (
+            lambda x, v, g, lr, b: (x - lr * g + b * v, b * v + g)
         ),
-        (
-            lambda x, v, g, lr, b: (x + lr * (b * v - g), b * v - g),
-            "The gradient was subtracted in v. Here v adds the gradients, and x moves by -lr * v.",
+        "The gradient was subtracted in v. Here v adds the gradients, and x moves by -lr * v.": (
+            lambda x, v, g, lr, b: (x + lr * (b * v - g), b * v - g)
         ),
-        (
-            lambda x, v, g, lr, b: (x - lr * (b * v - g), b * v - g),
-            "v adds the gradient; here it was subtracted, and x then moves uphill.",
+        "v adds the gradient; here it was subtracted, and x then moves uphill.": (
+            lambda x, v, g, lr, b: (x - lr * (b * v - g), b * v - g)
         ),
-        (
-            lambda x, v, g, lr, b: (x - lr * b * (v + g), b * (v + g)),
-            "beta multiplies the new gradient too. Only the old velocity fades.",
+        "beta multiplies the new gradient too. Only the old velocity fades.": (
+            lambda x, v, g, lr, b: (x - lr * b * (v + g), b * (v + g))
         ),
-        (lambda x, v, g, lr, b: (b * v + g, x - lr * (b * v + g)), "The pair is swapped: x first, then v."),
-        (lambda x, v, g, lr, b: (x - lr * (v + g), v + g), "Nothing fades: beta was left out."),
-        (
-            lambda x, v, g, lr, b: (x - lr * (g + b * (b * v + g)), b * v + g),
-            "This is Nesterov's step, which looks ahead. Heavy ball moves by the velocity itself.",
+        "The pair is swapped: x first, then v.": lambda x, v, g, lr, b: (b * v + g, x - lr * (b * v + g)),
+        "Nothing fades: beta was left out.": lambda x, v, g, lr, b: (x - lr * (v + g), v + g),
+        "This is Nesterov's step, which looks ahead. Heavy ball moves by the velocity itself.": (
+            lambda x, v, g, lr, b: (x - lr * (g + b * (b * v + g)), b * v + g)
         ),
-        (
-            lambda x, v, g, lr, b: x - lr * (b * v + g),
-            "Only x came back. The velocity is needed in the next step: return both.",
+        "Only x came back. The velocity is needed in the next step: return both.": (
+            lambda x, v, g, lr, b: x - lr * (b * v + g)
         ),
-        (
-            lambda x, v, g, lr, b: (x - lr * g, b * v + g),
-            "x moved with the gradient alone. It moves with the velocity.",
+        "x moved with the gradient alone. It moves with the velocity.": (
+            lambda x, v, g, lr, b: (x - lr * g, b * v + g)
         ),
-    ),
+    },
     hints=(
         "Two lines: first the velocity, then the position, which uses the new velocity.",
         "Return both: return x, v",
@@ -390,56 +347,44 @@ STEPS_TO_OVERFLOW = Exercise(
     task="steps_to_overflow(lr, largest): after how many steps x = x - lr * x is no longer finite, from x = 1, for lr > 2",
     reference=_steps_to_overflow,
     cases=_overflow_cases,
-    mistakes=(
-        (
-            lambda lr, big: math.floor(math.log(big) / math.log(lr - 1)) + 1,
-            "This counts until x is too large. The product lr * x is larger than x, and it overflows first.",
+    mistakes={
+        "This counts until x is too large. The product lr * x is larger than x, and it overflows first.": (
+            lambda lr, big: math.floor(math.log(big) / math.log(lr - 1)) + 1
         ),
-        (
-            lambda lr, big: _count_while(lr, lambda x: abs(x) <= big),
-            "The loop compares x with largest. The product lr * x is larger than x, and it passes largest first.",
+        "The loop compares x with largest. The product lr * x is larger than x, and it passes largest first.": (
+            lambda lr, big: _count_while(lr, lambda x: abs(x) <= big)
         ),
-        (
-            lambda lr, big: _count_while(lr, math.isfinite),
-            "largest was not used: this is when double precision, which Python counts in, comes to its end.",
+        "largest was not used: this is when double precision, which Python counts in, comes to its end.": (
+            lambda lr, big: _count_while(lr, math.isfinite)
         ),
-        (
-            lambda lr, big: _count_powers(1 - lr, big),
-            "1 - lr is negative, so its odd powers are below any limit. Compare the size, abs(1 - lr)**k.",
+        "1 - lr is negative, so its odd powers are below any limit. Compare the size, abs(1 - lr)**k.": (
+            lambda lr, big: _count_powers(1 - lr, big)
         ),
-        (
-            lambda lr, big: math.ceil(math.log(big) / math.log(lr - 1)) + 1,
-            "This counts until x is too large, and one more. The product lr * x is larger than x, and it overflows first.",
+        "This counts until x is too large, and one more. The product lr * x is larger than x, and it overflows first.": (
+            lambda lr, big: math.ceil(math.log(big) / math.log(lr - 1)) + 1
         ),
-        (
-            lambda lr, big: math.floor(math.log(big) / math.log(lr - 1)),
-            "This is the last step at which x itself is still finite. But lr * x overflows first.",
+        "This is the last step at which x itself is still finite. But lr * x overflows first.": (
+            lambda lr, big: math.floor(math.log(big) / math.log(lr - 1))
         ),
-        (
-            lambda lr, big: math.floor(math.log(big / lr) / math.log(lr - 1)) + 1,
-            "One too few: this is the first x for which lr * x overflows. It is the step after it that is not finite.",
+        "One too few: this is the first x for which lr * x overflows. It is the step after it that is not finite.": (
+            lambda lr, big: math.floor(math.log(big / lr) / math.log(lr - 1)) + 1
         ),
-        (
-            lambda lr, big: math.floor(math.log(big / lr) / math.log(lr - 1)),
-            "Two too few: this is the last x for which lr * x still fits.",
+        "Two too few: this is the last x for which lr * x still fits.": (
+            lambda lr, big: math.floor(math.log(big / lr) / math.log(lr - 1))
         ),
-        (
-            lambda lr, big: math.log(big / lr) / math.log(lr - 1),
-            "A count of steps is a whole number: which is the first step at which it has happened?",
+        "A count of steps is a whole number: which is the first step at which it has happened?": (
+            lambda lr, big: math.log(big / lr) / math.log(lr - 1)
         ),
-        (
-            lambda lr, big: math.log(big) / math.log(lr - 1),
-            "A count of steps is a whole number; and it is lr * x that overflows first, not x.",
+        "A count of steps is a whole number; and it is lr * x that overflows first, not x.": (
+            lambda lr, big: math.log(big) / math.log(lr - 1)
         ),
-        (
-            lambda lr, big: math.floor(math.log(big / lr) / math.log(lr)) + 2,
-            "x grows by the factor |1 - lr| a step, not by lr.",
+        "x grows by the factor |1 - lr| a step, not by lr.": (
+            lambda lr, big: math.floor(math.log(big / lr) / math.log(lr)) + 2
         ),
-        (
-            lambda lr, big: math.floor(math.log(big / lr) / math.log(1 - lr)) + 2,
-            "A logarithm or a root of a negative number was asked for. 1 - lr is negative here; the size of x grows by |1 - lr|.",
+        "A logarithm or a root of a negative number was asked for. 1 - lr is negative here; the size of x grows by |1 - lr|.": (
+            lambda lr, big: math.floor(math.log(big / lr) / math.log(1 - lr)) + 2
         ),
-    ),
+    },
     hints=(
         "After k steps |x| is |1 - lr| to the power k. Solve for k with a logarithm.",
         "The computer forms lr * x before it subtracts. Which is larger, x or lr * x?",
@@ -490,6 +435,13 @@ def _unit(v):
     return v / v.norm()
 
 
+def _normalised_at_the_start(multiply, v, steps):
+    v = _unit(v)
+    for _ in range(steps):
+        v = multiply(v)
+    return v @ multiply(v)
+
+
 def _normalised_before(multiply, v, steps):
     for _ in range(steps):
         v = multiply(_unit(v))
@@ -508,74 +460,56 @@ POWER_ITERATION = Exercise(
     task="power_iteration(multiply, v, steps): the eigenvalue of largest size; multiply(v) is H @ v, H is never given",
     reference=_power_iteration,
     cases=_power_cases,
-    mistakes=(
-        (
-            _power_variant(lambda v: v, lambda multiply, v: v @ multiply(v) / (v @ v)),
-            "v was never brought back to length 1: it grows by the eigenvalue at every step and overflows.",
+    mistakes={
+        "v was never brought back to length 1: it grows by the eigenvalue at every step and overflows.": (
+            _power_variant(lambda v: v, lambda multiply, v: v @ multiply(v) / (v @ v))
         ),
-        (
-            _power_variant(lambda v: v, lambda multiply, v: v @ multiply(v)),
-            "v was never brought back to length 1, so v @ multiply(v) is no eigenvalue.",
+        "v was never brought back to length 1, so v @ multiply(v) is no eigenvalue.": (
+            _power_variant(lambda v: v, lambda multiply, v: v @ multiply(v))
         ),
-        (
-            lambda multiply, v, steps: _power_variant(lambda v: v, lambda multiply, v: v @ multiply(v))(
-                multiply, _unit(v), steps
-            ),
-            "v has length 1 only before the loop. Bring it back to length 1 after every multiplication.",
+        "v has length 1 only before the loop. Bring it back to length 1 after every multiplication.": (
+            _normalised_at_the_start
         ),
-        (
-            _normalised_before,
-            "v was brought back to length 1 before the multiplication, not after it: at the end its length is not 1.",
+        "v was brought back to length 1 before the multiplication, not after it: at the end its length is not 1.": (
+            _normalised_before
         ),
-        (
-            _last_length,
-            "The length of the last product was returned. It has no sign; v @ multiply(v) of the final v has one.",
+        "The length of the last product was returned. It has no sign; v @ multiply(v) of the final v has one.": (
+            _last_length
         ),
-        (
-            _power_variant(_unit, lambda multiply, v: multiply(v).norm()),
-            "This is the length of H @ v, which has no sign. v @ multiply(v) has one: an eigenvalue can be negative.",
+        "This is the length of H @ v, which has no sign. v @ multiply(v) has one: an eigenvalue can be negative.": (
+            _power_variant(_unit, lambda multiply, v: multiply(v).norm())
         ),
-        (
-            _power_variant(_unit, lambda multiply, v: v),
-            "This is the eigenvector. The task asks for the eigenvalue, v @ multiply(v).",
+        "This is the eigenvector. The task asks for the eigenvalue, v @ multiply(v).": (
+            _power_variant(_unit, lambda multiply, v: v)
         ),
-        (
-            _power_variant(_unit, lambda multiply, v: v @ v),
-            "v @ v is always 1 here. Multiply once more: v @ multiply(v).",
+        "v @ v is always 1 here. Multiply once more: v @ multiply(v).": (
+            _power_variant(_unit, lambda multiply, v: v @ v)
         ),
-        (
-            lambda multiply, v, steps: _unit(v) @ multiply(_unit(v)),
-            "v was never replaced by multiply(v): this is the curvature along the start.",
+        "v was never replaced by multiply(v): this is the curvature along the start.": (
+            lambda multiply, v, steps: _unit(v) @ multiply(_unit(v))
         ),
-        (
-            lambda multiply, v, steps: _power_iteration(multiply, v, steps - 1),
-            "One multiplication too few: the curvature is wanted along the last v, after all the steps.",
+        "One multiplication too few: the curvature is wanted along the last v, after all the steps.": (
+            lambda multiply, v, steps: _power_iteration(multiply, v, steps - 1)
         ),
-        (
-            lambda multiply, v, steps: _power_iteration(multiply, v, steps + 1),
-            "One multiplication too many: the one in v @ multiply(v) is not counted as a step.",
+        "One multiplication too many: the one in v @ multiply(v) is not counted as a step.": (
+            lambda multiply, v, steps: _power_iteration(multiply, v, steps + 1)
         ),
-        (
-            lambda multiply, v, steps: _power_iteration(multiply, v, 300),
-            "steps was not used: the number of multiplications is given.",
+        "steps was not used: the number of multiplications is given.": (
+            lambda multiply, v, steps: _power_iteration(multiply, v, 300)
         ),
-        (
-            lambda multiply, v, steps: _power_iteration(multiply, v, 1),
-            "One step was taken. Repeat it `steps` times (is the return inside the loop?).",
+        "One step was taken. Repeat it `steps` times (is the return inside the loop?).": (
+            lambda multiply, v, steps: _power_iteration(multiply, v, 1)
         ),
-        (
-            _power_variant(lambda v: v / v.abs().max(), lambda multiply, v: v @ multiply(v)),
-            "v was divided by its largest entry. For v @ multiply(v) to be an eigenvalue its length must be 1.",
+        "v was divided by its largest entry. For v @ multiply(v) to be an eigenvalue its length must be 1.": (
+            _power_variant(lambda v: v / v.abs().max(), lambda multiply, v: v @ multiply(v))
         ),
-        (
-            _power_variant(lambda v: v / v.sum(), lambda multiply, v: v @ multiply(v)),
-            "v was divided by its sum. For v @ multiply(v) to be an eigenvalue its length must be 1.",
+        "v was divided by its sum. For v @ multiply(v) to be an eigenvalue its length must be 1.": (
+            _power_variant(lambda v: v / v.sum(), lambda multiply, v: v @ multiply(v))
         ),
-        (
-            _power_variant(lambda v: v / (v @ v), lambda multiply, v: v @ multiply(v)),
-            "v was divided by v @ v, its length squared. Divide by the length, v.norm().",
+        "v was divided by v @ v, its length squared. Divide by the length, v.norm().": (
+            _power_variant(lambda v: v / (v @ v), lambda multiply, v: v @ multiply(v))
         ),
-    ),
+    },
     hints=(
         "Multiplying by H again and again turns any vector towards the direction that H stretches most.",
         "In each step: v = multiply(v), then divide v by its length, v.norm().",

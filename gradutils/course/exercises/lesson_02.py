@@ -4,14 +4,7 @@ import math
 
 import torch
 
-from gradutils.course.exercise import Exercise
-
-
-def _drawer(generator):
-    def randn(*shape, dtype=torch.float32):
-        return torch.randn(*shape, dtype=dtype, generator=generator)
-
-    return randn
+from gradutils.course.exercise import Exercise, drawer
 
 
 # 02.1 ----------------------------------------------------------------------------------------------------------------
@@ -20,7 +13,7 @@ def _linear_backward(h, W, delta):
 
 
 def _linear_cases(generator):
-    randn = _drawer(generator)
+    randn = drawer(generator)
     return [
         (torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 0.0], [0.0, 3.0]]), torch.tensor([[1.0, -1.0]])),
         (randn(2, 3), randn(4, 3), randn(2, 4)),
@@ -38,61 +31,46 @@ LINEAR_BACKWARD = Exercise(
     task="linear_backward(h, W, delta): the triple dL/dh, dL/dW, dL/db of the layer z = h @ W.T + b, from delta = dL/dz",
     reference=_linear_backward,
     cases=_linear_cases,
-    mistakes=(
-        (
-            lambda h, W, d: (d @ W, h.T @ d, d.sum(0)),
-            "dW is transposed. It has the shape of W: a row for each output, so delta comes first.",
+    mistakes={
+        "dW is transposed. It has the shape of W: a row for each output, so delta comes first.": (
+            lambda h, W, d: (d @ W, h.T @ d, d.sum(0))
         ),
-        (
-            lambda h, W, d: (d @ W.T, d.T @ h, d.sum(0)),
-            "dh was pulled back through W.T. Forward goes through W.T, so backward goes through W: delta @ W.",
+        "dh was pulled back through W.T. Forward goes through W.T, so backward goes through W: delta @ W.": (
+            lambda h, W, d: (d @ W.T, d.T @ h, d.sum(0))
         ),
-        (
-            lambda h, W, d: (d @ W, d.T @ h, d),
-            "db still has a row for each example. The bias is used by all of them, so their shares are added.",
+        "db still has a row for each example. The bias is used by all of them, so their shares are added.": (
+            lambda h, W, d: (d @ W, d.T @ h, d)
         ),
-        (
-            lambda h, W, d: (d @ W, d.T @ h, d.mean(0)),
-            "db is a mean over the batch. It is a sum: if the loss is a mean, its 1/B is in delta already.",
+        "db is a mean over the batch. It is a sum: if the loss is a mean, its 1/B is in delta already.": (
+            lambda h, W, d: (d @ W, d.T @ h, d.mean(0))
         ),
-        (
-            lambda h, W, d: (d @ W, d.T @ h / len(h), d.mean(0)),
-            "dW and db were divided by the batch size. If the loss is a mean, its 1/B is in delta already.",
+        "dW and db were divided by the batch size. If the loss is a mean, its 1/B is in delta already.": (
+            lambda h, W, d: (d @ W, d.T @ h / len(h), d.mean(0))
         ),
-        (
-            lambda h, W, d: (d @ W, d.T @ h / len(h), d.sum(0)),
-            "dW was divided by the batch size. If the loss is a mean, its 1/B is in delta already.",
+        "dW was divided by the batch size. If the loss is a mean, its 1/B is in delta already.": (
+            lambda h, W, d: (d @ W, d.T @ h / len(h), d.sum(0))
         ),
-        (
-            lambda h, W, d: (d @ W, d.T @ h, d.sum(1)),
-            "db was summed over the outputs. Each output has its own bias: sum over the examples, axis 0.",
+        "db was summed over the outputs. Each output has its own bias: sum over the examples, axis 0.": (
+            lambda h, W, d: (d @ W, d.T @ h, d.sum(1))
         ),
-        (
-            lambda h, W, d: (d @ W, d.T @ h, d.sum()),
-            "db was summed over everything. Each output has its own bias: sum over the examples only.",
+        "db was summed over everything. Each output has its own bias: sum over the examples only.": (
+            lambda h, W, d: (d @ W, d.T @ h, d.sum())
         ),
-        (
-            lambda h, W, d: (d @ W, d.T @ h, d.sum(0, keepdim=True)),
-            "db has an axis too many: its shape is (m,), that of b.",
+        "db has an axis too many: its shape is (m,), that of b.": (
+            lambda h, W, d: (d @ W, d.T @ h, d.sum(0, keepdim=True))
         ),
-        (
-            lambda h, W, d: (d @ W, d.T @ h, torch.ones(len(W), dtype=d.dtype)),
-            "db is dz/db, which is 1. It still has to be multiplied by delta, and added over the examples.",
+        "db is dz/db, which is 1. It still has to be multiplied by delta, and added over the examples.": (
+            lambda h, W, d: (d @ W, d.T @ h, torch.ones(len(W), dtype=d.dtype))
         ),
-        (
-            lambda h, W, d: (d.T @ h, d @ W, d.sum(0)),
-            "dh and dW are swapped: the order is dh, dW, db.",
+        "dh and dW are swapped: the order is dh, dW, db.": lambda h, W, d: (d.T @ h, d @ W, d.sum(0)),
+        "db is missing: return dh, dW, db.": lambda h, W, d: (d @ W, d.T @ h),
+        "These are the local derivatives. Each has to meet delta, the slope that comes from above.": (
+            lambda h, W, d: (W, h, 1)
         ),
-        (lambda h, W, d: (d @ W, d.T @ h), "db is missing: return dh, dW, db."),
-        (
-            lambda h, W, d: (W, h, 1),
-            "These are the local derivatives. Each has to meet delta, the slope that comes from above.",
+        "dW was built from dh. It needs h, the layer's input.": (
+            lambda h, W, d: (d @ W, d.T @ (d @ W), d.sum(0))
         ),
-        (
-            lambda h, W, d: (d @ W, d.T @ (d @ W), d.sum(0)),
-            "dW was built from dh. It needs h, the layer's input.",
-        ),
-    ),
+    },
     hints=(
         "Let the shapes lead: dh is like h (B, n), dW like W (m, n), db like b (m,). delta is (B, m).",
         "One entry: z[i, j] = sum over k of h[i, k] * W[j, k]. So W[j, k] collects delta[i, j] * h[i, k] over all examples i.",
@@ -117,11 +95,12 @@ def _act(phi, z):
 
 
 def _activation_cases(generator):
+    randn = drawer(generator)
+
     def z(*shape, dtype=torch.float32):  # clear of 0, where ReLU has a kink
         size = 0.2 + 2 * torch.rand(*shape, dtype=dtype, generator=generator)
-        return size * torch.randn(*shape, dtype=dtype, generator=generator).sign()
+        return size * randn(*shape, dtype=dtype).sign()
 
-    randn = _drawer(generator)
     fixed = torch.tensor([-1.0, 0.5, 2.0]), torch.tensor([1.0, 10.0, -1.0])
     cases = [("linear", *fixed), ("relu", *fixed), ("tanh", *fixed)]
     for phi in ("linear", "relu", "tanh"):
@@ -146,72 +125,56 @@ ACTIVATION_BACKWARD = Exercise(
     task='activation_backward(phi, z, dh): dL/dz from dh = dL/dh, where h = phi(z); phi is "linear", "relu" or "tanh"',
     reference=_activation_backward,
     cases=_activation_cases,
-    mistakes=(
-        (
-            lambda phi, z, dh: _activation_backward(phi, z, torch.ones_like(dh)),
-            "This is the slope of the activation alone. It has to meet dh, the slope that comes from above.",
+    mistakes={
+        "This is the slope of the activation alone. It has to meet dh, the slope that comes from above.": (
+            lambda phi, z, dh: _activation_backward(phi, z, torch.ones_like(dh))
         ),
-        (
-            lambda phi, z, dh: _act(phi, z),
-            "This is phi(z), the forward pass. Backwards dh is multiplied by the slope of phi.",
+        "This is phi(z), the forward pass. Backwards dh is multiplied by the slope of phi.": (
+            lambda phi, z, dh: _act(phi, z)
         ),
-        (
-            lambda phi, z, dh: dh * _act(phi, z),
-            "dh was multiplied by phi(z). It is multiplied by the slope of phi at z.",
+        "dh was multiplied by phi(z). It is multiplied by the slope of phi at z.": (
+            lambda phi, z, dh: dh * _act(phi, z)
         ),
-        (
-            lambda phi, z, dh: _act(phi, dh),
-            "The activation was applied to dh. Backwards dh is multiplied by the slope of phi at z.",
+        "The activation was applied to dh. Backwards dh is multiplied by the slope of phi at z.": (
+            lambda phi, z, dh: _act(phi, dh)
         ),
-        (
-            _activation_variant(relu=lambda z, dh: dh.relu()),
-            "ReLU's gate was set by the sign of dh. It was set on the way forward, by the sign of z.",
+        "ReLU's gate was set by the sign of dh. It was set on the way forward, by the sign of z.": (
+            _activation_variant(relu=lambda z, dh: dh.relu())
         ),
-        (
-            _activation_variant(relu=lambda z, dh: dh * z.relu()),
-            "Under ReLU dh was multiplied by z where z is positive. The slope there is 1.",
+        "Under ReLU dh was multiplied by z where z is positive. The slope there is 1.": (
+            _activation_variant(relu=lambda z, dh: dh * z.relu())
         ),
-        (
-            _activation_variant(relu=lambda z, dh: dh * z.sign()),
-            "Under ReLU dh changes sign where z is negative. The slope there is 0, not -1.",
+        "Under ReLU dh changes sign where z is negative. The slope there is 0, not -1.": (
+            _activation_variant(relu=lambda z, dh: dh * z.sign())
         ),
-        (
-            _activation_variant(relu=lambda z, dh: dh),
-            "Under ReLU everything passes. Where z is negative the slope is 0.",
+        "Under ReLU everything passes. Where z is negative the slope is 0.": (
+            _activation_variant(relu=lambda z, dh: dh)
         ),
-        (
-            _activation_variant(tanh=lambda z, dh: dh * (1 - z**2)),
-            "The slope of tanh is 1 - h**2 with h = tanh(z); here z itself was squared.",
+        "The slope of tanh is 1 - h**2 with h = tanh(z); here z itself was squared.": (
+            _activation_variant(tanh=lambda z, dh: dh * (1 - z**2))
         ),
-        (
-            _activation_variant(tanh=lambda z, dh: dh * (1 - z.tanh())),
-            "The slope of tanh is 1 - tanh(z)**2: the square is missing.",
+        "The slope of tanh is 1 - tanh(z)**2: the square is missing.": (
+            _activation_variant(tanh=lambda z, dh: dh * (1 - z.tanh()))
         ),
-        (
-            _activation_variant(tanh=lambda z, dh: dh * (1 - dh.tanh() ** 2)),
-            "The slope of tanh was taken at dh. It is taken at z, where the forward pass was.",
+        "The slope of tanh was taken at dh. It is taken at z, where the forward pass was.": (
+            _activation_variant(tanh=lambda z, dh: dh * (1 - dh.tanh() ** 2))
         ),
-        (
-            _activation_variant(tanh=lambda z, dh: dh * (1 + z.tanh() ** 2)),
-            "The slope of tanh is 1 minus tanh(z)**2: it is at most 1.",
+        "The slope of tanh is 1 minus tanh(z)**2: it is at most 1.": (
+            _activation_variant(tanh=lambda z, dh: dh * (1 + z.tanh() ** 2))
         ),
-        (
-            _activation_variant(tanh=lambda z, dh: dh * z.sigmoid() * (1 - z.sigmoid())),
-            "h * (1 - h) is the slope of the sigmoid. That of tanh is 1 - h**2.",
+        "h * (1 - h) is the slope of the sigmoid. That of tanh is 1 - h**2.": (
+            _activation_variant(tanh=lambda z, dh: dh * z.sigmoid() * (1 - z.sigmoid()))
         ),
-        (
-            _activation_variant(linear=lambda z, dh: torch.ones_like(dh)),
-            "For the linear phi the slope is 1, and it is multiplied by dh like any other: dh passes as it is.",
+        "For the linear phi the slope is 1, and it is multiplied by dh like any other: dh passes as it is.": (
+            _activation_variant(linear=lambda z, dh: torch.ones_like(dh))
         ),
-        (
-            _activation_variant(linear=lambda z, dh: None),
-            "Nothing comes back for the linear phi. Its slope is 1, so dh passes as it is.",
+        "Nothing comes back for the linear phi. Its slope is 1, so dh passes as it is.": (
+            _activation_variant(linear=lambda z, dh: None)
         ),
-        (
-            _activation_variant(linear=lambda z, dh: z),
-            "For the linear phi z was returned. Its slope is 1, so dh passes as it is.",
+        "For the linear phi z was returned. Its slope is 1, so dh passes as it is.": (
+            _activation_variant(linear=lambda z, dh: z)
         ),
-    ),
+    },
     hints=(
         "Entry by entry: dL/dz = dL/dh times dh/dz, and dh/dz is the slope of phi at that z.",
         "Slopes: linear 1; relu 1 where z > 0 and 0 elsewhere; tanh 1 - tanh(z)**2.",
@@ -279,63 +242,56 @@ def _difference(eps_of, *, sides=2, divide=lambda eps: 2 * eps):
     return central_difference
 
 
+def _fixed_difference(eps):
+    return _difference(lambda x: eps)
+
+
 CENTRAL_DIFFERENCE = Exercise(
     task="central_difference(f, x, v): the slope of f at x along v, to two digits, in float32 and in float64, without autograd",
     reference=_central_difference,
     cases=_slope_cases,
-    mistakes=(
-        (
-            _difference(_good, sides=1, divide=lambda eps: eps),
-            "This is one-sided: its error falls only with eps, not with its square. At the bottom of a valley it sees a slope.",
+    mistakes={
+        "This is one-sided: its error falls only with eps, not with its square. At the bottom of a valley it sees a slope.": (
+            _difference(_good, sides=1, divide=lambda eps: eps)
         ),
-        (
-            _difference(lambda x: torch.finfo(x.dtype).eps ** 0.5, sides=1, divide=lambda eps: eps),
-            "A one-sided difference, with its best eps: still its error falls only with eps. Look to both sides.",
+        "A one-sided difference, with its best eps: still its error falls only with eps. Look to both sides.": (
+            _difference(lambda x: torch.finfo(x.dtype).eps ** 0.5, sides=1, divide=lambda eps: eps)
         ),
-        (
-            _difference(_good, divide=lambda eps: eps),
-            "Twice too large: from x - eps * v to x + eps * v it is 2 * eps.",
+        "Twice too large: from x - eps * v to x + eps * v it is 2 * eps.": (
+            _difference(_good, divide=lambda eps: eps)
         ),
-        (_difference(_good, divide=lambda eps: 1), "The difference was not divided by the way, 2 * eps."),
-        (
-            _difference(_good, divide=lambda eps: -2 * eps),
-            "The sign is the other way round: ahead minus behind.",
+        "The difference was not divided by the way, 2 * eps.": _difference(_good, divide=lambda eps: 1),
+        "The sign is the other way round: ahead minus behind.": (
+            _difference(_good, divide=lambda eps: -2 * eps)
         ),
-        (
-            lambda f, x, v: _central_difference(f, x, v / v.norm()),
-            "v was scaled to length 1. The slope along v is gradient times v: a v twice as long sees twice the slope.",
+        "v was scaled to length 1. The slope along v is gradient times v: a v twice as long sees twice the slope.": (
+            lambda f, x, v: _central_difference(f, x, v / v.norm())
         ),
-        (
-            lambda f, x, v: _central_difference(f, x, torch.ones_like(v)),
-            "v was not used: every entry of x was moved by the same eps. Move x by eps * v.",
+        "v was not used: every entry of x was moved by the same eps. Move x by eps * v.": (
+            lambda f, x, v: _central_difference(f, x, torch.ones_like(v))
         ),
-        (
-            _difference(lambda x: torch.finfo(x.dtype).eps),
-            "eps is as small as a rounding, so the difference is nothing but rounding. Where is the bottom of the V?",
+        "eps is as small as a rounding, so the difference is nothing but rounding. Where is the bottom of the V?": (
+            _difference(lambda x: torch.finfo(x.dtype).eps)
         ),
-        *(
-            (
-                _difference(lambda x, eps=eps: eps),
-                f"An eps of {eps:.0e} suits float32. In float64 a finer one is possible, and f may bend within yours: let eps depend on x.dtype.",
+        **{
+            f"An eps of {eps:.0e} suits float32. In float64 a finer one is possible, and f may bend within yours: let eps depend on x.dtype.": (
+                _fixed_difference(eps)
             )
             for eps in (1e-2, 1e-3, 1e-4)
-        ),
-        *(
-            (
-                _difference(lambda x, eps=eps: eps),
-                f"An eps of {eps:.0e} suits float64. In float32 the difference is then mostly rounding: let eps depend on x.dtype.",
+        },
+        **{
+            f"An eps of {eps:.0e} suits float64. In float32 the difference is then mostly rounding: let eps depend on x.dtype.": (
+                _fixed_difference(eps)
             )
             for eps in (1e-5, 1e-6, 1e-7, 1e-8)
+        },
+        "`/ 2 * eps` divides by 2 and then multiplies by eps. Write `/ (2 * eps)`.": (
+            _difference(_good, divide=lambda eps: 2 / eps)
         ),
-        (
-            _difference(_good, divide=lambda eps: 2 / eps),
-            "`/ 2 * eps` divides by 2 and then multiplies by eps. Write `/ (2 * eps)`.",
+        "`eps ** 1 / 3` is a third of eps: the power comes first. Write `eps ** (1 / 3)`.": (
+            _difference(lambda x: torch.finfo(x.dtype).eps ** 1 / 3)
         ),
-        (
-            _difference(lambda x: torch.finfo(x.dtype).eps ** 1 / 3),
-            "`eps ** 1 / 3` is a third of eps: the power comes first. Write `eps ** (1 / 3)`.",
-        ),
-    ),
+    },
     hints=(
         "Two values of f, one on either side of x, and the way between them.",
         "torch.finfo(x.dtype).eps is the rounding of the format of x. Its cube root is near the bottom of the V.",
@@ -347,7 +303,7 @@ CENTRAL_DIFFERENCE = Exercise(
         lambda f, x, v: float(_central_difference(f, x, v)),
     ),
     rtol=1e-2,
-)  # fmt: skip
+)
 
 
 # 02.4 ----------------------------------------------------------------------------------------------------------------
@@ -362,7 +318,7 @@ def _backward(weights, phi, h, z, delta):
 
 def _network_cases(generator):
     def case(phi, *sizes, batch=3, dtype=torch.float64):
-        randn = _drawer(generator)
+        randn = drawer(generator)
         pairs = zip(sizes[1:], sizes[:-1], strict=True)
         weights = [randn(m, n, dtype=dtype) / n**0.5 for m, n in pairs]
         h, z = [randn(batch, sizes[0], dtype=dtype)], []
@@ -388,6 +344,18 @@ def _one_layer_down(weights, phi, z, k, delta, top):
 
 def _at_z_k(weights, phi, z, k, delta, top):
     return _activation_backward(phi, z[k], delta @ weights[k])
+
+
+def _at_h_k(weights, phi, z, k, delta, top):
+    return _activation_backward(phi, _act(phi, z[k - 1]), delta @ weights[k])
+
+
+def _from_the_top(weights, phi, z, k, delta, top):
+    return _activation_backward(phi, z[k - 1], top @ weights[k])
+
+
+def _through_the_weights_below(weights, phi, z, k, delta, top):
+    return _activation_backward(phi, z[k - 1], delta @ weights[k - 1])
 
 
 def _network_variant(
@@ -417,60 +385,47 @@ BACKWARD = Exercise(
     task="backward(weights, phi, h, z, delta): the list of dL/dW, first layer first; delta is dL/dz of the last layer",
     reference=_backward,
     cases=_network_cases,
-    mistakes=(
-        (
-            lambda *case: _backward(*case)[::-1],
-            "The list is in the order of the backward pass. The task wants the first layer first.",
+    mistakes={
+        "The list is in the order of the backward pass. The task wants the first layer first.": (
+            lambda *case: _backward(*case)[::-1]
         ),
-        (
-            _network_variant(down=lambda weights, phi, z, k, d, top: d @ weights[k]),
-            "The activations were left out: after delta @ W comes activation_backward, with the z below.",
+        "The activations were left out: after delta @ W comes activation_backward, with the z below.": (
+            _network_variant(down=lambda weights, phi, z, k, d, top: d @ weights[k])
         ),
-        (
-            _network_variant(down=_at_z_k),
-            "The slope was taken at z[k]. Going down through weights[k] you arrive at layer k - 1: its z counts.",
+        "The slope was taken at z[k]. Going down through weights[k] you arrive at layer k - 1: its z counts.": (
+            _network_variant(down=_at_z_k)
         ),
-        (
-            _network_variant(down=lambda weights, phi, z, k, d, top: _activation_backward(phi, _act(phi, z[k - 1]), d @ weights[k])),
-            "The slope was taken at h[k]. activation_backward wants the pre-activation below, z[k - 1].",
+        "The slope was taken at h[k]. activation_backward wants the pre-activation below, z[k - 1].": (
+            _network_variant(down=_at_h_k)
         ),
-        (
-            _network_variant(stops=False),
-            "At k = 0 there is no layer below: z[k - 1] is then z[-1], the last. Stop after the gradient of weights[0].",
+        "At k = 0 there is no layer below: z[k - 1] is then z[-1], the last. Stop after the gradient of weights[0].": (
+            _network_variant(stops=False)
         ),
-        (
-            _network_variant(down=_at_z_k, stops=False),
-            "The slope was taken at z[k]; going down through weights[k] you arrive at layer k - 1. And at k = 0, stop.",
+        "The slope was taken at z[k]; going down through weights[k] you arrive at layer k - 1. And at k = 0, stop.": (
+            _network_variant(down=_at_z_k, stops=False)
         ),
-        (
-            _network_variant(last=lambda d, phi, z: _activation_backward(phi, z[-1], d)),
-            "The last layer has no activation: delta is dL/dz of it already.",
+        "The last layer has no activation: delta is dL/dz of it already.": (
+            _network_variant(last=lambda d, phi, z: _activation_backward(phi, z[-1], d))
         ),
-        (
-            _network_variant(weight_grad=lambda delta, h, k: delta.T @ h[k + 1]),
-            "The gradient of weights[k] was built with h[k + 1]. Its input is h[k].",
+        "The gradient of weights[k] was built with h[k + 1]. Its input is h[k].": (
+            _network_variant(weight_grad=lambda delta, h, k: delta.T @ h[k + 1])
         ),
-        (
-            _network_variant(weight_grad=lambda delta, h, k: h[k].T @ delta),
-            "Each dW is transposed: it has the shape of its W.",
+        "Each dW is transposed: it has the shape of its W.": (
+            _network_variant(weight_grad=lambda delta, h, k: h[k].T @ delta)
         ),
-        (
-            _network_variant(weight_grad=lambda delta, h, k: delta.T @ h[k] / len(delta)),
-            "Divided by the batch size. If the loss is a mean, its 1/B is in delta already.",
+        "Divided by the batch size. If the loss is a mean, its 1/B is in delta already.": (
+            _network_variant(weight_grad=lambda delta, h, k: delta.T @ h[k] / len(delta))
         ),
-        (
-            lambda weights, phi, h, z, delta: _backward(weights, phi, h, z, delta)[1:],
-            "The first layer is missing. The loop has to reach weights[0].",
+        "The first layer is missing. The loop has to reach weights[0].": (
+            lambda weights, phi, h, z, delta: _backward(weights, phi, h, z, delta)[1:]
         ),
-        (
-            _network_variant(down=lambda weights, phi, z, k, d, top: _one_layer_down(weights, phi, z, k, top, top)),
-            "Every layer was given the delta from the top, pulled back once. delta has to be carried down, layer by layer.",
+        "Every layer was given the delta from the top, pulled back once. delta has to be carried down, layer by layer.": (
+            _network_variant(down=_from_the_top)
         ),
-        (
-            _network_variant(down=lambda weights, phi, z, k, d, top: _activation_backward(phi, z[k - 1], d @ weights[k - 1])),
-            "delta went down through weights[k - 1]. From layer k it goes down through that layer's own weights[k].",
+        "delta went down through weights[k - 1]. From layer k it goes down through that layer's own weights[k].": (
+            _network_variant(down=_through_the_weights_below)
         ),
-    ),
+    },
     hints=(
         "Walk k from the last layer to the first. At each stop: the gradient of weights[k] needs delta and h[k].",
         "Then move delta one layer down: through weights[k] (linear_backward gives dh), then through the activation at z[k - 1].",
@@ -480,7 +435,7 @@ BACKWARD = Exercise(
         _network_variant(),
         lambda weights, phi, h, z, delta: tuple(_backward(weights, phi, h, z, delta)),
     ),
-)  # fmt: skip
+)
 
 
 # 02.5 ----------------------------------------------------------------------------------------------------------------
@@ -490,7 +445,7 @@ def _tied_backward(W, x, c):
 
 
 def _tied_cases(generator):
-    randn = _drawer(generator)
+    randn = drawer(generator)
     return [
         (torch.tensor([[0.5]]), torch.tensor([[1.0]]), torch.tensor([[1.0]])),
         (randn(2, 2), randn(1, 2), randn(1, 2)),
@@ -515,58 +470,50 @@ TIED_BACKWARD = Exercise(
     task="tied_backward(W, x, c): dL/dW where L = sum(c * z2), z2 = h @ W.T, h = tanh(x @ W.T): one W, used twice",
     reference=_tied_backward,
     cases=_tied_cases,
-    mistakes=(
-        (
-            _tied_variant(lambda second, first: second),
-            "Only the second use of W was counted: h was taken for a constant, and it depends on W too.",
+    mistakes={
+        "Only the second use of W was counted: h was taken for a constant, and it depends on W too.": (
+            _tied_variant(lambda second, first: second)
         ),
-        (
-            _tied_variant(lambda second, first: first),
-            "Only the first use of W is left. An `=` where a `+=` belongs overwrites the second.",
+        "Only the first use of W is left. An `=` where a `+=` belongs overwrites the second.": (
+            _tied_variant(lambda second, first: first)
         ),
-        (
-            _tied_variant(lambda second, first: (second + first) / 2),
-            "The two uses were averaged. They add up: W moves both.",
+        "The two uses were averaged. They add up: W moves both.": (
+            _tied_variant(lambda second, first: (second + first) / 2)
         ),
-        (
-            _tied_variant(lambda second, first: second * first),
-            "The two uses were multiplied. A chain multiplies; two ways to the same loss add up.",
+        "The two uses were multiplied. A chain multiplies; two ways to the same loss add up.": (
+            _tied_variant(lambda second, first: second * first)
         ),
-        (
-            _tied_variant(lambda second, first: 2 * second),
-            "The second use was counted twice. The first runs through h: through W, then through the slope of tanh.",
+        "The second use was counted twice. The first runs through h: through W, then through the slope of tanh.": (
+            _tied_variant(lambda second, first: 2 * second)
         ),
-        (_tied_variant(lambda second, first: second - first), "The two uses were subtracted. They add up."),
-        (
-            _tied_variant(lambda second, first: second + first, slope=torch.ones_like),
-            "The slope of tanh is missing on the way to the first use.",
+        "The two uses were subtracted. They add up.": _tied_variant(lambda second, first: second - first),
+        "The slope of tanh is missing on the way to the first use.": (
+            _tied_variant(lambda second, first: second + first, slope=torch.ones_like)
         ),
-        (
-            _tied_variant(lambda second, first: second + first, slope=lambda h: 1 - h.tanh() ** 2),
-            "tanh was taken twice: h is tanh(z1) already, so the slope is 1 - h**2.",
+        "tanh was taken twice: h is tanh(z1) already, so the slope is 1 - h**2.": (
+            _tied_variant(lambda second, first: second + first, slope=lambda h: 1 - h.tanh() ** 2)
         ),
-        (
-            lambda W, x, c: c.T @ (x @ W.T).tanh() + (c @ W.T * (1 - (x @ W.T).tanh() ** 2)).T @ x,
-            "On the way to the first use c went through W.T. Backwards it goes through W: c @ W.",
+        "On the way to the first use c went through W.T. Backwards it goes through W: c @ W.": (
+            lambda W, x, c: c.T @ (x @ W.T).tanh() + (c @ W.T * (1 - (x @ W.T).tanh() ** 2)).T @ x
         ),
-        (
-            lambda W, x, c: _tied_backward(W, x, c * (1 - ((x @ W.T).tanh() @ W.T).tanh() ** 2)),
-            "A slope of tanh was taken at z2 as well. The second layer has no activation: its delta is c.",
+        "A slope of tanh was taken at z2 as well. The second layer has no activation: its delta is c.": (
+            lambda W, x, c: _tied_backward(W, x, c * (1 - ((x @ W.T).tanh() @ W.T).tanh() ** 2))
         ),
-        (
-            _tied_variant(lambda second, first: (second + first).T),
-            "dW is transposed: it has the shape of W, so delta.T comes first.",
+        "dW is transposed: it has the shape of W, so delta.T comes first.": (
+            _tied_variant(lambda second, first: (second + first).T)
         ),
-    ),
+    },
     hints=(
         "Call the two uses W1 and W2, take the gradient of each as in a network of two layers, then make them one again.",
         "Second use: c.T @ h. First use: pull c back through W and through tanh, then meet x.",
         "dW = c.T @ h; dW = dW + delta1.T @ x, with delta1 = (c @ W) * (1 - h**2)",
     ),
     alternatives=(
-        lambda W, x, c: _backward([W, W], "tanh", [x, (x @ W.T).tanh()], [x @ W.T], c)[0] + c.T @ (x @ W.T).tanh(),
+        lambda W, x, c: (
+            _backward([W, W], "tanh", [x, (x @ W.T).tanh()], [x @ W.T], c)[0] + c.T @ (x @ W.T).tanh()
+        ),
     ),
-)  # fmt: skip
+)
 
 
 # 02.6 ----------------------------------------------------------------------------------------------------------------
@@ -580,7 +527,7 @@ def _push_forward(weights, phi, x, v):
 
 def _push_cases(generator):
     def case(phi, *sizes, batch=2, dtype=torch.float64):
-        randn = _drawer(generator)
+        randn = drawer(generator)
         weights = [
             randn(m, n, dtype=dtype) * 1.5 / n**0.5 for m, n in zip(sizes[1:], sizes[:-1], strict=True)
         ]
@@ -614,60 +561,61 @@ PUSH_FORWARD = Exercise(
     task="push_forward(weights, phi, x, v): how the output moves when the input x moves along v; every layer is phi(x @ W.T)",
     reference=_push_forward,
     cases=_push_cases,
-    mistakes=(
-        (
-            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), v @ W.T)),
-            "The activations were left out: after W, v meets the slope of phi at z.",
+    mistakes={
+        "The activations were left out: after W, v meets the slope of phi at z.": (
+            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), v @ W.T))
         ),
-        (
-            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, v @ W.T, v @ W.T))),
-            "The slope was taken at v. The network works at z, which comes from x.",
+        "The slope was taken at v. The network works at z, which comes from x.": (
+            _push_variant(
+                lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, v @ W.T, v @ W.T))
+            )
         ),
-        (
-            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _act(phi, v @ W.T))),
-            "v went through the network like an input. It goes through its slopes: a straight line, not phi.",
+        "v went through the network like an input. It goes through its slopes: a straight line, not phi.": (
+            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _act(phi, v @ W.T)))
         ),
-        (
-            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, x, v) @ W.T)),
-            "The slope was taken before W, at x. In each layer W comes first, then the slope at z = x @ W.T.",
+        "The slope was taken before W, at x. In each layer W comes first, then the slope at z = x @ W.T.": (
+            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, x, v) @ W.T))
         ),
-        (
-            _push_variant(lambda W, phi, x, v: (x @ W.T, _activation_backward(phi, x @ W.T, v @ W.T))),
-            "x went on without its activation: the next layer reads phi(z), not z.",
+        "x went on without its activation: the next layer reads phi(z), not z.": (
+            _push_variant(lambda W, phi, x, v: (x @ W.T, _activation_backward(phi, x @ W.T, v @ W.T)))
         ),
-        (
-            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, _act(phi, x @ W.T), v @ W.T))),
-            "The slope was taken at phi(z). It is taken at z (activation_backward applies tanh itself).",
+        "The slope was taken at phi(z). It is taken at z (activation_backward applies tanh itself).": (
+            _push_variant(
+                lambda W, phi, x, v: (
+                    _act(phi, x @ W.T),
+                    _activation_backward(phi, _act(phi, x @ W.T), v @ W.T),
+                )
+            )
         ),
-        (
-            _push_variant(lambda W, phi, x, v: (x, _activation_backward(phi, x @ W.T, v @ W.T))),
-            "x stood still: every layer has its own input. Carry x along with v.",
+        "x stood still: every layer has its own input. Carry x along with v.": (
+            _push_variant(lambda W, phi, x, v: (x, _activation_backward(phi, x @ W.T, v @ W.T)))
         ),
-        (
-            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, x @ W.T, v @ W))),
-            "v went through W, which is the way back. Forwards it goes through W.T, like x.",
+        "v went through W, which is the way back. Forwards it goes through W.T, like x.": (
+            _push_variant(
+                lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, x @ W.T, v @ W))
+            )
         ),
-        (
-            _push_variant(lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, _act(phi, x @ W.T) @ W.T, v @ W.T))),
-            "x was replaced before z was computed from it. The slope belongs to the z that this layer sees.",
+        "x was replaced before z was computed from it. The slope belongs to the z that this layer sees.": (
+            _push_variant(
+                lambda W, phi, x, v: (
+                    _act(phi, x @ W.T),
+                    _activation_backward(phi, _act(phi, x @ W.T) @ W.T, v @ W.T),
+                )
+            )
         ),
-        (
-            lambda weights, phi, x, v: _forward_only(weights, phi, x + v) - _forward_only(weights, phi, x),
-            "This is the change for a v of full size. To first order: each layer's slope at x, not a difference.",
+        "This is the change for a v of full size. To first order: each layer's slope at x, not a difference.": (
+            lambda weights, phi, x, v: _forward_only(weights, phi, x + v) - _forward_only(weights, phi, x)
         ),
-        (
-            lambda weights, phi, x, v: _forward_only(weights, phi, x),
-            "This is the output of the network. The task wants how it moves: v, pushed through.",
+        "This is the output of the network. The task wants how it moves: v, pushed through.": (
+            lambda weights, phi, x, v: _forward_only(weights, phi, x)
         ),
-        (
-            lambda weights, phi, x, v: _push_forward(weights[:1], phi, x, v),
-            "v went through one layer only. Is the return inside the loop?",
+        "v went through one layer only. Is the return inside the loop?": (
+            lambda weights, phi, x, v: _push_forward(weights[:1], phi, x, v)
         ),
-        (
-            lambda weights, phi, x, v: _push_forward(weights[:-1], phi, x, v) @ weights[-1].T,
-            "The last layer's activation was left out. Here every layer has one.",
+        "The last layer's activation was left out. Here every layer has one.": (
+            lambda weights, phi, x, v: _push_forward(weights[:-1], phi, x, v) @ weights[-1].T
         ),
-    ),
+    },
     hints=(
         "Carry two things through the loop: x, the signal, and v, its change.",
         "A linear layer moves a change as it moves the signal: v @ W.T. An activation multiplies it by its slope at z.",
@@ -676,7 +624,7 @@ PUSH_FORWARD = Exercise(
     alternatives=(
         lambda weights, phi, x, v: torch.func.jvp(lambda x: _forward_only(weights, phi, x), (x,), (v,))[1],
     ),
-)  # fmt: skip
+)
 
 
 # 02.7 ----------------------------------------------------------------------------------------------------------------
@@ -694,44 +642,35 @@ NOISE_DEPTH = Exercise(
     task="noise_depth(growth, dtype): after how many layers a rounding of half of torch.finfo(dtype).eps has grown to 1 (not rounded)",
     reference=_noise_depth,
     cases=_noise_cases,
-    mistakes=(
-        (
-            lambda g, dtype: math.log(1 / torch.finfo(dtype).eps) / math.log(g),
-            "This starts from eps. A number is rounded to the nearest, so the error is half of it.",
+    mistakes={
+        "This starts from eps. A number is rounded to the nearest, so the error is half of it.": (
+            lambda g, dtype: math.log(1 / torch.finfo(dtype).eps) / math.log(g)
         ),
-        (
-            lambda g, dtype: math.log(torch.finfo(dtype).eps / 2) / math.log(g),
-            "The sign is the other way round: growth has to lead from eps / 2 up to 1.",
+        "The sign is the other way round: growth has to lead from eps / 2 up to 1.": (
+            lambda g, dtype: math.log(torch.finfo(dtype).eps / 2) / math.log(g)
         ),
-        (
-            lambda g, dtype: math.log(torch.finfo(dtype).max) / math.log(g),
-            "This is the depth at which numbers leave the format. Wanted is the one at which its rounding reaches 1.",
+        "This is the depth at which numbers leave the format. Wanted is the one at which its rounding reaches 1.": (
+            lambda g, dtype: math.log(torch.finfo(dtype).max) / math.log(g)
         ),
-        (
-            lambda g, dtype: 2 / torch.finfo(dtype).eps / g,
-            "The growth was divided out once. Every layer multiplies by it: a logarithm counts the layers.",
+        "The growth was divided out once. Every layer multiplies by it: a logarithm counts the layers.": (
+            lambda g, dtype: 2 / torch.finfo(dtype).eps / g
         ),
-        (
-            lambda g, dtype: math.log(2 / torch.finfo(dtype).eps),
-            "The logarithm of the growth is missing: divide by it.",
+        "The logarithm of the growth is missing: divide by it.": (
+            lambda g, dtype: math.log(2 / torch.finfo(dtype).eps)
         ),
-        (
-            lambda g, dtype: math.log10(2 / torch.finfo(dtype).eps) / math.log(g),
-            "Two kinds of logarithm are mixed. Take the same above and below.",
+        "Two kinds of logarithm are mixed. Take the same above and below.": (
+            lambda g, dtype: math.log10(2 / torch.finfo(dtype).eps) / math.log(g)
         ),
-        (
-            lambda g, dtype: math.log(2 / torch.finfo(dtype).eps) / g,
-            "Divided by the growth itself. Divide by its logarithm.",
+        "Divided by the growth itself. Divide by its logarithm.": (
+            lambda g, dtype: math.log(2 / torch.finfo(dtype).eps) / g
         ),
-        (
-            lambda g, dtype: math.floor(_noise_depth(g, dtype)),
-            "Right, and then rounded. The task wants the number as it is.",
+        "Right, and then rounded. The task wants the number as it is.": (
+            lambda g, dtype: math.floor(_noise_depth(g, dtype))
         ),
-        (
-            lambda g, dtype: _noise_depth(g, torch.float32),
-            "dtype was not used: this is the answer for float32.",
+        "dtype was not used: this is the answer for float32.": (
+            lambda g, dtype: _noise_depth(g, torch.float32)
         ),
-    ),
+    },
     hints=(
         "After L layers the error is eps / 2 times growth to the power L. When is that 1?",
         "growth ** L = 2 / eps, so L = log(2 / eps) / log(growth).",

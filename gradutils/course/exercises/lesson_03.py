@@ -38,52 +38,41 @@ GROWTH_PER_LAYER = Exercise(
     task="growth_per_layer(sizes): the factor that a layer contributes, on average, on the way back; sizes is (L,), first layer first",
     reference=_growth_per_layer,
     cases=_profiles,
-    mistakes=(
-        (
-            lambda s: float((s[:-1] / s[1:]).mean()),
-            "This is the arithmetic mean of the factors. Factors multiply, so their mean is geometric: one large factor must not win.",
+    mistakes={
+        "This is the arithmetic mean of the factors. Factors multiply, so their mean is geometric: one large factor must not win.": (
+            lambda s: float((s[:-1] / s[1:]).mean())
         ),
-        (
-            lambda s: float(s[0] / s[-1]),
-            "This is the growth over all layers together. The task asks for the factor of one.",
+        "This is the growth over all layers together. The task asks for the factor of one.": (
+            lambda s: float(s[0] / s[-1])
         ),
-        (
-            lambda s: float(s[0] / s[-1]) ** (1 / len(s)),
-            "The root is off by one: between L layers there are L - 1 factors.",
+        "The root is off by one: between L layers there are L - 1 factors.": (
+            lambda s: float(s[0] / s[-1]) ** (1 / len(s))
         ),
-        (
-            lambda s: float(s[-1] / s[0]) ** (1 / (len(s) - 1)),
-            "Upside down: on the way back the last layer comes first, and sizes[0] is where the gradient arrives.",
+        "Upside down: on the way back the last layer comes first, and sizes[0] is where the gradient arrives.": (
+            lambda s: float(s[-1] / s[0]) ** (1 / (len(s) - 1))
         ),
-        (
-            lambda s: float(s[0] / s[-1]) / (len(s) - 1),
-            "The total growth was divided by the number of factors. Factors multiply: take the root.",
+        "The total growth was divided by the number of factors. Factors multiply: take the root.": (
+            lambda s: float(s[0] / s[-1]) / (len(s) - 1)
         ),
-        (
-            lambda s: float((s[0] / s[-1]).log()) / (len(s) - 1),
-            "This is the logarithm of the factor. Take exp of it.",
+        "This is the logarithm of the factor. Take exp of it.": (
+            lambda s: float((s[0] / s[-1]).log()) / (len(s) - 1)
         ),
-        (
-            lambda s: math.exp(_fitted_growth(s)),
-            "A line was fitted to the logarithms. Wanted is the factor that takes the last size to the first in L - 1 equal steps.",
+        "A line was fitted to the logarithms. Wanted is the factor that takes the last size to the first in L - 1 equal steps.": (
+            lambda s: math.exp(_fitted_growth(s))
         ),
-        (
-            lambda s: float((s[1:] / s[:-1]).mean()),
-            "The factors are upside down, and their mean is arithmetic. On the way back: sizes[k] / sizes[k + 1].",
+        "The factors are upside down, and their mean is arithmetic. On the way back: sizes[k] / sizes[k + 1].": (
+            lambda s: float((s[1:] / s[:-1]).mean())
         ),
-        (
-            lambda s: float(s[0] / s[-1]) ** (0.5 / (len(s) - 1)),
-            "A square root too many. The sizes are sizes, not squares: their factor is the growth itself.",
+        "A square root too many. The sizes are sizes, not squares: their factor is the growth itself.": (
+            lambda s: float(s[0] / s[-1]) ** (0.5 / (len(s) - 1))
         ),
-        (
-            lambda s: float((s[:-1] / s[1:]).median()),
-            "This is the median of the factors. Their product would not lead from the last size to the first.",
+        "This is the median of the factors. Their product would not lead from the last size to the first.": (
+            lambda s: float((s[:-1] / s[1:]).median())
         ),
-        (
-            lambda s: float((s[0] - s[-1]) / (len(s) - 1)),
-            "Differences were averaged. The sizes grow by factors, not by amounts.",
+        "Differences were averaged. The sizes grow by factors, not by amounts.": (
+            lambda s: float((s[0] - s[-1]) / (len(s) - 1))
         ),
-    ),
+    },
     hints=(
         "With the factor g, the gradient meets sizes[-1] first, then g times that, and so on. How many steps to sizes[0]?",
         "sizes[0] = sizes[-1] * g ** (L - 1)",
@@ -149,52 +138,41 @@ WHAT_IT_DOES = Exercise(
     task='what_it_does(delta, weight_grad): "explodes", "vanishes" or "steady"; both are (L,), sizes by layer, first layer first',
     reference=_what_it_does,
     cases=_profile_cases,
-    mistakes=(
-        (
-            _what_by(lambda d, w: w[0] / w[-1]),
-            "The weight gradients were compared. In a ReLU network they are flat whatever happens; delta shows it.",
+    mistakes={
+        "The weight gradients were compared. In a ReLU network they are flat whatever happens; delta shows it.": (
+            _what_by(lambda d, w: w[0] / w[-1])
         ),
-        (
-            _what_by(lambda d, w: d[-1] / d[0]),
-            "The direction is reversed. delta starts at the last layer and arrives at the first: exploding means delta[0] is large.",
+        "The direction is reversed. delta starts at the last layer and arrives at the first: exploding means delta[0] is large.": (
+            _what_by(lambda d, w: d[-1] / d[0])
         ),
-        (
-            _what_by(lambda d, w: d[0] / d[-1], broken="steady"),
-            "An inf or a NaN in delta was not called an explosion. Every comparison with a NaN is false: test for it first.",
+        "An inf or a NaN in delta was not called an explosion. Every comparison with a NaN is false: test for it first.": (
+            _what_by(lambda d, w: d[0] / d[-1], broken="steady")
         ),
-        (
-            lambda d, w: "explodes" if d[0] > 10 * d[-1] else "vanishes" if d[0] < d[-1] / 10 else "steady",
-            "Right, but for a NaN: every comparison with it is false, so it comes out as steady. Test isfinite() first.",
+        "Right, but for a NaN: every comparison with it is false, so it comes out as steady. Test isfinite() first.": (
+            lambda d, w: "explodes" if d[0] > 10 * d[-1] else "vanishes" if d[0] < d[-1] / 10 else "steady"
         ),
-        (
-            _by_the_ends,
-            "An inf or a NaN on the way was overlooked: only the first and the last layer were tested. Test isfinite() of all.",
+        "An inf or a NaN on the way was overlooked: only the first and the last layer were tested. Test isfinite() of all.": (
+            _by_the_ends
         ),
-        (
-            _what_by(lambda d, w: d[0]),
-            "Only the size at the first layer was looked at. The scale of the loss is in it; compare with the last layer.",
+        "Only the size at the first layer was looked at. The scale of the loss is in it; compare with the last layer.": (
+            _what_by(lambda d, w: d[0])
         ),
-        (
-            _what_by(lambda d, w: d.max() / d.min()),
-            "The largest was compared with the smallest, so a vanishing gradient looks like an exploding one.",
+        "The largest was compared with the smallest, so a vanishing gradient looks like an exploding one.": (
+            _what_by(lambda d, w: d.max() / d.min())
         ),
-        (
-            _what_by(lambda d, w: (d[0] / d[-1]) ** (1 / (len(d) - 1))),
-            "The growth of one layer was compared with 10. Little by little is enough: compare the first with the last.",
+        "The growth of one layer was compared with 10. Little by little is enough: compare the first with the last.": (
+            _what_by(lambda d, w: (d[0] / d[-1]) ** (1 / (len(d) - 1)))
         ),
-        (
-            _what_by(lambda d, w: d[0] / d[-1], high=1.0, low=1.0),
-            "Everything that grows was called exploding. Within a factor of 10 over the whole network is steady.",
+        "Everything that grows was called exploding. Within a factor of 10 over the whole network is steady.": (
+            _what_by(lambda d, w: d[0] / d[-1], high=1.0, low=1.0)
         ),
-        (
-            lambda d, w: "explodes" if not d.isfinite().all() or d[0] > 10 * d[-1] else "steady",
-            "Nothing ever vanishes here: delta[0] below a tenth of delta[-1].",
+        "Nothing ever vanishes here: delta[0] below a tenth of delta[-1].": (
+            lambda d, w: "explodes" if not d.isfinite().all() or d[0] > 10 * d[-1] else "steady"
         ),
-        (
-            lambda d, w: "vanishes" if (d < 1e-5).any() else _what_it_does(d, w),
-            "A small delta was taken for a vanishing one. Small everywhere is only the scale of the loss.",
+        "A small delta was taken for a vanishing one. Small everywhere is only the scale of the loss.": (
+            lambda d, w: "vanishes" if (d < 1e-5).any() else _what_it_does(d, w)
         ),
-    ),
+    },
     hints=(
         "One of the two profiles is of no use here. Which one, and why? (See the figure.)",
         "Compare delta[0], where the gradient arrives, with delta[-1], where it starts.",
@@ -342,56 +320,45 @@ DELTA_SIZES = Exercise(
     reference=_delta_sizes,
     cases=_model_cases,
     call=_call_and_look_for_hooks,
-    mistakes=(
-        (
-            _with_forward_hooks(_linear_layers, _output, remove=False),
-            "The numbers are right, but your hooks stay on the model and run at every later call: remove each handle.",
+    mistakes={
+        "The numbers are right, but your hooks stay on the model and run at every later call: remove each handle.": (
+            _with_forward_hooks(_linear_layers, _output, remove=False)
         ),
-        (
-            _with_forward_hooks(_linear_layers, lambda inputs, z: inputs[0]),
-            "These are the gradients by the layers' inputs. delta belongs to the output z (grad_output, not grad_input).",
+        "These are the gradients by the layers' inputs. delta belongs to the output z (grad_output, not grad_input).": (
+            _with_forward_hooks(_linear_layers, lambda inputs, z: inputs[0])
         ),
-        (
-            _with_forward_hooks(_linear_layers, _output, reverse=True),
-            "The order is that of the backward pass, last layer first. Wanted: first layer first.",
+        "The order is that of the backward pass, last layer first. Wanted: first layer first.": (
+            _with_forward_hooks(_linear_layers, _output, reverse=True)
         ),
-        (
-            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.norm())),
-            "These are norms, which grow with the number of entries. The RMS is the root of the mean square.",
+        "These are norms, which grow with the number of entries. The RMS is the root of the mean square.": (
+            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.norm()))
         ),
-        (
-            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.square().mean())),
-            "These are mean squares. The root is missing.",
+        "These are mean squares. The root is missing.": (
+            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.square().mean()))
         ),
-        (
-            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.abs().mean())),
-            "These are means of absolute values. The RMS is the root of the mean square.",
+        "These are means of absolute values. The RMS is the root of the mean square.": (
+            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.abs().mean()))
         ),
-        (
-            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.std())),
-            "This is the standard deviation, which takes the mean away first. The RMS does not.",
+        "This is the standard deviation, which takes the mean away first. The RMS does not.": (
+            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.std()))
         ),
-        (
+        "The activations' outputs are among them. Hook the nn.Linear layers only.": (
             _with_forward_hooks(
                 lambda model: [part for part in model.modules() if not list(part.children())], _output
-            ),
-            "The activations' outputs are among them. Hook the nn.Linear layers only.",
+            )
         ),
-        (
+        "Only the model's direct children were looked at. A layer may be nested deeper: walk over model.modules().": (
             _with_forward_hooks(
                 lambda model: [part for part in model.children() if isinstance(part, nn.Linear)], _output
-            ),
-            "Only the model's direct children were looked at. A layer may be nested deeper: walk over model.modules().",
+            )
         ),
-        (
-            _forward_sizes,
-            "These are the sizes of the outputs z themselves. Wanted are the gradients of the loss by them.",
+        "These are the sizes of the outputs z themselves. Wanted are the gradients of the loss by them.": (
+            _forward_sizes
         ),
-        (
-            _weight_grad_sizes,
-            "These are the gradients by the weights. Wanted are those by the layers' outputs z.",
+        "These are the gradients by the weights. Wanted are those by the layers' outputs z.": (
+            _weight_grad_sizes
         ),
-    ),
+    },
     hints=(
         "layer.register_forward_hook(f) calls f(layer, inputs, output) at every pass; what it returns has .remove().",
         "Collect the outputs in a list on the way forward. torch.autograd.grad(loss, outputs) then gives every delta at once.",
@@ -451,44 +418,37 @@ OVERFLOW_DEPTH = Exercise(
     task="overflow_depth(first, growth, largest): the first layer (from 1) whose largest entry, first * growth**(layer - 1), passes largest",
     reference=_overflow_depth,
     cases=_overflow_cases,
-    mistakes=(
-        (
-            _depth_variant(lambda f, g, big: math.floor(math.log(big / f) / math.log(g)) + 1),
-            "One too few: this is the last layer that still fits. Layer 1 has the size `first`, before any growth.",
+    mistakes={
+        "One too few: this is the last layer that still fits. Layer 1 has the size `first`, before any growth.": (
+            _depth_variant(lambda f, g, big: math.floor(math.log(big / f) / math.log(g)) + 1)
         ),
-        (
-            _depth_variant(lambda f, g, big: math.floor(math.log(big / f) / math.log(g))),
-            "Two too few: the quotient counts growths that fit. Layer 1 has had none, and the first that does not fit is one later.",
+        "Two too few: the quotient counts growths that fit. Layer 1 has had none, and the first that does not fit is one later.": (
+            _depth_variant(lambda f, g, big: math.floor(math.log(big / f) / math.log(g)))
         ),
-        (
-            _depth_variant(lambda f, g, big: math.log(big / f) / math.log(g) + 1),
-            "A layer is a whole number: which is the first that does not fit?",
+        "A layer is a whole number: which is the first that does not fit?": (
+            _depth_variant(lambda f, g, big: math.log(big / f) / math.log(g) + 1)
         ),
-        (
-            _depth_variant(lambda f, g, big: math.floor(math.log(big) / math.log(g)) + 2),
-            "`first` was left out: layer 1 does not begin at 1.",
+        "`first` was left out: layer 1 does not begin at 1.": (
+            _depth_variant(lambda f, g, big: math.floor(math.log(big) / math.log(g)) + 2)
         ),
-        (
-            lambda f, g, big: 1 if f > big else math.floor(math.log(big / f) / math.log(g)) + 2 if g != 1 else math.inf,
-            "With a growth below 1 it never happens: return math.inf.",
+        "With a growth below 1 it never happens: return math.inf.": (
+            lambda f, g, big: (
+                1 if f > big else math.floor(math.log(big / f) / math.log(g)) + 2 if g != 1 else math.inf
+            )
         ),
-        (
-            _depth_variant(lambda f, g, big: math.floor(math.log(big / f) / math.log(g)) + 2, never=None),
-            "Where it never happens the answer is math.inf, a number that can be compared; here it is None.",
+        "Where it never happens the answer is math.inf, a number that can be compared; here it is None.": (
+            _depth_variant(lambda f, g, big: math.floor(math.log(big / f) / math.log(g)) + 2, never=None)
         ),
-        (
-            lambda f, g, big: math.inf if g <= 1 else math.floor(math.log(big / f) / math.log(g)) + 2,
-            "If layer 1 is too large already, the answer is 1.",
+        "If layer 1 is too large already, the answer is 1.": (
+            lambda f, g, big: math.inf if g <= 1 else math.floor(math.log(big / f) / math.log(g)) + 2
         ),
-        (
-            _depth_variant(lambda f, g, big: math.floor(big / (f * g)) + 1),
-            "The growth was added up, layer by layer. It multiplies: the answer is a logarithm.",
+        "The growth was added up, layer by layer. It multiplies: the answer is a logarithm.": (
+            _depth_variant(lambda f, g, big: math.floor(big / (f * g)) + 1)
         ),
-        (
-            _depth_variant(lambda f, g, big: math.floor(math.log10(big / f)) + 2),
-            "Powers of ten were counted. The layers multiply by `growth`: divide by its logarithm.",
+        "Powers of ten were counted. The layers multiply by `growth`: divide by its logarithm.": (
+            _depth_variant(lambda f, g, big: math.floor(math.log10(big / f)) + 2)
         ),
-    ),
+    },
     hints=(
         "Layer l holds first * growth**(l - 1). Solve for l with a logarithm.",
         "Two cases apart: it is too large at once, or it does not grow at all.",
@@ -498,7 +458,7 @@ OVERFLOW_DEPTH = Exercise(
         _depth_variant(lambda f, g, big: math.ceil(math.log(big / f, g)) + 1),
         _count_layers,
     ),
-)  # fmt: skip
+)
 
 
 # 03.5 ----------------------------------------------------------------------------------------------------------------
@@ -546,61 +506,46 @@ THROUGH_TIME = Exercise(
     task="through_time(W, h, dh): dL/dh[t] for every t, (T + 1, n); h[t] = tanh(h[t-1] @ W.T + input), dh = dL/dh[T]",
     reference=_through_time,
     cases=_time_cases,
-    mistakes=(
-        (
-            _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t - 1] ** 2)) @ W),
-            "The slope was taken at h[t - 1]. Going from t to t - 1 you pass the tanh that made h[t]: its slope is 1 - h[t]**2.",
+    mistakes={
+        "The slope was taken at h[t - 1]. Going from t to t - 1 you pass the tanh that made h[t]: its slope is 1 - h[t]**2.": (
+            _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t - 1] ** 2)) @ W)
         ),
-        (
-            _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t] ** 2)) @ W.T),
-            "The gradient went through W.T. Forward goes through W.T, so backward goes through W.",
+        "The gradient went through W.T. Forward goes through W.T, so backward goes through W.": (
+            _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t] ** 2)) @ W.T)
         ),
-        (
-            _time_variant(lambda W, h, t, g, dh: g @ W),
-            "The slope of tanh is missing at every step: 1 - h[t]**2.",
+        "The slope of tanh is missing at every step: 1 - h[t]**2.": (
+            _time_variant(lambda W, h, t, g, dh: g @ W)
         ),
-        (
-            _time_variant(lambda W, h, t, g, dh: (g @ W) * (1 - h[t - 1] ** 2)),
-            "This carries dL/dz, not dL/dh: the slope came after W. From dL/dh[t]: first the slope at t, then W.",
+        "This carries dL/dz, not dL/dh: the slope came after W. From dL/dh[t]: first the slope at t, then W.": (
+            _time_variant(lambda W, h, t, g, dh: (g @ W) * (1 - h[t - 1] ** 2))
         ),
-        (
-            _time_variant(lambda W, h, t, g, dh: (g @ W) * (1 - h[t] ** 2)),
-            "The slope and W are in the wrong order: from h[t] you meet the tanh first, then W.",
+        "The slope and W are in the wrong order: from h[t] you meet the tanh first, then W.": (
+            _time_variant(lambda W, h, t, g, dh: (g @ W) * (1 - h[t] ** 2))
         ),
-        (
-            _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t] ** 2)) @ W, reverse=True),
-            "The rows are in backward order. Row t belongs to h[t], so dh itself is the last.",
+        "The rows are in backward order. Row t belongs to h[t], so dh itself is the last.": (
+            _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t] ** 2)) @ W, reverse=True)
         ),
-        (
-            _time_variant(lambda W, h, t, g, dh: (g * (1 - torch.tanh(h[t]) ** 2)) @ W),
-            "tanh was taken twice: h[t] is a tanh already, so its slope is 1 - h[t]**2.",
+        "tanh was taken twice: h[t] is a tanh already, so its slope is 1 - h[t]**2.": (
+            _time_variant(lambda W, h, t, g, dh: (g * (1 - torch.tanh(h[t]) ** 2)) @ W)
         ),
-        (
-            _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t])) @ W),
-            "The square is missing: the slope is 1 - h[t]**2.",
+        "The square is missing: the slope is 1 - h[t]**2.": (
+            _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t])) @ W)
         ),
-        (
-            _time_variant(lambda W, h, t, g, dh: (dh * (1 - h[t] ** 2)) @ W),
-            "Every step started from dh again. The gradient has to be carried from step to step.",
+        "Every step started from dh again. The gradient has to be carried from step to step.": (
+            _time_variant(lambda W, h, t, g, dh: (dh * (1 - h[t] ** 2)) @ W)
         ),
-        (
-            lambda W, h, dh: _through_time(W, h, dh)[0],
-            "Only the gradient by h[0] came back. The task wants all of them, (T + 1, n).",
+        "Only the gradient by h[0] came back. The task wants all of them, (T + 1, n).": (
+            lambda W, h, dh: _through_time(W, h, dh)[0]
         ),
-        (
-            lambda W, h, dh: _through_time(W, h, dh)[:-1],
-            "dh itself is missing: it is the last row.",
-        ),
-    ),
+        "dh itself is missing: it is the last row.": lambda W, h, dh: _through_time(W, h, dh)[:-1],
+    },
     hints=(
         "One step back is a backward pass through one layer of lesson 02, always with the same W.",
         "grad at t - 1 = (grad at t times the slope of the tanh that made h[t]) @ W",
         "Start with [dh], walk t from T down to 1, put each new gradient in front, torch.stack at the end.",
     ),
-    alternatives=(
-        _time_variant(lambda W, h, t, g, dh: W.T @ ((1 - h[t] ** 2) * g)),
-    ),
-)  # fmt: skip
+    alternatives=(_time_variant(lambda W, h, t, g, dh: W.T @ ((1 - h[t] ** 2) * g)),),
+)
 
 
 # 03.6 ----------------------------------------------------------------------------------------------------------------
@@ -666,64 +611,50 @@ LYAPUNOV = Exercise(
     task="lyapunov(W, h, v): the mean over the steps of the log of the factor by which a small change v of h[0] grows",
     reference=_lyapunov,
     cases=_lyapunov_cases,
-    mistakes=(
-        (
-            _without_renewing,
-            "Right in principle, but over many steps v becomes 0 or inf. Bring it back to length 1 after each, and add up the logs.",
+    mistakes={
+        "Right in principle, but over many steps v becomes 0 or inf. Bring it back to length 1 after each, and add up the logs.": (
+            _without_renewing
         ),
-        (
-            _lyapunov_variant(lambda f: float(f.log10().mean())),
-            "A logarithm to base 10. A Lyapunov exponent is a natural logarithm: .log().",
+        "A logarithm to base 10. A Lyapunov exponent is a natural logarithm: .log().": (
+            _lyapunov_variant(lambda f: float(f.log10().mean()))
         ),
-        (
-            _lyapunov_variant(lambda f: float(f.log().sum())),
-            "This is the sum of the logs. Divide by the number of steps.",
+        "This is the sum of the logs. Divide by the number of steps.": (
+            _lyapunov_variant(lambda f: float(f.log().sum()))
         ),
-        (
-            _lyapunov_variant(lambda f: float(f.mean().log())),
-            "This is the log of the mean factor. Factors multiply: take the logs first, then their mean.",
+        "This is the log of the mean factor. Factors multiply: take the logs first, then their mean.": (
+            _lyapunov_variant(lambda f: float(f.mean().log()))
         ),
-        (
-            _lyapunov_variant(lambda f: float(f.mean())),
-            "The factors were averaged as they are. Take their logs, then the mean.",
+        "The factors were averaged as they are. Take their logs, then the mean.": (
+            _lyapunov_variant(lambda f: float(f.mean()))
         ),
-        (
-            _lyapunov_variant(lambda f: float(f.log().mean().exp())),
-            "This is the factor of a step. The exponent is its logarithm.",
+        "This is the factor of a step. The exponent is its logarithm.": (
+            _lyapunov_variant(lambda f: float(f.log().mean().exp()))
         ),
-        (
-            _lyapunov_variant(lambda f: float(f.log2().mean())),
-            "The logarithm has base 2. The exponent is a natural logarithm.",
+        "The logarithm has base 2. The exponent is a natural logarithm.": (
+            _lyapunov_variant(lambda f: float(f.log2().mean()))
         ),
-        (
-            _lyapunov_variant(_mean_log, slope=lambda h, t: 1.0),
-            "The slope of tanh is missing: after W.T comes 1 - h[t]**2.",
+        "The slope of tanh is missing: after W.T comes 1 - h[t]**2.": (
+            _lyapunov_variant(_mean_log, slope=lambda h, t: 1.0)
         ),
-        (
-            _lyapunov_variant(_mean_log, slope=lambda h, t: 1 - h[t - 1] ** 2),
-            "The slope was taken at h[t - 1]. Moving into step t, v passes the tanh that made h[t].",
+        "The slope was taken at h[t - 1]. Moving into step t, v passes the tanh that made h[t].": (
+            _lyapunov_variant(_mean_log, slope=lambda h, t: 1 - h[t - 1] ** 2)
         ),
-        (
-            _lyapunov_variant(_mean_log, transpose=False),
-            "v went through W, which is the way back. Forward is v @ W.T.",
+        "v went through W, which is the way back. Forward is v @ W.T.": (
+            _lyapunov_variant(_mean_log, transpose=False)
         ),
-        (
-            _slope_before_weights,
-            "The slope came before W. Moving into step t, v goes through W.T first, then through the tanh that made h[t].",
+        "The slope came before W. Moving into step t, v goes through W.T first, then through the tanh that made h[t].": (
+            _slope_before_weights
         ),
-        (
-            lambda W, h, v: math.log(float(torch.linalg.eigvals(W).abs().max())),
-            "This is the log of the spectral radius. It knows nothing of the states: use h.",
+        "This is the log of the spectral radius. It knows nothing of the states: use h.": (
+            lambda W, h, v: math.log(float(torch.linalg.eigvals(W).abs().max()))
         ),
-        (
-            lambda W, h, v: _lyapunov(W, h, v) * (len(h) - 1) / len(h),
-            "Divided by T + 1. Between T + 1 states there are T steps.",
+        "Divided by T + 1. Between T + 1 states there are T steps.": (
+            lambda W, h, v: _lyapunov(W, h, v) * (len(h) - 1) / len(h)
         ),
-        (
-            lambda W, h, v: _lyapunov(W, h, v) + math.log(float(v.norm())) / (len(h) - 1),
-            "The length that v had at the start was counted as growth. Divide by it.",
+        "The length that v had at the start was counted as growth. Divide by it.": (
+            lambda W, h, v: _lyapunov(W, h, v) + math.log(float(v.norm())) / (len(h) - 1)
         ),
-    ),
+    },
     hints=(
         "This is push_forward of lesson 02, one step after the other, with one W and the slopes 1 - h[t]**2.",
         "After each step: how much longer is v than before? Add the log of that factor, then make v length 1 again.",
@@ -734,7 +665,7 @@ LYAPUNOV = Exercise(
         lambda W, h, v: torch.tensor(_lyapunov(W, h, v), dtype=W.dtype),
     ),
     rtol=1e-3,
-)  # fmt: skip
+)
 
 EXERCISES = {
     "03.1": GROWTH_PER_LAYER,

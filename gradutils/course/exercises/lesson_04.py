@@ -75,62 +75,51 @@ def _slope(phi, z):
     return with_slope(phi, z)[1]
 
 
+def _by_vmap(phi, z):
+    slope = torch.func.vmap(torch.func.grad(phi))(z.flatten()).view(z.shape)
+    return slope, slope.abs().max()
+
+
 SLOPES = Exercise(
     task="slopes(phi, z): the slope of phi at every entry of z, of the shape of z, and the largest size of a slope among them, a float",
     reference=_slopes,
     cases=_slope_cases,
-    mistakes=(
-        (
-            _slopes_variant(lambda phi, z: phi(z)),
-            "These are the values of phi. Its slopes come from torch.autograd.grad.",
+    mistakes={
+        "These are the values of phi. Its slopes come from torch.autograd.grad.": (
+            _slopes_variant(lambda phi, z: phi(z))
         ),
-        (
-            _slopes_variant(lambda phi, z: _slope(phi, z) / z.numel()),
-            "Every slope is too small by the number of points: you took the mean of phi(z). Its sum leaves each slope as it is.",
+        "Every slope is too small by the number of points: you took the mean of phi(z). Its sum leaves each slope as it is.": (
+            _slopes_variant(lambda phi, z: _slope(phi, z) / z.numel())
         ),
-        (
-            _slopes_variant(_slope, lambda slope, h: slope.max()),
-            "A slope may be negative: a steep fall counts as steep. Take abs() before max().",
+        "A slope may be negative: a steep fall counts as steep. Take abs() before max().": (
+            _slopes_variant(_slope, lambda slope, h: slope.max())
         ),
-        (
-            _slopes_variant(_slope, lambda slope, h: h.abs().max()),
-            "The largest value of phi came back, not the largest slope.",
+        "The largest value of phi came back, not the largest slope.": (
+            _slopes_variant(_slope, lambda slope, h: h.abs().max())
         ),
-        (
-            _slopes_variant(lambda phi, z: (phi(z + 1) - phi(z - 1)) / 2),
-            "The slopes come from two points far apart, so they are those of a chord. Autograd gives the tangent.",
+        "The slopes come from two points far apart, so they are those of a chord. Autograd gives the tangent.": (
+            _slopes_variant(lambda phi, z: (phi(z + 1) - phi(z - 1)) / 2)
         ),
-        (
-            _slopes_variant(_slope, lambda slope, h: slope.abs().mean()),
-            "The second number is the mean size of a slope. Wanted is the largest.",
+        "The second number is the mean size of a slope. Wanted is the largest.": (
+            _slopes_variant(_slope, lambda slope, h: slope.abs().mean())
         ),
-        (
-            _slopes_variant(lambda phi, z: _slope(phi, z).abs()),
-            "The slopes lost their signs. Only the second number is a size.",
+        "The slopes lost their signs. Only the second number is a size.": (
+            _slopes_variant(lambda phi, z: _slope(phi, z).abs())
         ),
-        (
-            _slopes_variant(_slope, lambda slope, h: slope.min()),
-            "The smallest slope came back as the largest.",
+        "The smallest slope came back as the largest.": _slopes_variant(_slope, lambda slope, h: slope.min()),
+        "Each slope was multiplied by z. The slope alone is wanted.": (
+            _slopes_variant(lambda phi, z: _slope(phi, z) * z)
         ),
-        (
-            _slopes_variant(lambda phi, z: _slope(phi, z) * z),
-            "Each slope was multiplied by z. The slope alone is wanted.",
-        ),
-        (
-            _slopes_variant(lambda phi, z: _slope(phi, phi(z))),
-            "The slopes were taken at phi(z), not at z.",
-        ),
-    ),
+        "The slopes were taken at phi(z), not at z.": _slopes_variant(lambda phi, z: _slope(phi, phi(z))),
+    },
     hints=(
         "Autograd needs to know that z is to be differentiated: z = z.clone().requires_grad_().",
         "Each phi(z[i]) depends on z[i] alone, so the gradient of phi(z).sum() by z holds all the slopes.",
         "(slope,) = torch.autograd.grad(phi(z).sum(), z), then slope.abs().max().item()",
     ),
-    alternatives=(
-        lambda phi, z: (lambda s: (s, s.abs().max()))(torch.func.vmap(torch.func.grad(phi))(z.flatten()).view(z.shape)),
-    ),
+    alternatives=(_by_vmap,),
     rtol=1e-4,
-)  # fmt: skip
+)
 
 
 # 04.2 ----------------------------------------------------------------------------------------------------------------
@@ -177,52 +166,41 @@ MEAN_SQUARE_SLOPE = Exercise(
     task="mean_square_slope(phi, q): the mean of phi'(z)**2 over Gaussian z with mean square q, within 3 %",
     reference=_mean_square_slope,
     cases=_q_cases,
-    mistakes=(
-        (
-            _mean_variant(lambda s, h, z, q: s.mean().square()),
-            "This is the square of the mean slope. Square first, then take the mean.",
+    mistakes={
+        "This is the square of the mean slope. Square first, then take the mean.": (
+            _mean_variant(lambda s, h, z, q: s.mean().square())
         ),
-        (
-            _mean_variant(lambda s, h, z, q: s.mean()),
-            "This is the mean slope. A squared gradient is multiplied by the mean of its square.",
+        "This is the mean slope. A squared gradient is multiplied by the mean of its square.": (
+            _mean_variant(lambda s, h, z, q: s.mean())
         ),
-        (
-            _mean_variant(lambda s, h, z, q: h.square().mean()),
-            "This is the mean square of phi itself, which the signal needs. The gradient needs the slope.",
+        "This is the mean square of phi itself, which the signal needs. The gradient needs the slope.": (
+            _mean_variant(lambda s, h, z, q: h.square().mean())
         ),
-        (
-            _mean_variant(lambda s, h, z, q: s.square().mean(), lambda q: _gauss() * q),
-            "z has the standard deviation q. Its mean square is to be q: multiply by the root of q.",
+        "z has the standard deviation q. Its mean square is to be q: multiply by the root of q.": (
+            _mean_variant(lambda s, h, z, q: s.square().mean(), lambda q: _gauss() * q)
         ),
-        (
-            _mean_variant(lambda s, h, z, q: s.square().mean(), lambda q: _gauss()),
-            "q was left out: z has mean square 1 here.",
+        "q was left out: z has mean square 1 here.": (
+            _mean_variant(lambda s, h, z, q: s.square().mean(), lambda q: _gauss())
         ),
-        (
-            _mean_variant(lambda s, h, z, q: s.square().mean(), _uniform),
-            "z is spread evenly. The pre-activations are Gaussian: most of them lie near zero.",
+        "z is spread evenly. The pre-activations are Gaussian: most of them lie near zero.": (
+            _mean_variant(lambda s, h, z, q: s.square().mean(), _uniform)
         ),
-        (
-            _mean_variant(lambda s, h, z, q: s.square().mean().sqrt()),
-            "The root is too much: wanted is the mean of the squares, not the RMS.",
+        "The root is too much: wanted is the mean of the squares, not the RMS.": (
+            _mean_variant(lambda s, h, z, q: s.square().mean().sqrt())
         ),
-        (
-            _mean_variant(lambda s, h, z, q: s.square().max()),
-            "The largest slope, squared. Only a few units stand where the slope is largest: take the mean.",
+        "The largest slope, squared. Only a few units stand where the slope is largest: take the mean.": (
+            _mean_variant(lambda s, h, z, q: s.square().max())
         ),
-        (
-            _mean_variant(lambda s, h, z, q: q * s.square().mean()),
-            "The result was multiplied by q. The slope knows of q already, by where z lies.",
+        "The result was multiplied by q. The slope knows of q already, by where z lies.": (
+            _mean_variant(lambda s, h, z, q: q * s.square().mean())
         ),
-        (
-            _mean_variant(lambda s, h, z, q: s.square().sum()),
-            "This is a sum over the samples. Take their mean.",
+        "This is a sum over the samples. Take their mean.": (
+            _mean_variant(lambda s, h, z, q: s.square().sum())
         ),
-        (
-            _mean_variant(lambda s, h, z, q: s.var()),
-            "This is the variance of the slope, which takes the mean away first.",
+        "This is the variance of the slope, which takes the mean away first.": (
+            _mean_variant(lambda s, h, z, q: s.var())
         ),
-    ),
+    },
     hints=(
         "Draw many z with torch.randn, or take the quantiles of a Gaussian as lesson 03 did. What must they be multiplied by?",
         "z = q**0.5 * torch.randn(200_000), then your slopes(phi, z)[0].",
@@ -233,7 +211,7 @@ MEAN_SQUARE_SLOPE = Exercise(
         lambda phi, q: float(_slope(phi, q**0.5 * torch.randn(200_000)).square().mean()),
     ),
     rtol=0.03,
-)  # fmt: skip
+)
 
 
 # 04.3 ----------------------------------------------------------------------------------------------------------------
@@ -249,7 +227,15 @@ def _settled_growth(phi, sigma_w):
 
 def _scale_cases(generator):
     s = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
-    return [(tanh, 2.0), (relu, 1.0), (tanh, 0.5), (sigmoid, 6 + 4 * s[0]), (tanh, 3 + 5 * s[1]), (leaky, 1.4), (sigmoid, 1.0)]  # fmt: skip
+    return [
+        (tanh, 2.0),
+        (relu, 1.0),
+        (tanh, 0.5),
+        (sigmoid, 6 + 4 * s[0]),
+        (tanh, 3 + 5 * s[1]),
+        (leaky, 1.4),
+        (sigmoid, 1.0),
+    ]
 
 
 def _settled_variant(next_q, growth=lambda phi, s, q: s * _mean_square_slope(phi, q) ** 0.5, layers=LAYERS):
@@ -270,52 +256,41 @@ SETTLED_GROWTH = Exercise(
     task="settled_growth(phi, sigma_w): the factor of delta in layer 51: q = 1 sent through 50 layers, then the root of chi_1; within 3 %",
     reference=_settled_growth,
     cases=_scale_cases,
-    mistakes=(
-        (
-            _settled_variant(_next_q, layers=0),
-            "q stayed at 1, where it starts. Send it through 50 layers first: q becomes sigma_w**2 times the mean square of phi.",
+    mistakes={
+        "q stayed at 1, where it starts. Send it through 50 layers first: q becomes sigma_w**2 times the mean square of phi.": (
+            _settled_variant(_next_q, layers=0)
         ),
-        (
-            _settled_variant(_next_q, layers=1),
-            "q went through one layer only. Deep in the network it has settled: 50 layers.",
+        "q went through one layer only. Deep in the network it has settled: 50 layers.": (
+            _settled_variant(_next_q, layers=1)
         ),
-        (
-            lambda phi, sigma_w: _settled_variant(lambda phi, s, z, q: _next_q(phi, s, _gauss(2000) * q, q))(phi, sigma_w),
-            "z was given the standard deviation q. q is a mean square: multiply the Gaussian by its root.",
+        "z was given the standard deviation q. q is a mean square: multiply the Gaussian by its root.": (
+            _settled_variant(lambda phi, s, z, q: _next_q(phi, s, _gauss(2000) * q, q))
         ),
-        (
-            _settled_variant(_next_q, lambda phi, s, q: s**2 * _mean_square_slope(phi, q)),
-            "This is chi_1, the factor of the squared gradient. The growth of its size is the root.",
+        "This is chi_1, the factor of the squared gradient. The growth of its size is the root.": (
+            _settled_variant(_next_q, lambda phi, s, q: s**2 * _mean_square_slope(phi, q))
         ),
-        (
-            _settled_variant(_next_q, lambda phi, s, q: _mean_square_slope(phi, q) ** 0.5),
-            "The weights are missing: the root of the mean squared slope has to be multiplied by sigma_w.",
+        "The weights are missing: the root of the mean squared slope has to be multiplied by sigma_w.": (
+            _settled_variant(_next_q, lambda phi, s, q: _mean_square_slope(phi, q) ** 0.5)
         ),
-        (
-            _settled_variant(lambda phi, s, z, q: phi(z).square().mean()),
-            "The length map lacks sigma_w**2: the weights multiply the signal in every layer.",
+        "The length map lacks sigma_w**2: the weights multiply the signal in every layer.": (
+            _settled_variant(lambda phi, s, z, q: phi(z).square().mean())
         ),
-        (
-            _settled_variant(lambda phi, s, z, q: s * phi(z).square().mean()),
-            "The length map has sigma_w where it needs its square: q is a mean square.",
+        "The length map has sigma_w where it needs its square: q is a mean square.": (
+            _settled_variant(lambda phi, s, z, q: s * phi(z).square().mean())
         ),
-        (
-            _settled_variant(lambda phi, s, z, q: s**2 * phi(z).var()),
-            "The signal was given its variance. Weights do not take the mean away: take the mean square of phi(z).",
+        "The signal was given its variance. Weights do not take the mean away: take the mean square of phi(z).": (
+            _settled_variant(lambda phi, s, z, q: s**2 * phi(z).var())
         ),
-        (
-            _settled_variant(lambda phi, s, z, q: s**2 * _slope(phi, z).square().mean()),
-            "The signal was multiplied by slopes. Forward it is phi itself: q becomes sigma_w**2 times the mean of phi(z)**2.",
+        "The signal was multiplied by slopes. Forward it is phi itself: q becomes sigma_w**2 times the mean of phi(z)**2.": (
+            _settled_variant(lambda phi, s, z, q: s**2 * _slope(phi, z).square().mean())
         ),
-        (
-            _settled_variant(_next_q, lambda phi, s, q: s**2 * _mean_square_slope(phi, q) ** 0.5),
-            "sigma_w stands there squared, the slope does not. The root of sigma_w**2 times the mean square is wanted.",
+        "sigma_w stands there squared, the slope does not. The root of sigma_w**2 times the mean square is wanted.": (
+            _settled_variant(_next_q, lambda phi, s, q: s**2 * _mean_square_slope(phi, q) ** 0.5)
         ),
-        (
-            _settled_variant(_next_q, lambda phi, s, q: s * _mean_square_slope(phi, q)),
-            "The root was taken of sigma_w**2 alone. The mean squared slope stands under it as well.",
+        "The root was taken of sigma_w**2 alone. The mean squared slope stands under it as well.": (
+            _settled_variant(_next_q, lambda phi, s, q: s * _mean_square_slope(phi, q))
         ),
-    ),
+    },
     hints=(
         "Two steps: where does the signal settle, and what is the slope worth there?",
         "q = sigma_w**2 * (mean of phi(z)**2 with z of mean square q), 50 times; then sigma_w * mean_square_slope(phi, q)**0.5.",
@@ -326,7 +301,7 @@ SETTLED_GROWTH = Exercise(
         _settled_variant(_next_q, lambda phi, s, q: float(s * _by_quadrature(phi, q) ** 0.5)),
     ),
     rtol=0.03,
-)  # fmt: skip
+)
 
 
 # 04.4 ----------------------------------------------------------------------------------------------------------------
@@ -386,36 +361,29 @@ CROSSING = Exercise(
     task="crossing(f, g, low, high): the x between low and high at which f(x) = g(x), to four digits; one of them is above at low, the other at high",
     reference=_crossing,
     cases=_crossing_cases,
-    mistakes=(
-        (
-            _bisect(lambda a, b, start: a < b),
-            "This works when g is above f at low. When f is above it runs the other way: ask first which is above at low.",
+    mistakes={
+        "This works when g is above f at low. When f is above it runs the other way: ask first which is above at low.": (
+            _bisect(lambda a, b, start: a < b)
         ),
-        (
-            _bisect(lambda a, b, start: a > b),
-            "This works when f is above g at low. When g is above it runs the other way: ask first which is above at low.",
+        "This works when f is above g at low. When g is above it runs the other way: ask first which is above at low.": (
+            _bisect(lambda a, b, start: a > b)
         ),
-        (
-            _bisect(lambda a, b, start: not _same_side(a, b, start)),
-            "The wrong half is kept each time: if f and g stand at the middle as they do at low, the crossing lies above the middle.",
+        "The wrong half is kept each time: if f and g stand at the middle as they do at low, the crossing lies above the middle.": (
+            _bisect(lambda a, b, start: not _same_side(a, b, start))
         ),
-        (
-            _bisect(_same_side, steps=4),
-            "The interval was halved too few times: to four digits it takes about 15.",
+        "The interval was halved too few times: to four digits it takes about 15.": (
+            _bisect(_same_side, steps=4)
         ),
-        (
-            _bisect(_same_side, steps=0),
-            "This is the middle of the interval, where the search begins.",
+        "This is the middle of the interval, where the search begins.": _bisect(_same_side, steps=0),
+        "This is the height at which they cross. Wanted is the x.": (
+            _bisect(_same_side, answer=lambda f, g, low, high: f((low + high) / 2))
         ),
-        (
-            _bisect(_same_side, answer=lambda f, g, low, high: f((low + high) / 2)),
-            "This is the height at which they cross. Wanted is the x.",
+        "One straight line was drawn between the ends. The functions bend: halve the interval again and again.": (
+            lambda f, g, low, high: (
+                low + (high - low) * (g(low) - f(low)) / (g(low) - f(low) + f(high) - g(high))
+            )
         ),
-        (
-            lambda f, g, low, high: low + (high - low) * (g(low) - f(low)) / (g(low) - f(low) + f(high) - g(high)),
-            "One straight line was drawn between the ends. The functions bend: halve the interval again and again.",
-        ),
-    ),
+    },
     hints=(
         "At the middle of the interval, which is above? The same as at low: the crossing lies in the upper half.",
         "first = f(low) > g(low); then 40 times: middle = (low + high) / 2, and one of the two ends moves there.",
@@ -426,7 +394,7 @@ CROSSING = Exercise(
         _bisect(_same_side, steps=25),
     ),
     rtol=2e-4,
-)  # fmt: skip
+)
 
 
 # 04.5 ----------------------------------------------------------------------------------------------------------------
@@ -476,40 +444,24 @@ DESIGN = Exercise(
     cases=_design_cases,
     call=_measure_design,
     given=("sigma_w", "depth", "width"),
-    mistakes=(
-        (
-            lambda z: z / GIVEN_SCALE,
-            "Steady, but a straight line: 30 such layers are one linear map. Bend it.",
+    mistakes={
+        "Steady, but a straight line: 30 such layers are one linear map. Bend it.": lambda z: z / GIVEN_SCALE,
+        "At sigma_w = 3 the gradient explodes. The slope is too large where the signal lies: make phi flatter.": (
+            torch.tanh
         ),
-        (
-            torch.tanh,
-            "At sigma_w = 3 the gradient explodes. The slope is too large where the signal lies: make phi flatter.",
+        "At sigma_w = 3 the gradient vanishes. The slope is too small where the signal lies, and 30 layers multiply it.": (
+            lambda z: torch.sigmoid(z)
         ),
-        (
-            lambda z: torch.sigmoid(z),
-            "At sigma_w = 3 the gradient vanishes. The slope is too small where the signal lies, and 30 layers multiply it.",
+        "A straight line, and it explodes: its slope times sigma_w is above 1.": lambda z: z,
+        "A straight line, and the gradient vanishes: its slope times sigma_w is below 1.": lambda z: 0.1 * z,
+        "Its slope is zero everywhere (or was cut off from autograd), so that no gradient passes at all.": (
+            torch.sign
         ),
-        (
-            lambda z: z,
-            "A straight line, and it explodes: its slope times sigma_w is above 1.",
+        "A constant has no slope: no gradient passes, and no signal either.": torch.zeros_like,
+        "This treats the units of a row together. An activation is given one z at a time (lesson 08 comes to the other kind).": (
+            lambda z: F.layer_norm(z, z.shape[-1:])
         ),
-        (
-            lambda z: 0.1 * z,
-            "A straight line, and the gradient vanishes: its slope times sigma_w is below 1.",
-        ),
-        (
-            torch.sign,
-            "Its slope is zero everywhere (or was cut off from autograd), so that no gradient passes at all.",
-        ),
-        (
-            torch.zeros_like,
-            "A constant has no slope: no gradient passes, and no signal either.",
-        ),
-        (
-            lambda z: F.layer_norm(z, z.shape[-1:]),
-            "This treats the units of a row together. An activation is given one z at a time (lesson 08 comes to the other kind).",
-        ),
-    ),
+    },
     hints=(
         "chi_1 = sigma_w**2 times the mean squared slope, and sigma_w**2 = 9. How large must the mean squared slope be?",
         "Take an activation whose critical scale you know, and shrink its input or its output so that the weights look smaller.",
@@ -520,7 +472,7 @@ DESIGN = Exercise(
         lambda z: F.leaky_relu(z, 0.5) * (2 / 1.25) ** 0.5 / GIVEN_SCALE,
         lambda z: torch.where(z > 0, z, -z / 2) * (2 / 1.25) ** 0.5 / GIVEN_SCALE,
     ),
-)  # fmt: skip
+)
 
 
 # 04.6 ----------------------------------------------------------------------------------------------------------------
@@ -552,36 +504,27 @@ DEAD_FRACTION = Exercise(
     task="dead_fraction(h): the fraction of units that are 0 for every image; h is (B, n), one row an image, after a ReLU",
     reference=_dead_fraction,
     cases=_layer_cases,
-    mistakes=(
-        (
-            lambda h: float((h == 0).float().mean()),
-            "This is the fraction of zeros. A unit that is silent for some images is well; a dead one is silent for all.",
+    mistakes={
+        "This is the fraction of zeros. A unit that is silent for some images is well; a dead one is silent for all.": (
+            lambda h: float((h == 0).float().mean())
         ),
-        (
-            lambda h: float((h == 0).all(1).float().mean()),
-            "The axes are exchanged: these are images that wake no unit. Units are columns: all(0).",
+        "The axes are exchanged: these are images that wake no unit. Units are columns: all(0).": (
+            lambda h: float((h == 0).all(1).float().mean())
         ),
-        (
-            lambda h: float((h == 0).any(0).float().mean()),
-            "These are the units that are silent at least once. Dead means for every image: all, not any.",
+        "These are the units that are silent at least once. Dead means for every image: all, not any.": (
+            lambda h: float((h == 0).any(0).float().mean())
         ),
-        (
-            lambda h: float((h == 0).all(0).sum()),
-            "This is the number of dead units. Divide it by the number of units.",
+        "This is the number of dead units. Divide it by the number of units.": (
+            lambda h: float((h == 0).all(0).sum())
         ),
-        (
-            lambda h: float((h != 0).any(0).float().mean()),
-            "This is the fraction of living units.",
+        "This is the fraction of living units.": lambda h: float((h != 0).any(0).float().mean()),
+        "A threshold counts units that are only quiet. After a ReLU a dead unit is exactly 0.": (
+            lambda h: float((h.mean(0) < 0.1).float().mean())
         ),
-        (
-            lambda h: float((h.mean(0) < 0.1).float().mean()),
-            "A threshold counts units that are only quiet. After a ReLU a dead unit is exactly 0.",
+        "The number of dead units was divided by the number of images. Divide by the number of units.": (
+            lambda h: float((h == 0).all(0).sum() / len(h))
         ),
-        (
-            lambda h: float((h == 0).all(0).sum() / len(h)),
-            "The number of dead units was divided by the number of images. Divide by the number of units.",
-        ),
-    ),
+    },
     hints=(
         "First one answer a unit, then one number. A unit is a column of h.",
         "(h == 0).all(0) is True for the dead units.",
@@ -592,7 +535,7 @@ DEAD_FRACTION = Exercise(
         lambda h: 1 - float((h > 0).any(0).double().mean()),
     ),
     rtol=1e-5,
-)  # fmt: skip
+)
 
 EXERCISES = {
     "04.1": SLOPES,

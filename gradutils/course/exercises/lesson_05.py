@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, drawer
 from gradutils.data import digits
 from gradutils.propagation import rotations
 
@@ -40,20 +40,31 @@ WEIGHT_STD = Exercise(
     task='weight_std(fan_in, fan_out, rule): the standard deviation of a weight; rule is "lecun", "xavier" or "he"',
     reference=_weight_std,
     cases=_fan_cases,
-    mistakes=(
-        (_std_variant(number=float), "This is the variance. The standard deviation is its root."),
-        (
-            _std_variant(lambda i, o: 1 / o, he=lambda i, o: 2 / o),
-            "fan_out stands where fan_in belongs: an output is a sum over its inputs.",
+    mistakes={
+        "This is the variance. The standard deviation is its root.": _std_variant(number=float),
+        "fan_out stands where fan_in belongs: an output is a sum over its inputs.": (
+            _std_variant(lambda i, o: 1 / o, he=lambda i, o: 2 / o)
         ),
-        (_std_variant(he=lambda i, o: 4 / i), "He's 2 is the factor of the variance: in the std it stands under the root, and multiplies by sqrt(2)."),
-        (_std_variant(he=lambda i, o: 2 / (i + o)), "He's rule has fan_in alone. fan_in + fan_out is Xavier's."),
-        (_std_variant(he=lambda i, o: 1 / i), "He's factor 2 is missing: ReLU lets half of the signal's square through."),
-        (_std_variant(xavier=lambda i, o: 1 / (i + o)), "Xavier takes the mean of the two fans: 2 / (fan_in + fan_out)."),
-        (_std_variant(xavier=lambda i, o: 1 / i), "Xavier was given fan_in alone, which is LeCun's rule. It is a compromise between both fans."),
-        (_std_variant(xavier=lambda i, o: 6 / (i + o)), "The 6 belongs to the bounds of a uniform distribution. A Gaussian takes the variance 2 / (fan_in + fan_out)."),
-        (_std_variant(he=lambda i, o: 4 / (i + o)), "He's rule does not average the fans: 2 / fan_in."),
-    ),
+        "He's 2 is the factor of the variance: in the std it stands under the root, and multiplies by sqrt(2).": (
+            _std_variant(he=lambda i, o: 4 / i)
+        ),
+        "He's rule has fan_in alone. fan_in + fan_out is Xavier's.": (
+            _std_variant(he=lambda i, o: 2 / (i + o))
+        ),
+        "He's factor 2 is missing: ReLU lets half of the signal's square through.": (
+            _std_variant(he=lambda i, o: 1 / i)
+        ),
+        "Xavier takes the mean of the two fans: 2 / (fan_in + fan_out).": (
+            _std_variant(xavier=lambda i, o: 1 / (i + o))
+        ),
+        "Xavier was given fan_in alone, which is LeCun's rule. It is a compromise between both fans.": (
+            _std_variant(xavier=lambda i, o: 1 / i)
+        ),
+        "The 6 belongs to the bounds of a uniform distribution. A Gaussian takes the variance 2 / (fan_in + fan_out).": (
+            _std_variant(xavier=lambda i, o: 6 / (i + o))
+        ),
+        "He's rule does not average the fans: 2 / fan_in.": _std_variant(he=lambda i, o: 4 / (i + o)),
+    },
     hints=(
         "Write the three variances first, then take the root.",
         "lecun: 1 / fan_in. he: 2 / fan_in. xavier: 1 over the mean of the two fans.",
@@ -63,7 +74,7 @@ WEIGHT_STD = Exercise(
         _std_variant(number=lambda variance: variance**0.5),
     ),
     rtol=1e-5,
-)  # fmt: skip
+)
 
 
 # 05.2 ----------------------------------------------------------------------------------------------------------------
@@ -97,7 +108,13 @@ def _slope(phi, z):
 
 def _map_cases(generator):
     a, b = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
-    return [(relu, 1.0, 2.0, 0.0), (tanh, 4.0, 1.0, 0.0), (tanh, 0.5, 1.5, 1.0), (sigmoid, 1 + 5 * a, 3.0, 0.5 + b), (relu, 3 + a, 1 + b, 2.0)]  # fmt: skip
+    return [
+        (relu, 1.0, 2.0, 0.0),
+        (tanh, 4.0, 1.0, 0.0),
+        (tanh, 0.5, 1.5, 1.0),
+        (sigmoid, 1 + 5 * a, 3.0, 0.5 + b),
+        (relu, 3 + a, 1 + b, 2.0),
+    ]
 
 
 def _map_variant(
@@ -115,30 +132,50 @@ LENGTH_MAP = Exercise(
     task="next_q(phi, q, sigma_w, sigma_b): the mean square of the next layer's pre-activations, within 2 %",
     reference=_next_q,
     cases=_map_cases,
-    mistakes=(
-        (_map_variant(bias=lambda s: 0.0), "The biases are missing: each adds its own square, sigma_b**2."),
-        (_map_variant(bias=lambda s: s), "sigma_b was added as it is. q is a mean square: add sigma_b**2."),
-        (_map_variant(weight=lambda s: s), "sigma_w was used as it is. q is a mean square: it takes sigma_w**2."),
-        (_map_variant(mean=lambda phi, z: _slope(phi, z).square().mean(), bias=lambda s: 0.0), "This is chi_1, the growth of gradients: phi itself is wanted, not its slope, and sigma_b**2 is added."),
-        (_map_variant(mean=lambda phi, z: _slope(phi, z).square().mean()), "The slope of phi was squared. It is phi(z) itself that the next layer sums."),
-        (_map_variant(mean=lambda phi, z: phi(z.square().mean().sqrt()).square()), "phi was taken of the RMS. A mean over many z is needed: phi is not a straight line."),
-        (_map_variant(weight=lambda s: 1.0), "The weights are missing: sigma_w**2."),
-        (_map_variant(mean=lambda phi, z: phi(z).mean().square()), "This is the square of a mean. Square first, then take the mean."),
-        (_map_variant(mean=lambda phi, z: phi(z).var()), "The variance of phi(z) leaves its mean out. The next sum feels the mean square."),
-        (_map_variant(scale=lambda q: q), "z has the standard deviation q here. Its mean square is q: multiply by the root."),
-        (_map_variant(scale=lambda q: 1.0), "q was left out: z has mean square 1 here."),
-        (_map_variant(mean=lambda phi, z: z.square().mean()), "The activation is missing: it is phi(z) that the next layer sums."),
-        (_map_variant(mean=lambda phi, z: phi(z).abs().mean()), "This is the mean size of phi(z). Its mean square is wanted."),
-    ),
+    mistakes={
+        "The biases are missing: each adds its own square, sigma_b**2.": _map_variant(bias=lambda s: 0.0),
+        "sigma_b was added as it is. q is a mean square: add sigma_b**2.": _map_variant(bias=lambda s: s),
+        "sigma_w was used as it is. q is a mean square: it takes sigma_w**2.": (
+            _map_variant(weight=lambda s: s)
+        ),
+        "This is chi_1, the growth of gradients: phi itself is wanted, not its slope, and sigma_b**2 is added.": (
+            _map_variant(mean=lambda phi, z: _slope(phi, z).square().mean(), bias=lambda s: 0.0)
+        ),
+        "The slope of phi was squared. It is phi(z) itself that the next layer sums.": (
+            _map_variant(mean=lambda phi, z: _slope(phi, z).square().mean())
+        ),
+        "phi was taken of the RMS. A mean over many z is needed: phi is not a straight line.": (
+            _map_variant(mean=lambda phi, z: phi(z.square().mean().sqrt()).square())
+        ),
+        "The weights are missing: sigma_w**2.": _map_variant(weight=lambda s: 1.0),
+        "This is the square of a mean. Square first, then take the mean.": (
+            _map_variant(mean=lambda phi, z: phi(z).mean().square())
+        ),
+        "The variance of phi(z) leaves its mean out. The next sum feels the mean square.": (
+            _map_variant(mean=lambda phi, z: phi(z).var())
+        ),
+        "z has the standard deviation q here. Its mean square is q: multiply by the root.": (
+            _map_variant(scale=lambda q: q)
+        ),
+        "q was left out: z has mean square 1 here.": _map_variant(scale=lambda q: 1.0),
+        "The activation is missing: it is phi(z) that the next layer sums.": (
+            _map_variant(mean=lambda phi, z: z.square().mean())
+        ),
+        "This is the mean size of phi(z). Its mean square is wanted.": (
+            _map_variant(mean=lambda phi, z: phi(z).abs().mean())
+        ),
+    },
     hints=(
         "Draw many Gaussian z with mean square q, and send them through phi.",
         "sigma_w**2 * (mean of phi(z)**2) + sigma_b**2",
     ),
     alternatives=(
-        lambda phi, q, sigma_w, sigma_b: sigma_w**2 * phi(torch.randn(400_000) * q**0.5).square().mean() + sigma_b**2,
+        lambda phi, q, sigma_w, sigma_b: (
+            sigma_w**2 * phi(torch.randn(400_000) * q**0.5).square().mean() + sigma_b**2
+        ),
     ),
     rtol=0.02,
-)  # fmt: skip
+)
 
 
 # 05.3 ----------------------------------------------------------------------------------------------------------------
@@ -171,40 +208,28 @@ ORTHOGONAL = Exercise(
     task="orthogonal(A, gain): gain times the Q of A = QR, with the signs chosen such that R has a positive diagonal; A is (n, n)",
     reference=_orthogonal,
     cases=_orthogonal_cases,
-    mistakes=(
-        (
-            _qr_variant(lambda A, gain, Q, R: gain * Q),
-            "The signs are those that the algorithm happened to choose, so not every rotation is equally likely. Multiply the columns by the signs of R's diagonal.",
+    mistakes={
+        "The signs are those that the algorithm happened to choose, so not every rotation is equally likely. Multiply the columns by the signs of R's diagonal.": (
+            _qr_variant(lambda A, gain, Q, R: gain * Q)
         ),
-        (
-            _qr_variant(lambda A, gain, Q, R: gain * Q * R.diagonal().sign().unsqueeze(1)),
-            "The signs went to the rows. Each belongs to a column of Q.",
+        "The signs went to the rows. Each belongs to a column of Q.": (
+            _qr_variant(lambda A, gain, Q, R: gain * Q * R.diagonal().sign().unsqueeze(1))
         ),
-        (
-            _qr_variant(lambda A, gain, Q, R: Q * R.diagonal().sign()),
-            "The gain is missing.",
+        "The gain is missing.": _qr_variant(lambda A, gain, Q, R: Q * R.diagonal().sign()),
+        "The gain was squared. A signal's size is multiplied by the gain itself.": (
+            _qr_variant(lambda A, gain, Q, R: gain**2 * Q * R.diagonal().sign())
         ),
-        (
-            _qr_variant(lambda A, gain, Q, R: gain**2 * Q * R.diagonal().sign()),
-            "The gain was squared. A signal's size is multiplied by the gain itself.",
+        "The columns were multiplied by R's diagonal. Only its signs are wanted.": (
+            _qr_variant(lambda A, gain, Q, R: gain * Q * R.diagonal())
         ),
-        (
-            _qr_variant(lambda A, gain, Q, R: gain * Q * R.diagonal()),
-            "The columns were multiplied by R's diagonal. Only its signs are wanted.",
+        "This is the transpose.": _qr_variant(lambda A, gain, Q, R: gain * (Q * R.diagonal().sign()).T),
+        "This is the Gaussian matrix, scaled. It stretches some directions and crushes others: take the Q of its QR.": (
+            lambda A, gain: gain * A / len(A) ** 0.5
         ),
-        (
-            _qr_variant(lambda A, gain, Q, R: gain * (Q * R.diagonal().sign()).T),
-            "This is the transpose.",
+        "Divided by the root of n. An orthogonal matrix keeps lengths as it is.": (
+            _qr_variant(lambda A, gain, Q, R: gain / len(A) ** 0.5 * Q * R.diagonal().sign())
         ),
-        (
-            lambda A, gain: gain * A / len(A) ** 0.5,
-            "This is the Gaussian matrix, scaled. It stretches some directions and crushes others: take the Q of its QR.",
-        ),
-        (
-            _qr_variant(lambda A, gain, Q, R: gain / len(A) ** 0.5 * Q * R.diagonal().sign()),
-            "Divided by the root of n. An orthogonal matrix keeps lengths as it is.",
-        ),
-    ),
+    },
     hints=(
         "Q, R = torch.linalg.qr(A). Q is orthogonal already, up to the signs of its columns.",
         "Q * R.diagonal().sign() multiplies column j by the sign of R[j, j].",
@@ -213,7 +238,7 @@ ORTHOGONAL = Exercise(
         _qr_variant(lambda A, gain, Q, R: gain * Q @ torch.diag(R.diagonal().sign())),
         _qr_variant(lambda A, gain, Q, R: torch.where(R.diagonal() < 0, -Q, Q) * gain),
     ),
-)  # fmt: skip
+)
 
 
 # 05.4 ----------------------------------------------------------------------------------------------------------------
@@ -232,7 +257,7 @@ def _lsuv(weights, phi, x):
 
 def _lsuv_cases(generator):
     def case(phi, batch, sizes, scale, dtype=torch.float64):
-        randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+        randn = drawer(generator, dtype)
         return (
             [scale * randn(m, n) for m, n in zip(sizes[1:], sizes, strict=False)],
             phi,
@@ -272,53 +297,38 @@ LSUV = Exercise(
     task="lsuv(weights, phi, x): the list of weights, each divided by the RMS of its own pre-activations, first layer first; the given ones unchanged",
     reference=_lsuv,
     cases=_lsuv_cases,
-    mistakes=(
-        (
-            _lsuv_variant(size=lambda z: z.square().mean()),
-            "Divided by the mean square. To bring the RMS to 1, divide by the RMS.",
+    mistakes={
+        "Divided by the mean square. To bring the RMS to 1, divide by the RMS.": (
+            _lsuv_variant(size=lambda z: z.square().mean())
         ),
-        (
-            _lsuv_variant(carry=lambda new, old: old),
-            "The signal went on through the old weights. Scale a layer first, then send the signal through the scaled one.",
+        "The signal went on through the old weights. Scale a layer first, then send the signal through the scaled one.": (
+            _lsuv_variant(carry=lambda new, old: old)
         ),
-        (
-            _lsuv_variant(measure=lambda W, h, phi, x: phi(h @ W.T)),
-            "The RMS was measured behind the activation. Measure the pre-activations.",
+        "The RMS was measured behind the activation. Measure the pre-activations.": (
+            _lsuv_variant(measure=lambda W, h, phi, x: phi(h @ W.T))
         ),
-        (_first_only, "Only the first layer was scaled."),
-        (
-            _lsuv_variant(step=lambda phi, z: z),
-            "The activation is missing between the layers: h = phi(h @ W.T).",
+        "Only the first layer was scaled.": _first_only,
+        "The activation is missing between the layers: h = phi(h @ W.T).": (
+            _lsuv_variant(step=lambda phi, z: z)
         ),
-        (
-            _lsuv_variant(size=lambda z: z.square().mean(0).sqrt().unsqueeze(1)),
-            "Each unit got an RMS of its own. A layer is divided by one number, over the batch and all units.",
+        "Each unit got an RMS of its own. A layer is divided by one number, over the batch and all units.": (
+            _lsuv_variant(size=lambda z: z.square().mean(0).sqrt().unsqueeze(1))
         ),
-        (
-            _lsuv_variant(size=lambda z: z.std()),
-            "std takes the mean away first. Divide by the root of the mean square.",
+        "std takes the mean away first. Divide by the root of the mean square.": (
+            _lsuv_variant(size=lambda z: z.std())
         ),
-        (
-            _lsuv_variant(size=lambda z: 1 / _rms(z)),
-            "Multiplied by the RMS instead of divided.",
+        "Multiplied by the RMS instead of divided.": _lsuv_variant(size=lambda z: 1 / _rms(z)),
+        "The weights themselves were brought to RMS 1. It is the layer's output that must have it.": (
+            lambda weights, phi, x: [W / _rms(W) for W in weights]
         ),
-        (
-            lambda weights, phi, x: [W / _rms(W) for W in weights],
-            "The weights themselves were brought to RMS 1. It is the layer's output that must have it.",
-        ),
-        (
-            _lsuv_variant(size=lambda z: z.abs().max()),
-            "Divided by the largest entry. Divide by the RMS.",
-        ),
-    ),
+        "Divided by the largest entry. Divide by the RMS.": _lsuv_variant(size=lambda z: z.abs().max()),
+    },
     hints=(
         "Walk through the layers with h, beginning with h = x.",
         "z = h @ W.T; W = W / z.square().mean().sqrt(); h = phi(h @ W.T)",
     ),
-    alternatives=(
-        lambda weights, phi, x: tuple(_lsuv(weights, phi, x)),
-    ),
-)  # fmt: skip
+    alternatives=(lambda weights, phi, x: tuple(_lsuv(weights, phi, x)),),
+)
 
 
 # 05.5 ----------------------------------------------------------------------------------------------------------------
@@ -336,7 +346,7 @@ def _cosines(weights, phi, a, b):
 
 def _pair_cases(generator):
     def case(phi, size, depth, dtype=torch.float64):
-        randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+        randn = drawer(generator, dtype)
         return (
             [randn(size, size) * (2 / size) ** 0.5 for _ in range(depth)],
             phi,
@@ -380,17 +390,29 @@ COSINES = Exercise(
     reference=_cosines,
     cases=_pair_cases,
     call=_as_a_list,
-    mistakes=(
-        (_pair_variant(number=lambda a, b: float(a @ b)), "This is the inner product. Divide it by both lengths."),
-        (_pair_variant(start=False), "The cosine of the inputs themselves is missing: it comes first."),
-        (_before_the_activation, "The cosine was taken of W @ a. It is wanted behind the activation: phi(W @ a)."),
-        (_pair_variant(step=lambda phi, W, v: W @ v), "The activation is missing after each layer."),
-        (_pair_variant(number=_correlation), "The means were taken away first. A cosine is of the vectors as they are."),
-        (_pair_variant(keep=lambda found: found[-1]), "Only the last cosine came back. All L + 1 are wanted."),
-        (_pair_variant(step=lambda phi, W, v: phi(W.T @ v)), "The signal went through the transposed weights. For one vector, forward is W @ a."),
-        (_pair_variant(number=lambda a, b: math.acos(max(-1.0, min(1.0, _cosine(a, b))))), "These are angles. Their cosines are wanted."),
-        (_pair_variant(number=lambda a, b: float((a - b).norm())), "These are distances. A cosine does not know of lengths."),
-    ),
+    mistakes={
+        "This is the inner product. Divide it by both lengths.": (
+            _pair_variant(number=lambda a, b: float(a @ b))
+        ),
+        "The cosine of the inputs themselves is missing: it comes first.": _pair_variant(start=False),
+        "The cosine was taken of W @ a. It is wanted behind the activation: phi(W @ a).": (
+            _before_the_activation
+        ),
+        "The activation is missing after each layer.": _pair_variant(step=lambda phi, W, v: W @ v),
+        "The means were taken away first. A cosine is of the vectors as they are.": (
+            _pair_variant(number=_correlation)
+        ),
+        "Only the last cosine came back. All L + 1 are wanted.": _pair_variant(keep=lambda found: found[-1]),
+        "The signal went through the transposed weights. For one vector, forward is W @ a.": (
+            _pair_variant(step=lambda phi, W, v: phi(W.T @ v))
+        ),
+        "These are angles. Their cosines are wanted.": (
+            _pair_variant(number=lambda a, b: math.acos(max(-1.0, min(1.0, _cosine(a, b)))))
+        ),
+        "These are distances. A cosine does not know of lengths.": (
+            _pair_variant(number=lambda a, b: float((a - b).norm()))
+        ),
+    },
     hints=(
         "The cosine of two vectors is their inner product over the product of their lengths.",
         "Carry both on: a, b = phi(W @ a), phi(W @ b), and append a cosine each time.",
@@ -401,7 +423,7 @@ COSINES = Exercise(
         lambda weights, phi, a, b: tuple(_cosines(weights, phi, a, b)),
     ),
     rtol=1e-4,
-)  # fmt: skip
+)
 
 
 # 05.6 ----------------------------------------------------------------------------------------------------------------
@@ -452,28 +474,23 @@ CHOOSE_STD = Exercise(
     cases=_net_cases,
     call=_train_with,
     given=("layer sizes", "learning rate"),
-    mistakes=(
-        (
-            lambda fan_in, fan_out: 0.0,
-            "All weights zero: every unit and every delta behind a zero weight is zero, and no step changes that.",
+    mistakes={
+        "All weights zero: every unit and every delta behind a zero weight is zero, and no step changes that.": (
+            lambda fan_in, fan_out: 0.0
         ),
-        (
-            lambda fan_in, fan_out: 0.01,
-            "The weights are too small in every network: what reaches the first layer has shrunk layer by layer.",
+        "The weights are too small in every network: what reaches the first layer has shrunk layer by layer.": (
+            lambda fan_in, fan_out: 0.01
         ),
-        (
-            lambda fan_in, fan_out: 1.0,
-            "The weights are too large in every network: the gradient at the start is.",
+        "The weights are too large in every network: the gradient at the start is.": (
+            lambda fan_in, fan_out: 1.0
         ),
-        (
-            lambda fan_in, fan_out: math.sqrt(2 / fan_in),
-            "6 layers train, 20 explode: the gradient still grows a little in each layer. Is that the factor of ReLU? This one passes more.",
+        "6 layers train, 20 explode: the gradient still grows a little in each layer. Is that the factor of ReLU? This one passes more.": (
+            lambda fan_in, fan_out: math.sqrt(2 / fan_in)
         ),
-        (
-            lambda fan_in, fan_out: 0.155,
-            "Too small for narrow layers and too large for wide ones: the std has to depend on the number of inputs.",
+        "Too small for narrow layers and too large for wide ones: the std has to depend on the number of inputs.": (
+            lambda fan_in, fan_out: 0.155
         ),
-    ),
+    },
     hints=(
         "This activation passes the whole square on one side and a quarter of it on the other. What is the mean squared slope?",
         "chi_1 = fan_in * std**2 * (1 + 0.25) / 2 is to be 1.",
@@ -482,7 +499,7 @@ CHOOSE_STD = Exercise(
         lambda fan_in, fan_out: math.sqrt(2 / (1 + 0.25) / fan_in) * 1.02,
         lambda fan_in, fan_out: math.sqrt(2 * 2 / (1 + 0.25) / (fan_in + fan_out)),
     ),
-)  # fmt: skip
+)
 
 EXERCISES = {
     "05.1": WEIGHT_STD,

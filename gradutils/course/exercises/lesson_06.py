@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, drawer
 
 
 def _norm(grads):
@@ -17,7 +17,7 @@ def _clip_by_value(grads, c):
 
 
 def _value_cases(generator):
-    randn = lambda *shape, dtype=torch.float64: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+    randn = drawer(generator, torch.float64)
     return [
         ([torch.tensor([3.0, -4.0, 0.5])], 1.0),
         ([torch.tensor([0.2, -0.1])], 1.0),
@@ -37,23 +37,41 @@ CLIP_BY_VALUE = Exercise(
     task="clip_by_value(grads, c): a list of new tensors, each entry cut to lie between -c and c",
     reference=_clip_by_value,
     cases=_value_cases,
-    mistakes=(
-        (lambda grads, c: [g.clamp(max=c) for g in grads], "Large negative entries are not cut: the lower end is -c."),
-        (lambda grads, c: [g.clamp(min=-c) for g in grads], "Large positive entries are not cut: the upper end is c."),
-        (lambda grads, c: [g.clamp(0, c) for g in grads], "Negative entries became 0. The lower end is -c."),
-        (lambda grads, c: [g.abs().clamp(max=c) for g in grads], "The signs are gone. Cut the size and keep the sign."),
-        (lambda grads, c: [c * g.sign() for g in grads], "Small entries were made larger: an entry between -c and c stays as it is."),
-        (lambda grads, c: [g * (c / g.norm()).clamp(max=1) for g in grads], "This clips each tensor by its norm. Cut each entry by itself."),
-        (lambda grads, c: [g * (c / g.abs().max()).clamp(max=1) for g in grads], "Each tensor was scaled by its largest entry. Cut each entry by itself, and leave the others."),
-        (lambda grads, c: [torch.where(g.abs() > c, 0.0, g) for g in grads], "Large entries became 0. They are to become c or -c."),
-        (lambda grads, c: [torch.where(g.abs() > c, c, g).to(g.dtype) for g in grads], "Large negative entries became +c. They are to become -c."),
-    ),
+    mistakes={
+        "Large negative entries are not cut: the lower end is -c.": (
+            lambda grads, c: [g.clamp(max=c) for g in grads]
+        ),
+        "Large positive entries are not cut: the upper end is c.": (
+            lambda grads, c: [g.clamp(min=-c) for g in grads]
+        ),
+        "Negative entries became 0. The lower end is -c.": lambda grads, c: [g.clamp(0, c) for g in grads],
+        "The signs are gone. Cut the size and keep the sign.": (
+            lambda grads, c: [g.abs().clamp(max=c) for g in grads]
+        ),
+        "Small entries were made larger: an entry between -c and c stays as it is.": (
+            lambda grads, c: [c * g.sign() for g in grads]
+        ),
+        "This clips each tensor by its norm. Cut each entry by itself.": (
+            lambda grads, c: [g * (c / g.norm()).clamp(max=1) for g in grads]
+        ),
+        "Each tensor was scaled by its largest entry. Cut each entry by itself, and leave the others.": (
+            lambda grads, c: [g * (c / g.abs().max()).clamp(max=1) for g in grads]
+        ),
+        "Large entries became 0. They are to become c or -c.": (
+            lambda grads, c: [torch.where(g.abs() > c, 0.0, g) for g in grads]
+        ),
+        "Large negative entries became +c. They are to become -c.": (
+            lambda grads, c: [torch.where(g.abs() > c, c, g).to(g.dtype) for g in grads]
+        ),
+    },
     hints=("Each tensor has .clamp(low, high).", "[g.clamp(-c, c) for g in grads]"),
     alternatives=(
-        lambda grads, c: [torch.minimum(torch.maximum(g, torch.full_like(g, -c)), torch.full_like(g, c)) for g in grads],
+        lambda grads, c: [
+            torch.minimum(torch.maximum(g, torch.full_like(g, -c)), torch.full_like(g, c)) for g in grads
+        ],
         lambda grads, c: tuple(torch.where(g.abs() > c, c * g.sign(), g) for g in grads),
     ),
-)  # fmt: skip
+)
 
 
 # 06.2 ----------------------------------------------------------------------------------------------------------------
@@ -71,7 +89,7 @@ def _then_the_gradients(function, grads, c):
 
 
 def _norm_cases(generator):
-    randn = lambda *shape, dtype=torch.float64: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+    randn = drawer(generator, torch.float64)
     return [
         ([torch.tensor([3.0]), torch.tensor([4.0])], 1.0),
         ([torch.tensor([0.3, 0.4])], 1.0),
@@ -143,25 +161,48 @@ CLIP_BY_NORM = Exercise(
     reference=_clip_by_norm_,
     cases=_norm_cases,
     call=_then_the_gradients,
-    mistakes=(
-        (
-            lambda grads, c: [g * (c / (_norm(grads) + 1e-6)).clamp(max=1) for g in grads],
-            "This returns clipped copies and leaves the gradients as they were. Change the given tensors, and return the norm.",
+    mistakes={
+        "This returns clipped copies and leaves the gradients as they were. Change the given tensors, and return the norm.": (
+            lambda grads, c: [g * (c / (_norm(grads) + 1e-6)).clamp(max=1) for g in grads]
         ),
-        (_each_by_itself, "Each tensor was clipped by its own norm. The norm is over all of them, and so is the factor."),
-        (_norm_variant(scale=lambda c, norm: c / (norm + 1e-6) if c < math.inf else 1.0), "A short gradient was made longer. The factor is at most 1."),
-        (_norm_variant(scale=lambda c, norm: c / (norm + 1e-6)), "The factor c / norm is used even where it is above 1: a short gradient grows, an infinite c gives inf."),
-        (_not_in_place, "The gradients are as before: g * factor is a new tensor. Change the given ones, with g.mul_(factor) or g *= factor."),
-        (_norm_variant(answer=lambda norm, grads: _norm(grads)), "This is the norm after the clip. Return the one from before."),
-        (_norm_variant(answer=lambda norm, grads: None), "The gradients are right. Return the norm that they had before."),
-        (_norm_variant(answer=lambda norm, grads: grads), "The gradients are right. Return the norm, not the list."),
-        (_norm_variant(size=lambda grads: sum(g.norm() for g in grads)), "The norms of the tensors were added. Lengths add as squares: the root of the sum of their squares."),
-        (_norm_variant(size=lambda grads: sum(g.square().sum() for g in grads)), "This is the squared norm. Take the root."),
-        (_norm_variant(size=lambda grads: max(g.norm() for g in grads)), "This is the largest of the norms. All gradients are one long vector."),
-        (_norm_variant(size=lambda grads: sum(g.abs().sum() for g in grads)), "These are sums of absolute values. The norm is the root of the sum of squares."),
-        (_norm_variant(scale=lambda c, norm: (c / (norm + 1)).clamp(max=1)), "The 1e-6 in the denominator is there for a norm of 0. Yours is so large that gradients come out too short."),
-        (_by_entries, "The entries were cut, which turns the gradient. Multiply all of them by one factor."),
-    ),
+        "Each tensor was clipped by its own norm. The norm is over all of them, and so is the factor.": (
+            _each_by_itself
+        ),
+        "A short gradient was made longer. The factor is at most 1.": (
+            _norm_variant(scale=lambda c, norm: c / (norm + 1e-6) if c < math.inf else 1.0)
+        ),
+        "The factor c / norm is used even where it is above 1: a short gradient grows, an infinite c gives inf.": (
+            _norm_variant(scale=lambda c, norm: c / (norm + 1e-6))
+        ),
+        "The gradients are as before: g * factor is a new tensor. Change the given ones, with g.mul_(factor) or g *= factor.": (
+            _not_in_place
+        ),
+        "This is the norm after the clip. Return the one from before.": (
+            _norm_variant(answer=lambda norm, grads: _norm(grads))
+        ),
+        "The gradients are right. Return the norm that they had before.": (
+            _norm_variant(answer=lambda norm, grads: None)
+        ),
+        "The gradients are right. Return the norm, not the list.": (
+            _norm_variant(answer=lambda norm, grads: grads)
+        ),
+        "The norms of the tensors were added. Lengths add as squares: the root of the sum of their squares.": (
+            _norm_variant(size=lambda grads: sum(g.norm() for g in grads))
+        ),
+        "This is the squared norm. Take the root.": (
+            _norm_variant(size=lambda grads: sum(g.square().sum() for g in grads))
+        ),
+        "This is the largest of the norms. All gradients are one long vector.": (
+            _norm_variant(size=lambda grads: max(g.norm() for g in grads))
+        ),
+        "These are sums of absolute values. The norm is the root of the sum of squares.": (
+            _norm_variant(size=lambda grads: sum(g.abs().sum() for g in grads))
+        ),
+        "The 1e-6 in the denominator is there for a norm of 0. Yours is so large that gradients come out too short.": (
+            _norm_variant(scale=lambda c, norm: (c / (norm + 1)).clamp(max=1))
+        ),
+        "The entries were cut, which turns the gradient. Multiply all of them by one factor.": _by_entries,
+    },
     hints=(
         "All gradients are one long vector: its norm is the root of the sum of all squares.",
         "norm = torch.stack([g.norm() for g in grads]).norm(); the factor is c / norm, but at most 1.",
@@ -169,7 +210,7 @@ CLIP_BY_NORM = Exercise(
     ),
     alternatives=(_torchs_own, _flat_and_if),
     rtol=3e-3,  # with or without 1e-6 beside a norm of a thousandth
-)  # fmt: skip
+)
 
 
 # 06.3 ----------------------------------------------------------------------------------------------------------------
@@ -186,7 +227,14 @@ def _unit_cases(generator):
 
     small = (torch.tensor([[3.0, 4.0], [0.0, 0.0]]), torch.tensor([[6.0, 8.0], [0.6, 0.8]]), 0.1)
     silent = (torch.ones(2, 2), torch.tensor([[0.0, 0.0], [3.0, 4.0]]), 0.1)  # a unit without a gradient
-    return [small, silent, case(4, 3, 1.0, 1.0, 0.1), case(6, 5, 0.2, 1.0, 0.5), case(5, 8, 1.0, 0.3, 0.02, torch.float32), case(3, 4, 1e-5, 1.0, 1.0)]  # fmt: skip
+    return [
+        small,
+        silent,
+        case(4, 3, 1.0, 1.0, 0.1),
+        case(6, 5, 0.2, 1.0, 0.5),
+        case(5, 8, 1.0, 0.3, 0.02, torch.float32),
+        case(3, 4, 1e-5, 1.0, 1.0),
+    ]
 
 
 def _rows(A):
@@ -201,38 +249,68 @@ def _unit_variant(weight=lambda W: _rows(W).clamp(min=1e-3), gradient=_rows, cap
     return clip_by_unit
 
 
+def _each_entry_by_its_weight(W, G, most):
+    limit = most * W.abs().clamp(min=1e-3)
+    return G.clamp(-limit, limit)
+
+
+def _unit_by_unit(W, G, most):
+    rows = []
+    for w, g in zip(W, G, strict=True):
+        limit = most * max(w.norm().item(), 1e-3)
+        rows.append(g if g.norm() <= limit else g * (limit / g.norm()))
+    return torch.stack(rows)
+
+
 CLIP_BY_UNIT = Exercise(
     task="clip_by_unit(W, G, most): G with each row held to at most `most` times the norm of the same row of W (that norm counts as 1e-3 at least)",
     reference=_clip_by_unit,
     cases=_unit_cases,
-    mistakes=(
-        (
-            _unit_variant(weight=lambda W: W.norm(), gradient=lambda G: G.norm()),
-            "One norm was taken of the whole matrix. Each row has its own (and that of the weights counts as 1e-3 at least).",
+    mistakes={
+        "One norm was taken of the whole matrix. Each row has its own (and that of the weights counts as 1e-3 at least).": (
+            _unit_variant(weight=lambda W: W.norm(), gradient=lambda G: G.norm())
         ),
-        (
-            lambda W, G, most: G.clamp(-most, most),
-            "The entries were cut at `most`. Each row is scaled as a whole, against the norm of its own weights.",
+        "The entries were cut at `most`. Each row is scaled as a whole, against the norm of its own weights.": (
+            lambda W, G, most: G.clamp(-most, most)
         ),
-        (_unit_variant(weight=_rows), "A unit whose weights are zero gets no gradient and stays zero for ever. Its norm counts as 1e-3 at least."),
-        (_unit_variant(weight=lambda W: W.norm().clamp(min=1e-3), gradient=lambda G: G.norm()), "One norm was taken of the whole matrix. Each row has its own."),
-        (_unit_variant(weight=lambda W: W.norm().clamp(min=1e-3)), "The weights' norm is of the whole matrix. Take each row's."),
-        (_unit_variant(weight=lambda W: W.norm(dim=0, keepdim=True).clamp(min=1e-3), gradient=lambda G: G.norm(dim=0, keepdim=True)), "The norms are of the columns. A unit is a row: dim=1."),
-        (_unit_variant(cap=False), "Short gradients were made longer. The factor is at most 1."),
-        (_unit_variant(weight=lambda W: torch.ones(len(W), 1, dtype=W.dtype)), "The weights are not in it: the limit is `most` times the norm of the unit's weights."),
-        (_unit_variant(weight=lambda W: _rows(W) + 1e-3), "1e-3 was added to every norm. It is only the least that a norm counts as: clamp(min=1e-3)."),
-        (lambda W, G, most: torch.maximum(torch.minimum(G, most * W.abs().clamp(min=1e-3)), -most * W.abs().clamp(min=1e-3)), "Each entry was cut by its own weight. A unit's row is scaled as a whole."),
-        (_unit_variant(weight=lambda W: _rows(W).square().clamp(min=1e-3), gradient=lambda G: _rows(G).square()), "The norms were squared. The ratio is of the norms themselves."),
-    ),
+        "A unit whose weights are zero gets no gradient and stays zero for ever. Its norm counts as 1e-3 at least.": (
+            _unit_variant(weight=_rows)
+        ),
+        "One norm was taken of the whole matrix. Each row has its own.": (
+            _unit_variant(weight=lambda W: W.norm().clamp(min=1e-3), gradient=lambda G: G.norm())
+        ),
+        "The weights' norm is of the whole matrix. Take each row's.": (
+            _unit_variant(weight=lambda W: W.norm().clamp(min=1e-3))
+        ),
+        "The norms are of the columns. A unit is a row: dim=1.": (
+            _unit_variant(
+                weight=lambda W: W.norm(dim=0, keepdim=True).clamp(min=1e-3),
+                gradient=lambda G: G.norm(dim=0, keepdim=True),
+            )
+        ),
+        "Short gradients were made longer. The factor is at most 1.": _unit_variant(cap=False),
+        "The weights are not in it: the limit is `most` times the norm of the unit's weights.": (
+            _unit_variant(weight=lambda W: torch.ones(len(W), 1, dtype=W.dtype))
+        ),
+        "1e-3 was added to every norm. It is only the least that a norm counts as: clamp(min=1e-3).": (
+            _unit_variant(weight=lambda W: _rows(W) + 1e-3)
+        ),
+        "Each entry was cut by its own weight. A unit's row is scaled as a whole.": (
+            _each_entry_by_its_weight
+        ),
+        "The norms were squared. The ratio is of the norms themselves.": (
+            _unit_variant(
+                weight=lambda W: _rows(W).square().clamp(min=1e-3), gradient=lambda G: _rows(G).square()
+            )
+        ),
+    },
     hints=(
         "W.norm(dim=1, keepdim=True) is (units, 1): one norm a row, ready to multiply rows.",
         "factor = most * norm of W's row (at least 1e-3) / norm of G's row, and at most 1.",
     ),
-    alternatives=(
-        lambda W, G, most: torch.stack([g if (n := g.norm()) <= (m := most * max(w.norm().item(), 1e-3)) else g * (m / n) for w, g in zip(W, G, strict=True)]),
-    ),
+    alternatives=(_unit_by_unit,),
     rtol=1e-4,
-)  # fmt: skip
+)
 
 
 # 06.4 ----------------------------------------------------------------------------------------------------------------
@@ -264,24 +342,43 @@ THRESHOLD_FROM = Exercise(
     task="threshold_from(norms, share): the threshold above which a fraction `share` of the finite norms lies, a float",
     reference=_threshold_from,
     cases=_history_cases,
-    mistakes=(
-        (lambda norms, share: float(_finite(norms).quantile(share)), "A fraction `share` lies below this threshold, and nearly every step would be clipped. Take the quantile 1 - share."),
-        (lambda norms, share: float(norms.quantile(1 - share)), "A bad step's inf or NaN is still in the list. Keep norms[norms.isfinite()]."),
-        (lambda norms, share: float(norms.nanquantile(1 - share)), "NaNs are left out, infinities are not: norms.isfinite() finds both."),
-        (lambda norms, share: float(norms[~norms.isinf()].quantile(1 - share)), "Infinities are left out, NaNs are not: norms.isfinite() finds both."),
-        (lambda norms, share: float(norms.nan_to_num(0.0, 0.0).quantile(1 - share)), "Bad steps were counted as 0, which moves the quantile. Leave them out."),
-        (lambda norms, share: float(_finite(norms).mean()), "This is the mean. A quantile is wanted."),
-        (lambda norms, share: float(_finite(norms).max()), "This is the largest norm: no step would be clipped."),
-        (lambda norms, share: float((1 - share) * _finite(norms).max()), "This is a share of the largest norm, which an outlier sets. Count steps instead: a quantile."),
-        (lambda norms, share: float(_finite(norms).median()), "This is the median. The fraction above is `share`, not a half."),
+    mistakes={
+        "A fraction `share` lies below this threshold, and nearly every step would be clipped. Take the quantile 1 - share.": (
+            lambda norms, share: float(_finite(norms).quantile(share))
+        ),
+        "A bad step's inf or NaN is still in the list. Keep norms[norms.isfinite()].": (
+            lambda norms, share: float(norms.quantile(1 - share))
+        ),
+        "NaNs are left out, infinities are not: norms.isfinite() finds both.": (
+            lambda norms, share: float(norms.nanquantile(1 - share))
+        ),
+        "Infinities are left out, NaNs are not: norms.isfinite() finds both.": (
+            lambda norms, share: float(norms[~norms.isinf()].quantile(1 - share))
+        ),
+        "Bad steps were counted as 0, which moves the quantile. Leave them out.": (
+            lambda norms, share: float(norms.nan_to_num(0.0, 0.0).quantile(1 - share))
+        ),
+        "This is the mean. A quantile is wanted.": lambda norms, share: float(_finite(norms).mean()),
+        "This is the largest norm: no step would be clipped.": (
+            lambda norms, share: float(_finite(norms).max())
+        ),
+        "This is a share of the largest norm, which an outlier sets. Count steps instead: a quantile.": (
+            lambda norms, share: float((1 - share) * _finite(norms).max())
+        ),
+        "This is the median. The fraction above is `share`, not a half.": (
+            lambda norms, share: float(_finite(norms).median())
+        ),
+    },
+    hints=(
+        "First keep the finite ones: norms[norms.isfinite()].",
+        "If a tenth lies above, nine tenths lie below: quantile(0.9).",
     ),
-    hints=("First keep the finite ones: norms[norms.isfinite()].", "If a tenth lies above, nine tenths lie below: quantile(0.9)."),
     alternatives=(
         lambda norms, share: torch.quantile(_finite(norms), 1 - share),
         lambda norms, share: float(torch.quantile(-_finite(norms), share) * -1),
     ),
     rtol=1e-4,
-)  # fmt: skip
+)
 
 
 # 06.5 ----------------------------------------------------------------------------------------------------------------
@@ -294,7 +391,7 @@ def _safe_step(weights, grads, lr, c):
 
 def _step_cases(generator):
     def case(shapes, size, lr, c, spoil=None):
-        randn = lambda shape: torch.randn(shape, generator=generator, dtype=torch.float64)  # noqa: E731
+        randn = drawer(generator, torch.float64)
         weights, grads = [randn(shape) for shape in shapes], [size * randn(shape) for shape in shapes]
         if spoil is not None:
             grads[-1].flatten()[0] = spoil
@@ -339,32 +436,51 @@ def _only_the_bad_tensor(weights, grads, lr, c):
     return _safe_step(weights, good, lr, c)
 
 
+def _tested_by_a_sum(weights, grads, lr, c):
+    if not torch.isfinite(sum(g.sum() * 0 for g in grads)):
+        return list(weights)
+    factor = min(1.0, c / float(_norm(grads)))
+    return [W - lr * g * factor for W, g in zip(weights, grads, strict=True)]
+
+
 SAFE_STEP = Exercise(
     task="safe_step(weights, grads, lr, c): weights as they are if a gradient is not finite, otherwise those after a step clipped by the norm of all",
     reference=_safe_step,
     cases=_step_cases,
-    mistakes=(
-        (_step_variant(bad=lambda grads: False), "A gradient with an inf or a NaN was used: look at the gradients before the step, and skip it."),
-        (_step_variant(bad=lambda grads: any(g.isnan().any() for g in grads)), "An inf passes the test for NaN. isfinite() finds both."),
-        (_step_variant(bad=lambda grads: any(g.isinf().any() for g in grads)), "A NaN passes the test for inf. isfinite() finds both."),
-        (_step_variant(bad=lambda grads: not grads[0].isfinite().all()), "Only the first gradient was looked at. Any of them may be spoilt."),
-        (_step_variant(bad=lambda grads: not any(g.isfinite().all() for g in grads)), "The step is skipped only if all gradients are spoilt. One is enough."),
-        (_step_variant(bad=lambda grads: any((g == math.inf).any() or g.isnan().any() for g in grads)), "-inf was overlooked. isfinite() finds it as well."),
-        (_step_variant(clip=False), "The bad steps are skipped; the others are not clipped yet."),
-        (_step_variant(sign=1), "This walks uphill: subtract."),
-        (_step_variant(each=True), "Each gradient was clipped by its own norm. The norm is over all of them."),
-        (_mended_entries, "Spoilt entries were set to 0 and the rest was used. Skip the whole step: what made an inf spoilt the others, too."),
-        (_only_the_bad_tensor, "Only the spoilt tensor was skipped. Skip the whole step."),
-    ),
+    mistakes={
+        "A gradient with an inf or a NaN was used: look at the gradients before the step, and skip it.": (
+            _step_variant(bad=lambda grads: False)
+        ),
+        "An inf passes the test for NaN. isfinite() finds both.": (
+            _step_variant(bad=lambda grads: any(g.isnan().any() for g in grads))
+        ),
+        "A NaN passes the test for inf. isfinite() finds both.": (
+            _step_variant(bad=lambda grads: any(g.isinf().any() for g in grads))
+        ),
+        "Only the first gradient was looked at. Any of them may be spoilt.": (
+            _step_variant(bad=lambda grads: not grads[0].isfinite().all())
+        ),
+        "The step is skipped only if all gradients are spoilt. One is enough.": (
+            _step_variant(bad=lambda grads: not any(g.isfinite().all() for g in grads))
+        ),
+        "-inf was overlooked. isfinite() finds it as well.": (
+            _step_variant(bad=lambda grads: any((g == math.inf).any() or g.isnan().any() for g in grads))
+        ),
+        "The bad steps are skipped; the others are not clipped yet.": _step_variant(clip=False),
+        "This walks uphill: subtract.": _step_variant(sign=1),
+        "Each gradient was clipped by its own norm. The norm is over all of them.": _step_variant(each=True),
+        "Spoilt entries were set to 0 and the rest was used. Skip the whole step: what made an inf spoilt the others, too.": (
+            _mended_entries
+        ),
+        "Only the spoilt tensor was skipped. Skip the whole step.": _only_the_bad_tensor,
+    },
     hints=(
         "all(g.isfinite().all() for g in grads) says whether the gradients can be used.",
         "Clip copies, [g.clone() for g in grads], with your clip_by_norm_: it works in place.",
     ),
-    alternatives=(
-        lambda weights, grads, lr, c: list(weights) if not torch.isfinite(sum(g.sum() * 0 for g in grads)) else [W - lr * g * min(1.0, c / float(_norm(grads))) for W, g in zip(weights, grads, strict=True)],
-    ),
+    alternatives=(_tested_by_a_sum,),
     rtol=1e-4,
-)  # fmt: skip
+)
 
 
 # 06.6 ----------------------------------------------------------------------------------------------------------------
@@ -388,10 +504,15 @@ def _scale_cases(generator):
         (power, 1, False, every),
         (power, every - 1, False, every),
         (power, every - 1, True, every),
-    ]  # fmt: skip
+    ]
 
 
-def _scale_variant(on_overflow=lambda scale, clean: (scale / 2, 0), full=lambda clean, every: clean + 1 == every, grown=lambda scale, clean: (scale * 2, 0), usual=lambda scale, clean: (scale, clean + 1)):  # fmt: skip
+def _scale_variant(
+    on_overflow=lambda scale, clean: (scale / 2, 0),
+    full=lambda clean, every: clean + 1 == every,
+    grown=lambda scale, clean: (scale * 2, 0),
+    usual=lambda scale, clean: (scale, clean + 1),
+):
     def next_scale(scale, clean, overflow, every):
         if overflow:
             return on_overflow(scale, clean)
@@ -400,26 +521,53 @@ def _scale_variant(on_overflow=lambda scale, clean: (scale / 2, 0), full=lambda 
     return next_scale
 
 
+def _full_row_before_overflow(scale, clean, overflow, every):
+    if clean + 1 == every:
+        return scale * 2, 0
+    return (scale / 2, 0) if overflow else (scale, clean + 1)
+
+
 NEXT_SCALE = Exercise(
     task="next_scale(scale, clean, overflow, every): the pair (scale, clean) after one more step",
     reference=_next_scale,
     cases=_scale_cases,
-    mistakes=(
-        (_scale_variant(full=lambda clean, every: clean == every), "It does not double in time: this step is a clean one, too, so there are clean + 1 of them."),
-        (_scale_variant(on_overflow=lambda scale, clean: (scale / 2, clean)), "An overflow ends the row of clean steps: count from 0."),
-        (_scale_variant(on_overflow=lambda scale, clean: (scale * 2, 0)), "After an overflow the scale was too large: halve it."),
-        (_scale_variant(on_overflow=lambda scale, clean: (scale / 2, 1)), "The step with the overflow is not a clean one: count from 0."),
-        (_scale_variant(grown=lambda scale, clean: (scale * 2, clean + 1)), "After doubling count from 0, or it will never double again."),
-        (_scale_variant(grown=lambda scale, clean: (scale * 2, 1)), "After doubling count from 0: the next step is the first of a new row."),
-        (_scale_variant(usual=lambda scale, clean: (scale, clean)), "A clean step was not counted."),
-        (_scale_variant(full=lambda clean, every: True), "It doubles at every clean step. Wait for `every` of them."),
-        (lambda scale, clean, overflow, every: (scale / 2, 0) if overflow and clean + 1 < every else (scale * 2, 0) if clean + 1 == every else (scale, clean + 1), "An overflow in the last step of a row must halve, too: look at overflow first."),
+    mistakes={
+        "It does not double in time: this step is a clean one, too, so there are clean + 1 of them.": (
+            _scale_variant(full=lambda clean, every: clean == every)
+        ),
+        "An overflow ends the row of clean steps: count from 0.": (
+            _scale_variant(on_overflow=lambda scale, clean: (scale / 2, clean))
+        ),
+        "After an overflow the scale was too large: halve it.": (
+            _scale_variant(on_overflow=lambda scale, clean: (scale * 2, 0))
+        ),
+        "The step with the overflow is not a clean one: count from 0.": (
+            _scale_variant(on_overflow=lambda scale, clean: (scale / 2, 1))
+        ),
+        "After doubling count from 0, or it will never double again.": (
+            _scale_variant(grown=lambda scale, clean: (scale * 2, clean + 1))
+        ),
+        "After doubling count from 0: the next step is the first of a new row.": (
+            _scale_variant(grown=lambda scale, clean: (scale * 2, 1))
+        ),
+        "A clean step was not counted.": _scale_variant(usual=lambda scale, clean: (scale, clean)),
+        "It doubles at every clean step. Wait for `every` of them.": (
+            _scale_variant(full=lambda clean, every: True)
+        ),
+        "An overflow in the last step of a row must halve, too: look at overflow first.": (
+            _full_row_before_overflow
+        ),
+    },
+    hints=(
+        "Look at the overflow first; it decides alone.",
+        "This step counts: there are clean + 1 clean steps now.",
     ),
-    hints=("Look at the overflow first; it decides alone.", "This step counts: there are clean + 1 clean steps now."),
     alternatives=(
-        lambda scale, clean, overflow, every: [scale * 0.5, 0] if overflow else [scale * 2 ** ((clean + 1) // every), (clean + 1) % every],
+        lambda scale, clean, overflow, every: (
+            [scale * 0.5, 0] if overflow else [scale * 2 ** ((clean + 1) // every), (clean + 1) % every]
+        ),
     ),
-)  # fmt: skip
+)
 
 EXERCISES = {
     "06.1": CLIP_BY_VALUE,

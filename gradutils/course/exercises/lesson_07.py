@@ -5,7 +5,7 @@ from functools import cache
 
 import torch
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, drawer
 from gradutils.data import digits
 from gradutils.models import weight_stacks
 from gradutils.training import train_many
@@ -42,7 +42,7 @@ def _curvature_along(loss_of, w, v):
 
 
 def _curvature_cases(generator):
-    randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    randn = drawer(generator, torch.float64)
     return [
         (quartic, torch.tensor([1.0, 2.0]).double(), torch.tensor([1.0, 0.0]).double()),
         (quartic, torch.tensor([1.0, 2.0]).double(), torch.tensor([0.0, 2.0]).double()),
@@ -58,29 +58,53 @@ def _curvature_variant(number):
     return lambda loss_of, w, v: float(number(loss_of, w, v))
 
 
+def _by_two_gradients(loss_of, w, v):
+    unit = v / v.norm()
+    ahead, behind = _gradient(loss_of, w + 1e-4 * unit)[1], _gradient(loss_of, w - 1e-4 * unit)[1]
+    return float((ahead - behind) @ unit / 2e-4)
+
+
 CURVATURE_ALONG = Exercise(
     task="curvature_along(loss_of, w, v): the curvature of loss_of at w along v, v.Hv over v.v, a number",
     reference=_curvature_along,
     cases=_curvature_cases,
-    mistakes=(
-        (_curvature_variant(lambda f, w, v: v @ _product(f, w, v)), "v.Hv has not been divided by v.v: it grows with the length of v."),
-        (_curvature_variant(lambda f, w, v: v @ _product(f, w, v) / v.norm()), "Divided by the length of v. v.Hv holds v twice: divide by v.v."),
-        (
-            _curvature_variant(lambda f, w, v: abs(v @ _product(f, w, v) / (v @ v))),
-            "The sign is gone. A curvature is negative where the loss bends down.",
+    mistakes={
+        "v.Hv has not been divided by v.v: it grows with the length of v.": (
+            _curvature_variant(lambda f, w, v: v @ _product(f, w, v))
         ),
-        (
-            _curvature_variant(lambda f, w, v: v @ (_gradient(f, w)[1] + _product(f, w, v)) / (v @ v)),
-            "The gradient itself is still in it: backward() adds to w.grad. Use torch.autograd.grad, or clear w.grad between the two.",
+        "Divided by the length of v. v.Hv holds v twice: divide by v.v.": (
+            _curvature_variant(lambda f, w, v: v @ _product(f, w, v) / v.norm())
         ),
-        (_curvature_variant(lambda f, w, v: _product(f, w, v).norm() / v.norm()), "This is the length of Hv. Only its part along v counts: v.Hv, which has a sign."),
-        (_curvature_variant(lambda f, w, v: _gradient(f, w)[1] @ v / (v @ v)), "This is the slope along v. The curvature is the slope of the slope: one backward pass more."),
-        (_curvature_variant(lambda f, w, v: (_gradient(f, w)[1] @ v) ** 2 / (v @ v)), "The gradient was squared. The curvature is the change of the gradient along v."),
-        (_curvature_variant(lambda f, w, v: _product(f, w, torch.ones_like(v)).sum() / len(v)), "v is not in it: this is the curvature along the vector of ones."),
-        (_curvature_variant(lambda f, w, v: torch.autograd.functional.hessian(f, w).diagonal().mean()), "This is the mean of the Hessian's diagonal. v has to say in which direction."),
-        (_curvature_variant(lambda f, w, v: v @ _product(f, v, v) / (v @ v)), "The Hessian was taken at v. It belongs to the place w; v is only the direction."),
-        (_curvature_variant(lambda f, w, v: torch.linalg.eigvalsh(torch.autograd.functional.hessian(f, w))[-1]), "This is the largest curvature at w. Wanted is the one along v."),
-    ),
+        "The sign is gone. A curvature is negative where the loss bends down.": (
+            _curvature_variant(lambda f, w, v: abs(v @ _product(f, w, v) / (v @ v)))
+        ),
+        "The gradient itself is still in it: backward() adds to w.grad. Use torch.autograd.grad, or clear w.grad between the two.": (
+            _curvature_variant(lambda f, w, v: v @ (_gradient(f, w)[1] + _product(f, w, v)) / (v @ v))
+        ),
+        "This is the length of Hv. Only its part along v counts: v.Hv, which has a sign.": (
+            _curvature_variant(lambda f, w, v: _product(f, w, v).norm() / v.norm())
+        ),
+        "This is the slope along v. The curvature is the slope of the slope: one backward pass more.": (
+            _curvature_variant(lambda f, w, v: _gradient(f, w)[1] @ v / (v @ v))
+        ),
+        "The gradient was squared. The curvature is the change of the gradient along v.": (
+            _curvature_variant(lambda f, w, v: (_gradient(f, w)[1] @ v) ** 2 / (v @ v))
+        ),
+        "v is not in it: this is the curvature along the vector of ones.": (
+            _curvature_variant(lambda f, w, v: _product(f, w, torch.ones_like(v)).sum() / len(v))
+        ),
+        "This is the mean of the Hessian's diagonal. v has to say in which direction.": (
+            _curvature_variant(lambda f, w, v: torch.autograd.functional.hessian(f, w).diagonal().mean())
+        ),
+        "The Hessian was taken at v. It belongs to the place w; v is only the direction.": (
+            _curvature_variant(lambda f, w, v: v @ _product(f, v, v) / (v @ v))
+        ),
+        "This is the largest curvature at w. Wanted is the one along v.": (
+            _curvature_variant(
+                lambda f, w, v: torch.linalg.eigvalsh(torch.autograd.functional.hessian(f, w))[-1]
+            )
+        ),
+    },
     hints=(
         "gradient = torch.autograd.grad(loss_of(w), w, create_graph=True)[0], for a copy of w with requires_grad.",
         "Hv is the gradient of the number gradient @ v.",
@@ -88,11 +112,13 @@ CURVATURE_ALONG = Exercise(
     ),
     alternatives=(
         lambda loss_of, w, v: v @ torch.autograd.functional.hessian(loss_of, w) @ v / (v @ v),
-        lambda loss_of, w, v: float(v @ torch.autograd.functional.hvp(loss_of, w, v)[1]) / float(v.square().sum()),
-        lambda loss_of, w, v: float((_gradient(loss_of, w + 1e-4 * v / v.norm())[1] - _gradient(loss_of, w - 1e-4 * v / v.norm())[1]) @ v / v.norm() / 2e-4),
+        lambda loss_of, w, v: (
+            float(v @ torch.autograd.functional.hvp(loss_of, w, v)[1]) / float(v.square().sum())
+        ),
+        _by_two_gradients,
     ),
     rtol=1e-2,
-)  # fmt: skip
+)
 
 
 # 07.2 ----------------------------------------------------------------------------------------------------------------
@@ -113,23 +139,39 @@ LARGEST_LR = Exercise(
     task="largest_stable_lr(sharpness, beta): the rate at which heavy ball begins to diverge; math.inf where no curvature is positive",
     reference=_largest_stable_lr,
     cases=_sharpness_cases,
-    mistakes=(
-        (
-            lambda sharpness, beta: 2 / sharpness if sharpness else math.inf,
-            "Momentum moves the limit by 1 + beta; and where the curvature is negative there is none.",
+    mistakes={
+        "Momentum moves the limit by 1 + beta; and where the curvature is negative there is none.": (
+            lambda sharpness, beta: 2 / sharpness if sharpness else math.inf
         ),
-        (_lr_variant(lambda s, b: 2 / s), "Momentum moves the limit: heavy ball's is 1 + beta times that of plain descent (lesson 01)."),
-        (_lr_variant(lambda s, b: 2 * (1 - b) / s), "Momentum raises the limit: 1 + beta, not 1 - beta."),
-        (_lr_variant(lambda s, b: 2 * (1 + b) / (1 + 2 * b) / s), "This is Nesterov's limit. Heavy ball's is 2 (1 + beta) / sharpness."),
-        (_lr_variant(lambda s, b: (1 + b) / s), "At this rate a step lands on the minimum. It diverges at twice that."),
-        (_lr_variant(lambda s, b: 2 * (1 + b) / s, 0.0), "Where nothing curves upwards no rate overshoots: the limit is math.inf, not 0."),
-        (_lr_variant(lambda s, b: 2 * (1 + b) * s), "Steeper curvature needs a smaller rate: divide by the sharpness."),
-        (lambda sharpness, beta: 2 * (1 + beta) / abs(sharpness) if sharpness else math.inf, "A negative curvature sets no limit: there the path bends away from the top of a hill at any rate."),
-        (_lr_variant(lambda s, b: 2 * (1 + b) / s**0.5), "The limit goes with one over the sharpness, not over its root."),
+        "Momentum moves the limit: heavy ball's is 1 + beta times that of plain descent (lesson 01).": (
+            _lr_variant(lambda s, b: 2 / s)
+        ),
+        "Momentum raises the limit: 1 + beta, not 1 - beta.": _lr_variant(lambda s, b: 2 * (1 - b) / s),
+        "This is Nesterov's limit. Heavy ball's is 2 (1 + beta) / sharpness.": (
+            _lr_variant(lambda s, b: 2 * (1 + b) / (1 + 2 * b) / s)
+        ),
+        "At this rate a step lands on the minimum. It diverges at twice that.": (
+            _lr_variant(lambda s, b: (1 + b) / s)
+        ),
+        "Where nothing curves upwards no rate overshoots: the limit is math.inf, not 0.": (
+            _lr_variant(lambda s, b: 2 * (1 + b) / s, 0.0)
+        ),
+        "Steeper curvature needs a smaller rate: divide by the sharpness.": (
+            _lr_variant(lambda s, b: 2 * (1 + b) * s)
+        ),
+        "A negative curvature sets no limit: there the path bends away from the top of a hill at any rate.": (
+            lambda sharpness, beta: 2 * (1 + beta) / abs(sharpness) if sharpness else math.inf
+        ),
+        "The limit goes with one over the sharpness, not over its root.": (
+            _lr_variant(lambda s, b: 2 * (1 + b) / s**0.5)
+        ),
+    },
+    hints=(
+        "Plain descent: lr times curvature is 2 at the edge.",
+        "Heavy ball: 2 + 2 beta (lesson 01). And what if the sharpness is not positive?",
     ),
-    hints=("Plain descent: lr times curvature is 2 at the edge.", "Heavy ball: 2 + 2 beta (lesson 01). And what if the sharpness is not positive?"),
     alternatives=(lambda sharpness, beta: math.inf if sharpness <= 0 else (2 + 2 * beta) / sharpness,),
-)  # fmt: skip
+)
 
 
 # 07.3 ----------------------------------------------------------------------------------------------------------------
@@ -144,10 +186,20 @@ def _cosine_cases(generator):
     w, t = (int(torch.randint(a, b, (1,), generator=generator)) for a, b in ((5, 20), (60, 100)))
     middle = (w + t) // 2
     return [
-        (0, 10, 100, 0.0), (4, 10, 100, 0.0), (9, 10, 100, 0.0), (10, 10, 100, 0.0), (55, 10, 100, 0.0),
-        (55, 10, 100, 0.1), (100, 10, 100, 0.1), (130, 10, 100, 0.1), (0, 0, 50, 0.0), (20, 0, 50, 0.2),
-        (w // 2, w, t, 0.05), (middle, w, t, 0.05), (middle + 7, w, t, 0.3),
-    ]  # fmt: skip
+        (0, 10, 100, 0.0),
+        (4, 10, 100, 0.0),
+        (9, 10, 100, 0.0),
+        (10, 10, 100, 0.0),
+        (55, 10, 100, 0.0),
+        (55, 10, 100, 0.1),
+        (100, 10, 100, 0.1),
+        (130, 10, 100, 0.1),
+        (0, 0, 50, 0.0),
+        (20, 0, 50, 0.2),
+        (w // 2, w, t, 0.05),
+        (middle, w, t, 0.05),
+        (middle + 7, w, t, 0.3),
+    ]
 
 
 def _cosine_variant(
@@ -169,30 +221,52 @@ WARMUP_COSINE = Exercise(
     task="warmup_cosine(step, warmup, total, floor): the multiplier at this step: 1/warmup at step 0, 1 at step warmup - 1 and at step warmup, then half a cosine to floor at step total, and floor from there",
     reference=_warmup_cosine,
     cases=_cosine_cases,
-    mistakes=(
-        (_cosine_variant(rise=lambda step, w: step / w), "The first step has the rate 0, and is lost. At step 0 it is 1/warmup: (step + 1) / warmup."),
-        (_cosine_variant(done=lambda step, w, t: step / t), "The cosine was counted from step 0. It begins where the warmup ends, and has total - warmup steps."),
-        (_cosine_variant(done=lambda step, w, t: (step - w) / t), "The cosine has total - warmup steps, not total: it does not reach the floor."),
-        (_cosine_variant(wave=lambda x: (1 + math.cos(x)) / 2), "pi is missing: half a wave goes from cos(0) to cos(pi)."),
-        (_cosine_variant(wave=lambda x: (1 + math.cos(math.radians(x))) / 2), "radians() was taken of a fraction. Half a wave goes from cos(0) to cos(pi)."),
-        (_cosine_variant(wave=lambda x: (1 + math.cos(math.pi * x)) / 2, end=lambda x: x), "After total the cosine rises again. From there on the multiplier stays at the floor."),
-        (_cosine_variant(wave=lambda x: math.cos(math.pi * x / 2)), "This is a quarter of a wave: it leaves 1 at once more steeply at the end. Half a wave, lifted and halved: (1 + cos) / 2."),
-        (_cosine_variant(wave=lambda x: math.cos(math.pi * x)), "The cosine itself ends at -1. Lift and halve it: (1 + cos) / 2."),
-        (_cosine_variant(wave=lambda x: 1 - x), "This is a straight line. It is right at both ends; a cosine is flat there."),
-        (_cosine_variant(blend=lambda floor, x: x), "The floor is missing: the cosine goes from 1 down to floor."),
-        (_cosine_variant(blend=lambda floor, x: floor + x), "The floor was added on top: at the start of the cosine that is above 1. It goes from 1 to floor."),
-        (_cosine_variant(blend=lambda floor, x: max(floor, x)), "The cosine was cut off at the floor. It should arrive there smoothly: floor + (1 - floor) * wave."),
-        (_cosine_variant(rise=lambda step, w: 1.0), "There is no warmup in it."),
-    ),
+    mistakes={
+        "The first step has the rate 0, and is lost. At step 0 it is 1/warmup: (step + 1) / warmup.": (
+            _cosine_variant(rise=lambda step, w: step / w)
+        ),
+        "The cosine was counted from step 0. It begins where the warmup ends, and has total - warmup steps.": (
+            _cosine_variant(done=lambda step, w, t: step / t)
+        ),
+        "The cosine has total - warmup steps, not total: it does not reach the floor.": (
+            _cosine_variant(done=lambda step, w, t: (step - w) / t)
+        ),
+        "pi is missing: half a wave goes from cos(0) to cos(pi).": (
+            _cosine_variant(wave=lambda x: (1 + math.cos(x)) / 2)
+        ),
+        "radians() was taken of a fraction. Half a wave goes from cos(0) to cos(pi).": (
+            _cosine_variant(wave=lambda x: (1 + math.cos(math.radians(x))) / 2)
+        ),
+        "After total the cosine rises again. From there on the multiplier stays at the floor.": (
+            _cosine_variant(wave=lambda x: (1 + math.cos(math.pi * x)) / 2, end=lambda x: x)
+        ),
+        "This is a quarter of a wave: it leaves 1 at once more steeply at the end. Half a wave, lifted and halved: (1 + cos) / 2.": (
+            _cosine_variant(wave=lambda x: math.cos(math.pi * x / 2))
+        ),
+        "The cosine itself ends at -1. Lift and halve it: (1 + cos) / 2.": (
+            _cosine_variant(wave=lambda x: math.cos(math.pi * x))
+        ),
+        "This is a straight line. It is right at both ends; a cosine is flat there.": (
+            _cosine_variant(wave=lambda x: 1 - x)
+        ),
+        "The floor is missing: the cosine goes from 1 down to floor.": (
+            _cosine_variant(blend=lambda floor, x: x)
+        ),
+        "The floor was added on top: at the start of the cosine that is above 1. It goes from 1 to floor.": (
+            _cosine_variant(blend=lambda floor, x: floor + x)
+        ),
+        "The cosine was cut off at the floor. It should arrive there smoothly: floor + (1 - floor) * wave.": (
+            _cosine_variant(blend=lambda floor, x: max(floor, x))
+        ),
+        "There is no warmup in it.": _cosine_variant(rise=lambda step, w: 1.0),
+    },
     hints=(
         "Two parts: while step < warmup a straight line, then the cosine of the part of the rest that is done.",
         "done = (step - warmup) / (total - warmup), at most 1.",
         "floor + (1 - floor) * (1 + cos(pi * done)) / 2",
     ),
-    alternatives=(
-        lambda step, warmup, total, floor: (step + 1) / warmup if step < warmup else floor + (1 - floor) * math.cos(math.pi / 2 * min(1, (step - warmup) / (total - warmup))) ** 2,
-    ),
-)  # fmt: skip
+    alternatives=(_cosine_variant(wave=lambda x: math.cos(math.pi / 2 * x) ** 2),),
+)
 
 
 # 07.4 ----------------------------------------------------------------------------------------------------------------
@@ -210,7 +284,15 @@ def _train_with(choose_warmup, gain, lr, total):
 @cache
 def _outcome(steps, gain, lr, total):
     weights = weight_stacks([64] + [32] * 6 + [10], gain * 2**0.5, seeds=4)
-    runs = train_many(torch.relu, weights, digits(), lr, momentum=0.0, steps=total, schedule=lambda k: min(1.0, (k + 1) / max(steps, 1)))  # fmt: skip
+    runs = train_many(
+        torch.relu,
+        weights,
+        digits(),
+        lr,
+        momentum=0.0,
+        steps=total,
+        schedule=lambda k: min(1.0, (k + 1) / max(steps, 1)),
+    )
     if float(runs.accuracy[-1].quantile(0.5)) > (0.64 if gain <= 1 else 0.4):  # good weights get further
         return "they train"
     leaps = int((~(runs.loss.amax(0) < 3 * runs.loss[0])).sum())
@@ -232,11 +314,17 @@ CHOOSE_WARMUP = Exercise(
     cases=_network_cases,
     call=_train_with,
     given=("gain", "learning rate", "steps"),
-    mistakes=(
-        (lambda gain, lr, total: 0, "Too short: at 1.5 times He's weights the first steps at the full rate throw the network. Where does the loss leap?"),
-        (lambda gain, lr, total: total, "The ramp takes most of the run: the network with good weights hardly ever sees its full rate, and learns too little."),
-        (lambda gain, lr, total: 0 if gain > 1 else total, "The other way round: good weights need no warmup, and lose by a long one; large weights need it."),
-    ),
+    mistakes={
+        "Too short: at 1.5 times He's weights the first steps at the full rate throw the network. Where does the loss leap?": (
+            lambda gain, lr, total: 0
+        ),
+        "The ramp takes most of the run: the network with good weights hardly ever sees its full rate, and learns too little.": (
+            lambda gain, lr, total: total
+        ),
+        "The other way round: good weights need no warmup, and lose by a long one; large weights need it.": (
+            lambda gain, lr, total: 0 if gain > 1 else total
+        ),
+    },
     hints=(
         "The sharpness of the large weights falls within a few tens of steps, if the rate is small until then.",
         "Some 10 to 40 steps serve both networks.",
@@ -246,7 +334,7 @@ CHOOSE_WARMUP = Exercise(
         lambda gain, lr, total: 0 if gain <= 1 else 30,
         lambda gain, lr, total: 0.1 * total,
     ),
-)  # fmt: skip
+)
 
 
 # 07.5 ----------------------------------------------------------------------------------------------------------------
@@ -257,29 +345,53 @@ def _step_decay(step, every, factor):
 def _decay_cases(generator):
     every = int(torch.randint(5, 30, (1,), generator=generator))
     return [
-        (0, 10, 0.1), (9, 10, 0.1), (10, 10, 0.1), (25, 10, 0.5), (40, 10, 0.5),
-        (every - 1, every, 0.3), (2 * every, every, 0.3), (3 * every + 2, every, 0.8),
-    ]  # fmt: skip
+        (0, 10, 0.1),
+        (9, 10, 0.1),
+        (10, 10, 0.1),
+        (25, 10, 0.5),
+        (40, 10, 0.5),
+        (every - 1, every, 0.3),
+        (2 * every, every, 0.3),
+        (3 * every + 2, every, 0.8),
+    ]
 
 
 STEP_DECAY = Exercise(
     task="step_decay(step, every, factor): the multiplier at this step: 1 at first, times factor after each `every` steps",
     reference=_step_decay,
     cases=_decay_cases,
-    mistakes=(
-        (lambda step, every, factor: factor ** (step / every), "It falls a little at every step. Whole intervals only: step // every."),
-        (lambda step, every, factor: factor ** ((step + 1) // every), "It falls one step early: steps 0 to every - 1 have the multiplier 1."),
-        (lambda step, every, factor: factor ** ((step - 1) // every) if step else 1.0, "It falls one step late: at step `every` it has fallen once."),
-        (lambda step, every, factor: factor * (step // every) if step >= every else 1.0, "Each fall multiplies: factor to the power of the number of falls."),
-        (lambda step, every, factor: factor if step >= every else 1.0, "It falls only once. After 2 * every steps it has fallen twice."),
-        (lambda step, every, factor: 1 - (1 - factor) * (step // every), "It falls by the same amount each time, and ends below 0. Each fall multiplies."),
-        (lambda step, every, factor: (1 - factor) ** (step // every), "factor is what is left after a fall, not what is taken away."),
-        (lambda step, every, factor: factor if step and step % every == 0 else 1.0, "It falls for a single step and comes back. A fall stays."),
-        (lambda step, every, factor: factor ** (step % every), "% gives the steps since the last fall. Count the falls: step // every."),
-    ),
+    mistakes={
+        "It falls a little at every step. Whole intervals only: step // every.": (
+            lambda step, every, factor: factor ** (step / every)
+        ),
+        "It falls one step early: steps 0 to every - 1 have the multiplier 1.": (
+            lambda step, every, factor: factor ** ((step + 1) // every)
+        ),
+        "It falls one step late: at step `every` it has fallen once.": (
+            lambda step, every, factor: factor ** ((step - 1) // every) if step else 1.0
+        ),
+        "Each fall multiplies: factor to the power of the number of falls.": (
+            lambda step, every, factor: factor * (step // every) if step >= every else 1.0
+        ),
+        "It falls only once. After 2 * every steps it has fallen twice.": (
+            lambda step, every, factor: factor if step >= every else 1.0
+        ),
+        "It falls by the same amount each time, and ends below 0. Each fall multiplies.": (
+            lambda step, every, factor: 1 - (1 - factor) * (step // every)
+        ),
+        "factor is what is left after a fall, not what is taken away.": (
+            lambda step, every, factor: (1 - factor) ** (step // every)
+        ),
+        "It falls for a single step and comes back. A fall stays.": (
+            lambda step, every, factor: factor if step and step % every == 0 else 1.0
+        ),
+        "% gives the steps since the last fall. Count the falls: step // every.": (
+            lambda step, every, factor: factor ** (step % every)
+        ),
+    },
     hints=("How many times has it fallen at this step?", "step // every times."),
     alternatives=(lambda step, every, factor: math.prod([factor] * int(step / every)),),
-)  # fmt: skip
+)
 
 
 # 07.6 ----------------------------------------------------------------------------------------------------------------
@@ -317,33 +429,61 @@ READ_RANGE_TEST = Exercise(
     task="read_range_test(lrs, losses): a tenth of the learning rate at which the smallest finite loss was seen, a float",
     reference=_read_range_test,
     cases=_range_cases,
-    mistakes=(
-        (
-            lambda lrs, losses: float(lrs[losses.argmin()]),
-            "This is the rate at the minimum, not a tenth of it; and for argmin a NaN is the smallest: leave out what is not finite.",
+    mistakes={
+        "This is the rate at the minimum, not a tenth of it; and for argmin a NaN is the smallest: leave out what is not finite.": (
+            lambda lrs, losses: float(lrs[losses.argmin()])
         ),
-        (
-            lambda lrs, losses: float(lrs[losses[losses.isfinite()].argmin()]) / 10,
-            "Once some losses are left out the positions shift: leave out the same rates, lrs[losses.isfinite()].",
+        "Once some losses are left out the positions shift: leave out the same rates, lrs[losses.isfinite()].": (
+            lambda lrs, losses: float(lrs[losses[losses.isfinite()].argmin()]) / 10
         ),
-        (_range_variant(lambda lrs, losses: lrs[losses.argmin()]), "This is the rate at the minimum, where divergence is near. Take a tenth of it."),
-        (_range_variant(lambda lrs, losses: lrs[losses.argmin()] / 10, lambda losses: losses), "A NaN counts as the smallest for argmin. Leave out what is not finite."),
-        (_range_variant(lambda lrs, losses: lrs[losses.argmin()] / 10, lambda losses: losses.nan_to_num(math.inf, math.inf, -math.inf)), "-inf passes for the smallest loss. Leave out whatever is not finite."),
-        (_range_variant(lambda lrs, losses: lrs[losses.argmin()] / 10, lambda losses: losses.nan_to_num(0.0, 0.0, 0.0)), "Values that are not finite became 0, and so the smallest. Make them inf, or leave them out."),
-        (_range_variant(lambda lrs, losses: losses.argmin() / 10), "This is a tenth of the position. Look up the rate there: lrs[k]."),
-        (_range_variant(lambda lrs, losses: losses.min() / 10), "This is a tenth of the loss. The rate at which it was seen is wanted."),
-        (_range_variant(lambda lrs, losses: lrs[losses.nan_to_num(0, 0, 0).argmax()] / 10), "This is the rate at the largest loss."),
-        (_range_variant(lambda lrs, losses: 10 * lrs[losses.argmin()]), "Multiplied by ten: that rate diverges. Divide."),
-        (_range_variant(lambda lrs, losses: lrs[max(int(losses.argmin()) - 1, 0)]), "This is one point before the minimum. A tenth of the rate is wanted, however dense the points are."),
-        (_range_variant(lambda lrs, losses: lrs[losses.argmin()] / 2), "Half of it is not enough room: take a tenth."),
+        "This is the rate at the minimum, where divergence is near. Take a tenth of it.": (
+            _range_variant(lambda lrs, losses: lrs[losses.argmin()])
+        ),
+        "A NaN counts as the smallest for argmin. Leave out what is not finite.": (
+            _range_variant(lambda lrs, losses: lrs[losses.argmin()] / 10, lambda losses: losses)
+        ),
+        "-inf passes for the smallest loss. Leave out whatever is not finite.": (
+            _range_variant(
+                lambda lrs, losses: lrs[losses.argmin()] / 10,
+                lambda losses: losses.nan_to_num(math.inf, math.inf, -math.inf),
+            )
+        ),
+        "Values that are not finite became 0, and so the smallest. Make them inf, or leave them out.": (
+            _range_variant(
+                lambda lrs, losses: lrs[losses.argmin()] / 10, lambda losses: losses.nan_to_num(0.0, 0.0, 0.0)
+            )
+        ),
+        "This is a tenth of the position. Look up the rate there: lrs[k].": (
+            _range_variant(lambda lrs, losses: losses.argmin() / 10)
+        ),
+        "This is a tenth of the loss. The rate at which it was seen is wanted.": (
+            _range_variant(lambda lrs, losses: losses.min() / 10)
+        ),
+        "This is the rate at the largest loss.": (
+            _range_variant(lambda lrs, losses: lrs[losses.nan_to_num(0, 0, 0).argmax()] / 10)
+        ),
+        "Multiplied by ten: that rate diverges. Divide.": (
+            _range_variant(lambda lrs, losses: 10 * lrs[losses.argmin()])
+        ),
+        "This is one point before the minimum. A tenth of the rate is wanted, however dense the points are.": (
+            _range_variant(lambda lrs, losses: lrs[max(int(losses.argmin()) - 1, 0)])
+        ),
+        "Half of it is not enough room: take a tenth.": (
+            _range_variant(lambda lrs, losses: lrs[losses.argmin()] / 2)
+        ),
+    },
+    hints=(
+        "Replace what is not finite by inf: torch.where(losses.isfinite(), losses, math.inf).",
+        "k = losses.argmin(), and then lrs[k] / 10.",
     ),
-    hints=("Replace what is not finite by inf: torch.where(losses.isfinite(), losses, math.inf).", "k = losses.argmin(), and then lrs[k] / 10."),
     alternatives=(
         lambda lrs, losses: lrs[losses.isfinite()][losses[losses.isfinite()].argmin()] / 10,
-        lambda lrs, losses: min((float(b), float(a)) for a, b in zip(lrs, losses, strict=True) if math.isfinite(b))[1] * 0.1,
+        lambda lrs, losses: (
+            min((float(b), float(a)) for a, b in zip(lrs, losses, strict=True) if math.isfinite(b))[1] * 0.1
+        ),
     ),
     rtol=1e-4,
-)  # fmt: skip
+)
 
 
 EXERCISES = {

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, drawer
 
 
 # 08.1 ----------------------------------------------------------------------------------------------------------------
@@ -21,20 +21,35 @@ BRANCH_SCALE = Exercise(
     task="branch_scale(growth, blocks): the scale of each branch with which the size of a gradient grows by `growth` over all blocks",
     reference=_branch_scale,
     cases=_target_cases,
-    mistakes=(
-        (
-            lambda growth, blocks: growth / blocks,
-            "Growth multiplies from block to block. A block multiplies the squared gradient by 1 + s**2: solve that for s.",
+    mistakes={
+        "Growth multiplies from block to block. A block multiplies the squared gradient by 1 + s**2: solve that for s.": (
+            lambda growth, blocks: growth / blocks
         ),
-        (lambda growth, blocks: math.sqrt(growth ** (1 / blocks) - 1), "The squared gradient grows by 1 + s**2 a block. `growth` is of its size: square it first."),
-        (lambda growth, blocks: growth ** (2 / blocks) - 1, "This is s**2. The scale is its root."),
-        (lambda growth, blocks: growth ** (1 / blocks) - 1, "As if the size grew by 1 + s. The branch and the path add as squares: the squared size grows by 1 + s**2."),
-        (lambda growth, blocks: growth ** (1 / blocks), "The path itself gives the 1: the branch has only to add what is beyond it."),
-        (lambda growth, blocks: math.sqrt((growth**2 - 1) / blocks), "Growth multiplies from block to block: take the root of order `blocks`, do not divide."),
-        (lambda growth, blocks: math.sqrt(growth**2 - 1), "This is for a single block. Over several the growth multiplies."),
-        (lambda growth, blocks: 1 / math.sqrt(blocks), "1/sqrt(blocks) keeps the growth below e. Here it is to be exactly `growth`."),
-        (lambda growth, blocks: math.sqrt(growth ** (2 * blocks) - 1) if blocks * math.log(growth) < 300 else math.inf, "A root was wanted, not a power: 2 / blocks in the exponent."),
-    ),
+        "The squared gradient grows by 1 + s**2 a block. `growth` is of its size: square it first.": (
+            lambda growth, blocks: math.sqrt(growth ** (1 / blocks) - 1)
+        ),
+        "This is s**2. The scale is its root.": lambda growth, blocks: growth ** (2 / blocks) - 1,
+        "As if the size grew by 1 + s. The branch and the path add as squares: the squared size grows by 1 + s**2.": (
+            lambda growth, blocks: growth ** (1 / blocks) - 1
+        ),
+        "The path itself gives the 1: the branch has only to add what is beyond it.": (
+            lambda growth, blocks: growth ** (1 / blocks)
+        ),
+        "Growth multiplies from block to block: take the root of order `blocks`, do not divide.": (
+            lambda growth, blocks: math.sqrt((growth**2 - 1) / blocks)
+        ),
+        "This is for a single block. Over several the growth multiplies.": (
+            lambda growth, blocks: math.sqrt(growth**2 - 1)
+        ),
+        "1/sqrt(blocks) keeps the growth below e. Here it is to be exactly `growth`.": (
+            lambda growth, blocks: 1 / math.sqrt(blocks)
+        ),
+        "A root was wanted, not a power: 2 / blocks in the exponent.": (
+            lambda growth, blocks: (
+                math.sqrt(growth ** (2 * blocks) - 1) if blocks * math.log(growth) < 300 else math.inf
+            )
+        ),
+    },
     hints=(
         "One block multiplies the squared gradient by 1 + s**2. And all of them?",
         "(1 + s**2) ** blocks == growth ** 2. Solve for s.",
@@ -44,7 +59,7 @@ BRANCH_SCALE = Exercise(
         lambda growth, blocks: torch.tensor(growth ** (2 / blocks) - 1.0).sqrt(),
     ),
     rtol=1e-4,
-)  # fmt: skip
+)
 
 
 # 08.2 ----------------------------------------------------------------------------------------------------------------
@@ -53,7 +68,7 @@ def _rms_norm(x, gain, eps):
 
 
 def _row_cases(generator):
-    randn = lambda *shape, dtype=torch.float64: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+    randn = drawer(generator, torch.float64)
     return [
         (torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.ones(2), 0.0),
         (torch.tensor([[0.0, 0.0], [1.0, -1.0]]), torch.tensor([1.0, 2.0]), 0.5),
@@ -79,29 +94,49 @@ RMS_NORM = Exercise(
     task="rms_norm(x, gain, eps): each row of x (its last axis) divided by the root of its mean square + eps, times gain",
     reference=_rms_norm,
     cases=_row_cases,
-    mistakes=(
-        (
-            lambda x, gain, eps: gain * x / x.norm(dim=-1, keepdim=True).clamp(min=1e-30),
-            "Divided by the length of the row, a sum of squares, and without eps. Take their mean, and add eps under the root.",
+    mistakes={
+        "Divided by the length of the row, a sum of squares, and without eps. Take their mean, and add eps under the root.": (
+            lambda x, gain, eps: gain * x / x.norm(dim=-1, keepdim=True).clamp(min=1e-30)
         ),
-        (_rms_variant(centre=_like_layer_norm), "The mean was taken away first, as in LayerNorm. RMSNorm only divides."),
-        (_rms_variant(size=lambda x, eps: (x.var(-1, keepdim=True, unbiased=False) + eps).sqrt()), "Divided by the standard deviation, which leaves the mean out. RMSNorm takes the mean of the squares."),
-        (_rms_variant(size=lambda x, eps: (x.square().sum(-1, keepdim=True) + eps).sqrt()), "Divided by the length: a sum of squares. Take their mean."),
-        (_rms_variant(size=lambda x, eps: (x.square().mean(0, keepdim=True) + eps).sqrt()), "The mean went over the batch. Each row has its own: the last axis."),
-        (_rms_variant(size=lambda x, eps: (x.square().mean() + eps).sqrt()), "One number was taken for all rows. Each row has its own."),
-        (_rms_variant(size=lambda x, eps: x.square().mean(-1, keepdim=True).sqrt() + eps), "eps stands beside the root. It is added to the mean square, under the root."),
-        (_rms_variant(size=lambda x, eps: x.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-30)), "eps is missing: a row near zero is blown up to full size."),
-        (_rms_variant(size=lambda x, eps: x.square().mean(-1, keepdim=True) + eps), "Divided by the mean square. Take its root."),
-        (_rms_variant(gained=lambda g, y: y), "The gain is missing."),
-        (_rms_variant(size=lambda x, eps: x.abs().mean(-1, keepdim=True) + eps), "Divided by the mean of the sizes. RMS is the root of the mean of the squares."),
+        "The mean was taken away first, as in LayerNorm. RMSNorm only divides.": (
+            _rms_variant(centre=_like_layer_norm)
+        ),
+        "Divided by the standard deviation, which leaves the mean out. RMSNorm takes the mean of the squares.": (
+            _rms_variant(size=lambda x, eps: (x.var(-1, keepdim=True, unbiased=False) + eps).sqrt())
+        ),
+        "Divided by the length: a sum of squares. Take their mean.": (
+            _rms_variant(size=lambda x, eps: (x.square().sum(-1, keepdim=True) + eps).sqrt())
+        ),
+        "The mean went over the batch. Each row has its own: the last axis.": (
+            _rms_variant(size=lambda x, eps: (x.square().mean(0, keepdim=True) + eps).sqrt())
+        ),
+        "One number was taken for all rows. Each row has its own.": (
+            _rms_variant(size=lambda x, eps: (x.square().mean() + eps).sqrt())
+        ),
+        "eps stands beside the root. It is added to the mean square, under the root.": (
+            _rms_variant(size=lambda x, eps: x.square().mean(-1, keepdim=True).sqrt() + eps)
+        ),
+        "eps is missing: a row near zero is blown up to full size.": (
+            _rms_variant(size=lambda x, eps: x.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-30))
+        ),
+        "Divided by the mean square. Take its root.": (
+            _rms_variant(size=lambda x, eps: x.square().mean(-1, keepdim=True) + eps)
+        ),
+        "The gain is missing.": _rms_variant(gained=lambda g, y: y),
+        "Divided by the mean of the sizes. RMS is the root of the mean of the squares.": (
+            _rms_variant(size=lambda x, eps: x.abs().mean(-1, keepdim=True) + eps)
+        ),
+    },
+    hints=(
+        "The last axis: dim=-1, and keepdim=True so that it can divide.",
+        "gain * x / (x.square().mean(-1, keepdim=True) + eps).sqrt()",
     ),
-    hints=("The last axis: dim=-1, and keepdim=True so that it can divide.", "gain * x / (x.square().mean(-1, keepdim=True) + eps).sqrt()"),
     alternatives=(
         lambda x, gain, eps: torch.nn.functional.rms_norm(x, x.shape[-1:], gain, eps),
         lambda x, gain, eps: gain * (x * torch.rsqrt(x.pow(2).mean(dim=-1, keepdim=True) + eps)),
     ),
     rtol=1e-5,
-)  # fmt: skip
+)
 
 
 # 08.3 ----------------------------------------------------------------------------------------------------------------
@@ -140,7 +175,7 @@ def centred(x):
 
 
 def _block_cases(generator):
-    randn = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)  # noqa: E731
+    randn = drawer(generator, torch.float64)
     return [
         (torch.tensor([[3.0, 4.0]]), doubled, to_length_one),
         (torch.tensor([[1.0, 2.0]]), first_up, to_length_one),
@@ -154,24 +189,37 @@ BOTH_BLOCKS = Exercise(
     task="both_blocks(x, f, norm): the pair (pre, post): what a block with the normalisation before the branch f returns, and one with it after the sum",
     reference=_both_blocks,
     cases=_block_cases,
-    mistakes=(
-        (
-            lambda x, f, norm: (x + f(norm(x)), norm(x + norm(f(x)))),
-            "In the post block the branch was normalised by itself as well. Only the sum is.",
+    mistakes={
+        "In the post block the branch was normalised by itself as well. Only the sum is.": (
+            lambda x, f, norm: (x + f(norm(x)), norm(x + norm(f(x))))
         ),
-        (lambda x, f, norm: (norm(x + f(x)), x + f(norm(x))), "The two are exchanged: pre comes first, then post."),
-        (lambda x, f, norm: (norm(x) + f(norm(x)), norm(x + f(x))), "In the pre block the path itself is normalised, too. Only what enters the branch is; x goes on as it is."),
-        (lambda x, f, norm: (x + norm(f(x)), norm(x + f(x))), "In the pre block the normalisation stands behind the branch. It comes before: f(norm(x))."),
-        (lambda x, f, norm: (x + f(norm(x)), x + norm(f(x))), "In the post block the sum is normalised, path and branch together: norm(x + f(x))."),
-        (lambda x, f, norm: (x + f(norm(x)), norm(x) + f(x)), "In the post block only the path was normalised. It is the sum: norm(x + f(x))."),
-        (lambda x, f, norm: (f(norm(x)), norm(f(x))), "The skip path is missing: x is added to the branch."),
-        (lambda x, f, norm: (x + f(norm(x)), norm(x + f(norm(x)))), "In the post block the branch sees x as it is: it was normalised on leaving the block before."),
-        (lambda x, f, norm: (x + f(x), norm(x + f(x))), "The pre block is not normalised: f(norm(x))."),
-        (lambda x, f, norm: (norm(x + f(norm(x))), norm(x + f(x))), "The pre block ends without a normalisation: x + f(norm(x))."),
-    ),
+        "The two are exchanged: pre comes first, then post.": (
+            lambda x, f, norm: (norm(x + f(x)), x + f(norm(x)))
+        ),
+        "In the pre block the path itself is normalised, too. Only what enters the branch is; x goes on as it is.": (
+            lambda x, f, norm: (norm(x) + f(norm(x)), norm(x + f(x)))
+        ),
+        "In the pre block the normalisation stands behind the branch. It comes before: f(norm(x)).": (
+            lambda x, f, norm: (x + norm(f(x)), norm(x + f(x)))
+        ),
+        "In the post block the sum is normalised, path and branch together: norm(x + f(x)).": (
+            lambda x, f, norm: (x + f(norm(x)), x + norm(f(x)))
+        ),
+        "In the post block only the path was normalised. It is the sum: norm(x + f(x)).": (
+            lambda x, f, norm: (x + f(norm(x)), norm(x) + f(x))
+        ),
+        "The skip path is missing: x is added to the branch.": lambda x, f, norm: (f(norm(x)), norm(f(x))),
+        "In the post block the branch sees x as it is: it was normalised on leaving the block before.": (
+            lambda x, f, norm: (x + f(norm(x)), norm(x + f(norm(x))))
+        ),
+        "The pre block is not normalised: f(norm(x)).": lambda x, f, norm: (x + f(x), norm(x + f(x))),
+        "The pre block ends without a normalisation: x + f(norm(x)).": (
+            lambda x, f, norm: (norm(x + f(norm(x))), norm(x + f(x)))
+        ),
+    },
     hints=("Pre: what enters the branch. Post: what leaves the sum.", "x + f(norm(x)), and norm(x + f(x))."),
     alternatives=(lambda x, f, norm: [torch.add(x, f(norm(x))), norm(f(x) + x)],),
-)  # fmt: skip
+)
 
 
 # 08.4 ----------------------------------------------------------------------------------------------------------------
@@ -225,30 +273,50 @@ def _growth_variant(number):
     return lambda phi: float(number(*_phi_and_slope(phi, _gauss())))
 
 
+def _by_samples(phi):
+    z = torch.randn(400_000, dtype=torch.float64)
+    slope = (phi(z + 1e-4) - phi(z - 1e-4)) / 2e-4
+    return float((slope.square().mean() / phi(z).var()).sqrt())
+
+
 NORMALISED_GROWTH = Exercise(
     task="normalised_growth(phi): the root of E[phi'(z)^2] / Var[phi(z)] over a Gaussian z of variance 1, a float, within 2 %",
     reference=_normalised_growth,
     cases=_activation_cases,
-    mistakes=(
-        (_growth_variant(lambda h, s: s.square().mean() / h.var()), "This is the factor of the squared gradient. Its root is the factor of its size."),
-        (_growth_variant(lambda h, s: (s.square().mean() / h.square().mean()).sqrt()), "The mean square of phi stands where its variance belongs: batch normalisation takes the mean away."),
-        (_growth_variant(lambda h, s: s.square().mean().sqrt()), "The division is missing: the next normalisation brings phi(z) back to variance 1, and multiplies the gradient by as much."),
-        (_growth_variant(lambda h, s: (s.mean() ** 2 / h.var()).sqrt()), "The slope was averaged before it was squared. Square first."),
-        (_growth_variant(lambda h, s: (s.square().mean() / h.std()).sqrt()), "Divided by the standard deviation. Below the root stands the variance."),
-        (_growth_variant(lambda h, s: (h.var() / s.square().mean()).sqrt()), "The fraction is upside down."),
-        (_growth_variant(lambda h, s: (s.var() / h.var()).sqrt()), "The variance of the slope leaves its mean out. Its mean square is wanted."),
-        (_growth_variant(lambda h, s: (s.square().mean() / h.abs().mean() ** 2).sqrt()), "Divided by the mean size of phi(z). Its variance is wanted."),
-    ),
+    mistakes={
+        "This is the factor of the squared gradient. Its root is the factor of its size.": (
+            _growth_variant(lambda h, s: s.square().mean() / h.var())
+        ),
+        "The mean square of phi stands where its variance belongs: batch normalisation takes the mean away.": (
+            _growth_variant(lambda h, s: (s.square().mean() / h.square().mean()).sqrt())
+        ),
+        "The division is missing: the next normalisation brings phi(z) back to variance 1, and multiplies the gradient by as much.": (
+            _growth_variant(lambda h, s: s.square().mean().sqrt())
+        ),
+        "The slope was averaged before it was squared. Square first.": (
+            _growth_variant(lambda h, s: (s.mean() ** 2 / h.var()).sqrt())
+        ),
+        "Divided by the standard deviation. Below the root stands the variance.": (
+            _growth_variant(lambda h, s: (s.square().mean() / h.std()).sqrt())
+        ),
+        "The fraction is upside down.": _growth_variant(lambda h, s: (h.var() / s.square().mean()).sqrt()),
+        "The variance of the slope leaves its mean out. Its mean square is wanted.": (
+            _growth_variant(lambda h, s: (s.var() / h.var()).sqrt())
+        ),
+        "Divided by the mean size of phi(z). Its variance is wanted.": (
+            _growth_variant(lambda h, s: (s.square().mean() / h.abs().mean() ** 2).sqrt())
+        ),
+    },
     hints=(
         "Draw z, or take quantiles as in lesson 04; the slopes come from autograd.",
         "((slope**2).mean() / phi(z).var()) ** 0.5",
     ),
     alternatives=(
-        lambda phi: _growth_variant(lambda h, s: (s.square().mean() / h.var()).sqrt())(phi),
-        lambda phi: (lambda z: float(((((phi(z + 1e-4) - phi(z - 1e-4)) / 2e-4) ** 2).mean() / phi(z).var()) ** 0.5))(torch.randn(400_000, dtype=torch.float64)),
+        _growth_variant(lambda h, s: (s.square().mean() / h.var()).sqrt()),
+        _by_samples,
     ),
     rtol=0.02,
-)  # fmt: skip
+)
 
 
 # 08.5 ----------------------------------------------------------------------------------------------------------------
@@ -263,7 +331,7 @@ def _batch_norm_backward(z, delta):
 
 
 def _batch_cases(generator):
-    randn = lambda *shape, dtype=torch.float64: torch.randn(*shape, generator=generator, dtype=dtype)  # noqa: E731
+    randn = drawer(generator, torch.float64)
     return [
         (
             torch.tensor([[0.0, 1.0], [2.0, 0.0], [4.0, 0.0]]).double(),
@@ -280,49 +348,78 @@ def _bn_variant(combine):
     return lambda z, delta: combine(z, delta, z.std(0, unbiased=False), _normed(z))
 
 
+def _with_torchs_std(z, delta):
+    std, y = z.std(0), (z - z.mean(0)) / z.std(0)
+    return (delta - delta.mean(0) - y * (delta * y).mean(0)) / std
+
+
+def _by_autograd(z, delta):
+    z = z.clone().requires_grad_()
+    y = torch.nn.functional.batch_norm(z, None, None, training=True, eps=1e-12)
+    return torch.autograd.grad((y * delta).sum(), z)[0]
+
+
 BATCH_NORM_BACKWARD = Exercise(
     task="batch_norm_backward(z, delta): dL/dz of y = (z - mean) / std, where mean and std are those of each column of z and delta is dL/dy; both (B, n)",
     reference=_batch_norm_backward,
     cases=_batch_cases,
-    mistakes=(
-        (
-            _bn_variant(lambda z, d, s, y: d * y),
-            "delta was multiplied by the normalised values. It is to be sent back through (z - mean) / std.",
+    mistakes={
+        "delta was multiplied by the normalised values. It is to be sent back through (z - mean) / std.": (
+            _bn_variant(lambda z, d, s, y: d * y)
         ),
-        (
-            lambda z, delta: delta * (z - z.mean(0)) / z.std(0),
-            "delta was multiplied by the normalised values (and std() divides by B - 1). Send it back through (z - mean) / std.",
+        "delta was multiplied by the normalised values (and std() divides by B - 1). Send it back through (z - mean) / std.": (
+            lambda z, delta: delta * (z - z.mean(0)) / z.std(0)
         ),
-        (_bn_variant(lambda z, d, s, y: d / s), "Mean and std were taken for constants. They depend on z as well: each entry moves all others of its column."),
-        (_bn_variant(lambda z, d, s, y: (d - d.mean(0)) / s), "The path through the mean is there, the one through the std is missing: - y * mean(delta * y)."),
-        (_bn_variant(lambda z, d, s, y: (d - y * (d * y).mean(0)) / s), "The path through the std is there, the one through the mean is missing: - mean(delta)."),
-        (_bn_variant(lambda z, d, s, y: (d - d.mean(0) - y * (d * y).sum(0)) / s), "The second term is a mean over the batch, not a sum."),
-        (_bn_variant(lambda z, d, s, y: (d - d.sum(0) - y * (d * y).sum(0)) / s), "These are sums. All terms are means over the batch."),
-        (_bn_variant(lambda z, d, s, y: d - d.mean(0) - y * (d * y).mean(0)), "Divide by the std: y is z over std."),
-        (_bn_variant(lambda z, d, s, y: (d - d.mean(0) - y * (d * y).mean(0)) * s), "Multiplied by the std. y is z over std, and so is the gradient."),
-        (_bn_variant(lambda z, d, s, y: (d - d.mean(0) - z * (d * z).mean(0)) / s), "z stands where y belongs: the normalised values."),
-        (_bn_variant(lambda z, d, s, y: (d - d.mean(0) + y * (d * y).mean(0)) / s), "The sign of the last term: a larger std makes y smaller, so it is subtracted."),
-        (_bn_variant(lambda z, d, s, y: (d - d.mean(1, keepdim=True) - y * (d * y).mean(1, keepdim=True)) / s), "The means went over the units. Batch normalisation takes them over the batch: dim 0."),
-        (
-            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - (z - z.mean(0)) / z.std(0) * (d * (z - z.mean(0)) / z.std(0)).mean(0)) / z.std(0)),
-            "torch's std divides by B - 1 unless it is told otherwise. Batch normalisation divides by B: unbiased=False.",
+        "Mean and std were taken for constants. They depend on z as well: each entry moves all others of its column.": (
+            _bn_variant(lambda z, d, s, y: d / s)
         ),
-        (
-            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - z / s * (d * z / s).mean(0)) / s),
-            "y is centred: (z - mean) / std. Yours is z / std.",
+        "The path through the mean is there, the one through the std is missing: - y * mean(delta * y).": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0)) / s)
         ),
-        (_bn_variant(lambda z, d, s, y: (d - d.mean(0) - y * (d * y).mean(0)) / z.std(0)), "std() divides by B - 1. Batch normalisation divides by B: unbiased=False."),
-    ),
+        "The path through the std is there, the one through the mean is missing: - mean(delta).": (
+            _bn_variant(lambda z, d, s, y: (d - y * (d * y).mean(0)) / s)
+        ),
+        "The second term is a mean over the batch, not a sum.": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - y * (d * y).sum(0)) / s)
+        ),
+        "These are sums. All terms are means over the batch.": (
+            _bn_variant(lambda z, d, s, y: (d - d.sum(0) - y * (d * y).sum(0)) / s)
+        ),
+        "Divide by the std: y is z over std.": (
+            _bn_variant(lambda z, d, s, y: d - d.mean(0) - y * (d * y).mean(0))
+        ),
+        "Multiplied by the std. y is z over std, and so is the gradient.": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - y * (d * y).mean(0)) * s)
+        ),
+        "z stands where y belongs: the normalised values.": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - z * (d * z).mean(0)) / s)
+        ),
+        "The sign of the last term: a larger std makes y smaller, so it is subtracted.": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) + y * (d * y).mean(0)) / s)
+        ),
+        "The means went over the units. Batch normalisation takes them over the batch: dim 0.": (
+            _bn_variant(
+                lambda z, d, s, y: (d - d.mean(1, keepdim=True) - y * (d * y).mean(1, keepdim=True)) / s
+            )
+        ),
+        "torch's std divides by B - 1 unless it is told otherwise. Batch normalisation divides by B: unbiased=False.": (
+            _with_torchs_std
+        ),
+        "y is centred: (z - mean) / std. Yours is z / std.": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - z / s * (d * z / s).mean(0)) / s)
+        ),
+        "std() divides by B - 1. Batch normalisation divides by B: unbiased=False.": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - y * (d * y).mean(0)) / z.std(0))
+        ),
+    },
     hints=(
         "delta reaches z by three paths: directly, through the mean, through the std.",
         "Each path through a statistic takes away a mean: of delta, and of delta * y, the latter times y.",
         "(delta - mean(delta) - y * mean(delta * y)) / std, means over the batch, std with unbiased=False.",
     ),
-    alternatives=(
-        lambda z, delta: (lambda w: torch.autograd.grad((torch.nn.functional.batch_norm(w, None, None, training=True, eps=1e-12) * delta).sum(), w)[0])(z.clone().requires_grad_()),
-    ),
+    alternatives=(_by_autograd,),
     rtol=1e-4,
-)  # fmt: skip
+)
 
 
 EXERCISES = {
