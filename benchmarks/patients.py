@@ -5,6 +5,7 @@ makes less than 40 % of its twin's progress; where it makes more than 75 % the c
 Bugs are bugs whatever they do. Families other than ``mlp``, ``rnn`` and ``transformer`` were never used to set a threshold.
 """
 
+import itertools
 import math
 import random
 from collections import defaultdict
@@ -346,14 +347,14 @@ ILLNESSES = (
 )  # fmt: skip
 
 
-def cases(seeds, families, per_run=4):
-    """Yield one healthy case and ``per_run`` patients from each run that trains."""
+def drawn(seeds, families, per_run):
+    """Yield, for each run that trains, itself as healthy and ``per_run`` patients: truth, run, outcome, and whether it was benign."""
     for seed in seeds:
         run, rng = healthy_run(seed, families), random.Random(seed + 10**6)
         twin = with_learning_rate(run)
         if twin is None:
             continue
-        yield judge("healthy", run, twin, False)
+        yield "healthy", run, twin, False
         for illness in rng.sample(ILLNESSES, len(ILLNESSES))[: per_run + 2]:
             patient = ill(run, illness, rng)
             if patient is None:
@@ -361,7 +362,12 @@ def cases(seeds, families, per_run=4):
             outcome = play(patient)
             sick = not outcome.progress > 0.4 * twin.progress
             if illness in BUGS or sick or outcome.progress > 0.75 * twin.progress:
-                yield judge(illness, patient, outcome, not sick and illness not in BUGS)
+                yield illness, patient, outcome, not sick and illness not in BUGS
+
+
+def cases(seeds, families, per_run=4):
+    """What `diagnose` says of each of them."""
+    return itertools.starmap(judge, drawn(seeds, families, per_run))
 
 
 def pairs(seeds, families):

@@ -2,74 +2,141 @@
 
     python -m benchmarks.thresholds [SEEDS]
 
-``well`` is what nine of ten runs without the illness stay within, ``ill`` what most runs with it reach, of those runs
-that the rule is asked about. Prints a line a threshold: its name, its value, both sides, and how many runs they come from.
+``well`` is what half of the healthy runs are within (harmless changes count as healthy), ``ill`` what half of those with the
+illness are beyond, of the runs that the rule is asked about. Where a rule has several ways to hold, it is another share.
+Prints a line a threshold: its name, its value, both sides, and of how many runs they are.
 """
 
+import math
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gradutils.recorder.signs import Signs
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from benchmarks import patients
+from gradutils.models import init_weights_, mlp
+from gradutils.recorder import Recorder, diagnosis, signs
+from gradutils.recorder.signs import Signs, Threshold, read_signs
 
 
 class Separates(NamedTuple):
     """Which number of which runs a threshold separates."""
 
     sign: Callable[[Signs], float]
-    illnesses: tuple[str, ...]  # those of the ill side; () means all but "healthy"
+    illnesses: tuple[str, ...] = ()  # of the ill side; () is all of them
     asked: Callable[[Signs], bool] = lambda s: True
+    beyond: float = 0.5  # the share of the ill
+    within: float = 0.5  # the share of the healthy
+    healthy: str = "healthy"
 
 
-class Seen(NamedTuple):
-    """One run: what was wrong with it, whether that did harm, and its signs."""
-
-    truth: str
-    benign: bool
-    signs: Signs
-
-
-SMALL, LARGE, RATE = ("init too small",), ("init too large",), ("learning rate too high",)
-ASLEEP = ("zero gradient",)
+RATE, LARGE, SMALL = ("learning rate too high",), ("init too large",), ("init too small",)
+INPUTS, SUMMED, LOOP = ("inputs not normalised",), ("loss summed",), ("recurrent explosion",)
+FAR = "targets far from zero"
 SEPARATES = {
-    "BEATEN": Separates(lambda s: s.level, ()),
-    "WELL_BEATEN": Separates(lambda s: s.level, ()),
-    "HALVED": Separates(lambda s: s.later, ()),
-    "LEARNT_LATER": Separates(lambda s: s.later, ()),
-    "LEARNT_AT_LAST": Separates(lambda s: s.end, ()),
+    "BEATEN": Separates(lambda s: s.level),
+    "WELL_BEATEN": Separates(lambda s: s.level, within=0.25),
+    "HALVED": Separates(lambda s: s.later),
+    "LEARNT_LATER": Separates(lambda s: s.later),
+    "LEARNT_AT_LAST": Separates(lambda s: s.end),
     "LEAP": Separates(lambda s: s.rise, RATE),
-    "NOT_BEATEN": Separates(lambda s: s.level, ()),
+    "NOT_BEATEN": Separates(lambda s: s.level),
     "RISE": Separates(lambda s: s.rise, RATE),
     "FAR_ABOVE": Separates(lambda s: s.level, RATE),
     "WORSE_THAN_AT_FIRST": Separates(lambda s: max(s.level, s.end) / max(1, s.start), RATE),
-    "SHARE_OF_OUTPUTS": Separates(lambda s: s.output_rms**2 / (s.start * s.trivial), LARGE),
+    "SHARE_OF_OUTPUTS": Separates(
+        lambda s: s.output_rms**2 / (s.start * s.trivial), LARGE, lambda s: s.start > 2.5, healthy=FAR
+    ),
     "ORDINARY": Separates(lambda s: s.rise, RATE),
-    "ORDINARY_AT_FIRST": Separates(lambda s: s.start, ("loss summed",)),
+    "ORDINARY_AT_FIRST": Separates(lambda s: s.start, LARGE),
     "SURVIVED": Separates(lambda s: s.end, ("half-precision overflow",)),
-    "SUMMED_START": Separates(lambda s: s.start, ("loss summed",)),
+    "SUMMED_START": Separates(lambda s: s.start * s.trivial / math.log(10), SUMMED),
     "SMALL_OUTPUTS": Separates(lambda s: s.output_rms, LARGE),
     "MOST_UNITS_DEAD": Separates(lambda s: s.dead, ("dead units",)),
-    "SMALL_WEIGHTS": Separates(lambda s: s.sigma_w, SMALL, lambda s: s.poor),
-    "WITHOUT_GRADIENT": Separates(lambda s: s.zero_gradients, ASLEEP),
+    "SMALL_WEIGHTS": Separates(lambda s: s.sigma_w, SMALL),
+    "WITHOUT_GRADIENT": Separates(lambda s: s.zero_gradients, ("zero gradient",)),
     "SATURATION_EXPLAINS": Separates(lambda s: s.saturated, ("saturated",)),
-    "INPUT_RMS": Separates(lambda s: s.input_rms, ("inputs not normalised",)),
-    "INPUT_OFFSET": Separates(lambda s: s.input_offset, ("inputs not normalised",)),
-    "STRETCH": Separates(lambda s: s.recurrent_norm, ("recurrent explosion",)),
+    "INPUT_RMS": Separates(lambda s: s.input_rms, INPUTS),
+    "INPUT_OFFSET": Separates(lambda s: s.input_offset, INPUTS, beyond=0.1),
+    "STRETCH": Separates(lambda s: s.recurrent_norm, LOOP, lambda s: s.recurrent_norm > 0),
     "LARGE_WEIGHTS": Separates(lambda s: s.sigma_w_max, LARGE),
     "SATURATED": Separates(lambda s: s.saturated, ("saturated",)),
     "QUIET": Separates(lambda s: s.last_hidden_rms, SMALL),
-    "ALIKE": Separates(lambda s: s.separation, ("dead signal",), lambda s: s.last_hidden_rms > 0.2),
-    "ALL_ALIKE": Separates(lambda s: s.separation, ("dead signal",), lambda s: s.last_hidden_rms > 0.2),
+    "ALIKE": Separates(lambda s: s.separation, ("dead signal",)),
+    "ALL_ALIKE": Separates(lambda s: s.separation, ("dead signal",)),
     "LARGE_OUTPUTS": Separates(lambda s: s.output_rms, LARGE),
     "HUGE_OUTPUTS": Separates(lambda s: s.output_rms, LARGE),
-    "SIGNAL_GROWTH": Separates(lambda s: s.activation_growth, LARGE),
+    "SIGNAL_GROWTH": Separates(lambda s: s.activation_growth, LARGE, beyond=0.4),
     "GRADIENT_GROWTH": Separates(lambda s: s.delta_growth, LARGE),
     "HIGH_START": Separates(lambda s: s.start, LARGE),
     "LARGE_UPDATE": Separates(lambda s: s.update, RATE),
     "SLEEPERS_UPDATE": Separates(lambda s: s.update, RATE),
     "LOST_GRADIENT": Separates(lambda s: s.delta_growth, SMALL),
-    "LOST_SIGNAL": Separates(lambda s: s.last_hidden_rms, SMALL),
-    "RECURRENT_GRADIENT": Separates(lambda s: s.recurrent_gradient, ("recurrent explosion",)),
+    "LOST_SIGNAL": Separates(lambda s: s.last_hidden_rms, SMALL, beyond=0.25),
+    "RECURRENT_GRADIENT": Separates(
+        lambda s: s.recurrent_gradient, LOOP, lambda s: s.recurrent_norm > 0, beyond=0.25
+    ),
     "EARLY_UPDATE": Separates(lambda s: s.largest_update, RATE),
     "UNITS_THAT_DIED": Separates(lambda s: s.died_units, RATE),
     "WHOLE_UPDATE": Separates(lambda s: s.largest_update, RATE),
 }
+
+
+def thresholds() -> dict[str, Threshold]:
+    """All thresholds of the diagnosis by name."""
+    rooms = vars(signs) | vars(diagnosis)
+    return {name: value for name, value in rooms.items() if isinstance(value, Threshold)}
+
+
+def measured(seen: list[tuple[str, Signs]]) -> dict[str, tuple[float, float, int, int]]:
+    """By name: well, ill, and of how many runs. ``seen`` holds (truth, signs); what did no harm is "healthy"."""
+    found = {}
+    for name, what in SEPARATES.items():
+        healthy, sick = [], []
+        for truth, s in filter(lambda run: what.asked(run[1]), seen):
+            value = what.sign(s)
+            value = math.inf if math.isnan(value) else value  # NaN: it died
+            if truth == what.healthy:
+                healthy.append(value)
+            elif truth in what.illnesses or not (what.illnesses or truth in ("healthy", FAR)):
+                sick.append(value)
+        rises = np.median(healthy) <= np.median(sick)
+        shares = (what.within, 1 - what.beyond) if rises else (1 - what.within, what.beyond)
+        sides = (
+            np.quantile(values, share, method="nearest")
+            for values, share in zip((healthy, sick), shares, strict=True)
+        )
+        found[name] = *map(float, sides), len(healthy), len(sick)
+    return found
+
+
+def far_from_zero(seed: int) -> Signs:
+    """A healthy run whose first loss is large because its targets lie far from zero."""
+    torch.manual_seed(seed)
+    model = init_weights_(mlp(2, 64), 2**0.5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.003, momentum=0.9)
+    with Recorder(model) as recorder:
+        for _ in range(patients.STEPS):
+            rows = torch.randint(len(patients.X), (64,))
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(patients.X[rows]), 9 + patients.X[rows, :10])
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+    return read_signs(recorder.recording)
+
+
+def main(seeds: int) -> None:
+    seen = [(FAR, far_from_zero(seed)) for seed in range(10)]
+    for truth, _, outcome, benign in patients.drawn(range(seeds), patients.KNOWN, len(patients.ILLNESSES)):
+        seen.append(("healthy" if benign else truth, read_signs(outcome.recording)))
+    known = thresholds()
+    for name, (well, ill, healthy, sick) in measured(seen).items():
+        print(f"{name:20} {known[name]:<8.3g} well {well:<8.2g} ill {ill:<8.2g} of {healthy} and {sick} runs")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 60)
