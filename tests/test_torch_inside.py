@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.parent / "gradutils"
 def test_only_one_room_knows_private_names():
     private = r"\btorch\._[a-zA-Z]|(?<!self)\._(version|forward_|backward_|compiled_|saved_|orig_mod|parameters|modules|buffers)"
     for path in PACKAGE.rglob("*.py"):
-        if path.name != "torch_inside.py" and "exercises" not in path.parts:
+        if path.name != "torch_inside.py":
             assert not re.search(private, path.read_text(encoding="utf-8")), path
 
 
@@ -89,6 +89,21 @@ def test_a_hook_rests_and_listens_again():
     module(1)
     assert seen == [0, 1]
     assert not module._forward_hooks
+
+
+def test_hooks_of_every_kind_are_counted():
+    model = nn.Sequential(nn.Linear(1, 1), nn.Sequential(nn.ReLU()))
+    assert torch_inside.hooks_on(model) == 0
+    handles = [
+        model.register_forward_hook(print),
+        model[0].register_forward_pre_hook(print),
+        model[0].register_full_backward_hook(print),
+        model[1][0].register_full_backward_pre_hook(print),
+    ]
+    for k, handle in enumerate(handles):
+        assert torch_inside.hooks_on(model) == 4 - k
+        handle.remove()
+    assert torch_inside.hooks_on(model) == 0
 
 
 class Counting(TorchFunctionMode):

@@ -52,6 +52,14 @@ class ForwardHook:
         self._hooks.pop(self._key, None)
 
 
+def hooks_on(model: nn.Module) -> int:
+    """How many hooks of any kind stand on the modules of a model."""
+    shelves = (
+        held for module in model.modules() for name, held in vars(module).items() if name.endswith("_hooks")
+    )
+    return sum(map(len, shelves))
+
+
 def take_off(mode: TorchFunctionMode) -> None:
     """End a function mode wherever it stands in this thread's stack: its own exit would end the topmost."""
     above = []

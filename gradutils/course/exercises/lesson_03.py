@@ -7,6 +7,7 @@ from torch import nn
 
 from gradutils.course.exercise import Exercise
 from gradutils.models import mlp
+from gradutils.recorder.torch_inside import hooks_on
 
 
 # 03.1 ----------------------------------------------------------------------------------------------------------------
@@ -214,12 +215,7 @@ def _call_and_look_for_hooks(function, model, loss_of, x):
     sizes = function(model, loss_of, x)
     if isinstance(sizes, torch.Tensor) and sizes.ndim == 1:  # stacked is as good as listed
         sizes = sizes.tolist()
-    left = sum(
-        len(hooks)
-        for module in model.modules()
-        for hooks in (module._forward_hooks, module._backward_hooks, module._forward_pre_hooks)
-    )
-    return sizes, f"{left} hooks left on the model"
+    return sizes, f"{hooks_on(model)} hooks left on the model"
 
 
 def _sum_of_squares(scores):
