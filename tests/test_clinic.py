@@ -270,7 +270,7 @@ def test_a_script_does_not_touch_the_random_state_or_the_data():
         "y -= 1",
         "raise GeneratorExit",
         "print('x' * 10**6)",
-        "x = (torch.use_deterministic_algorithms(True), torch.set_grad_enabled(False), x)[-1]",
+        "torch.use_deterministic_algorithms(True), torch.set_grad_enabled(False)",
         "torch.set_default_device('cuda' if not torch.cuda.is_available() else 'meta')",
     ],
 )  # what else a line can set is tried in test_settings
@@ -294,7 +294,9 @@ def test_each_script_is_run_once_for_a_verdict(monkeypatch):
     made = []
     monkeypatch.setattr(rules, "run_script", lambda *a, **k: made.append(str((a, k))) or run_script(*a, **k))
     said("09.3", "inputs not normalised", CLIP, CLIPPED)
-    assert len(made) == len(set(made)) == 5  # three seeds; one without the clip, on which it fails; one with a recorder
+    assert (
+        len(made) == len(set(made)) == 5
+    )  # three seeds; one without the clip, on which it fails; one with a recorder
     made.clear()
     said("09.3", "inputs not normalised", 99, CLIPPED)
     said("09.6", "healthy")

@@ -16,10 +16,8 @@ import numpy as np
 import torch
 from torch._tensor_str import get_printoptions  # torch has no other word that reads them
 
-HOOKED = (
-    torch.nn.modules.module,
-    sys.modules[torch.optim.Optimizer.__module__],
-)  # where global hooks are kept
+# The files of torch where hooks for all modules and for all optimizers are kept.
+HOOKED = (torch.nn.modules.module, sys.modules[torch.optim.Optimizer.__module__])
 
 
 class Setting(NamedTuple):
