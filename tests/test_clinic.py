@@ -230,6 +230,7 @@ def test_half_a_cure_is_said_to_be_half(patient_id, which):
         (("init too large", 3, "x = (pixels - pixels.mean(0)) / pixels.std(0)"), "is something divided by zero?"),
         (("loss summed", 2, "init_weights_(net, 2**0.5)"), "a line that can cure it. But the name is not"),
         (("loss summed", 3, "x = pixels / 16"), SIGNS["loss summed"]),
+        (("saturated", CLIP, CLIPPED), "3 of 3 train on new seeds with this line. But the name is not “saturated”"),
         ((("init too large", 2, "pass"), ("init too small", 2, "pass  #")), "two different lines"),
     ],
 )  # fmt: skip
@@ -252,6 +253,10 @@ def test_a_treatment_of_the_well_is_turned_down():
     )
     assert outcome == "not yet"
     assert "and 3 of 3 without it" in message
+    assert (
+        "Line 4 raises NameError"
+        in said("09.12", "learning rate too high", OPTIMIZER, "optimizer = sgd(net)")[1]
+    )
 
 
 def test_a_script_does_not_touch_the_random_state_or_the_data():

@@ -145,8 +145,8 @@ def usual_settings() -> Iterator[list[str]]:
             value if setting.usual is None else setting.usual
             for setting, value in zip(SETTINGS, before, strict=True)
         ]
-        _write(start)
         try:
+            _write(start)
             yield changed
         finally:
             left = [setting.read() for setting in SETTINGS]
