@@ -3,14 +3,31 @@
 import math
 import random
 from functools import cache
+from typing import NamedTuple
 
 import torch
 from matplotlib import pyplot as plt
 
 from gradutils import plots
 from gradutils.course.clinic.chart import show_chart
-from gradutils.course.clinic.patients import HEALTHY, PATIENTS, Patient, lines, named, no_such
-from gradutils.course.clinic.script import play
+from gradutils.course.clinic.patients import (
+    BACKWARD,
+    BATCHES,
+    CLEAR,
+    HEALTHY,
+    INIT,
+    INPUTS,
+    LOSS,
+    NET,
+    OPTIMIZER,
+    PATIENTS,
+    SEQUENCES,
+    SUMMED,
+    named,
+    no_such,
+    script_with,
+)
+from gradutils.course.clinic.script import run_script
 from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, paragraphs, show
 from gradutils.course.progress import read, record_guess
 from gradutils.recorder import Recording, diagnose
@@ -24,7 +41,7 @@ GALLERY = {
 
 @cache
 def _curve(letter: str) -> torch.Tensor:
-    return torch.tensor(play(lines(PATIENTS[GALLERY[letter]]), 1).loss)
+    return torch.tensor(run_script(PATIENTS[GALLERY[letter]].script(), seed=1).losses)
 
 
 def gallery() -> None:
@@ -84,14 +101,34 @@ ALSO = {"zero gradient": ("init too small", "dead units")}
 
 
 # Patients without end --------------------------------------------------------------------------------------------------
-def _draw(rng: random.Random) -> tuple[str, dict[int, str]]:
+class NewPatient(NamedTuple):
+    """One that was drawn at random."""
+
+    illness: str
+    script: tuple[str, ...]
+    recording: Recording
+
+
+@cache
+def random_patient(seed: int) -> NewPatient:
+    """A new patient, always the same for a seed.
+
+    It is drawn again until the illness shows: a sick run does not train, a healthy one does.
+    """
+    rng = random.Random(seed)
+    while True:
+        illness, texts = _draw_illness(rng)
+        script = script_with(texts)
+        run = run_script(script, seed, watched=True)
+        if run.trained if illness == "healthy" else run.accuracy < 0.5:
+            return NewPatient(illness, tuple(script), run.recording)
+
+
+def _draw_illness(rng: random.Random) -> tuple[str, dict[int, str]]:
     """An illness and the lines that carry it, of a random network and a random severity."""
     activation = rng.choice(["relu", "tanh"])
-    depth, width, sigma = (
-        rng.randint(2, 6),
-        rng.choice([32, 48, 64, 96]),
-        2**0.5 if activation == "relu" else 1.0,
-    )
+    depth, width = rng.randint(2, 6), rng.choice([32, 48, 64, 96])
+    sigma = 2**0.5 if activation == "relu" else 1.0
     rate, size = rng.choice([0.02, 0.03, 0.05]), rng.choice([32, 64, 96])
 
     def net(depth, activation):
@@ -100,52 +137,40 @@ def _draw(rng: random.Random) -> tuple[str, dict[int, str]]:
     def sgd(rate):
         return f"optimizer = SGD(net.parameters(), lr={rate:.2g}, momentum=0.9)"
 
-    base = {
-        1: net(depth, activation),
-        2: f"init_weights_(net, {sigma:.3g})",
-        4: sgd(rate),
-        7: f"    for rows in batches(size={size}):",
+    well = {
+        NET: net(depth, activation),
+        INIT: f"init_weights_(net, {sigma:.3g})",
+        OPTIMIZER: sgd(rate),
+        BATCHES: f"for rows in batches(size={size}):",
     }
     ill = {
         "healthy": {},
-        "learning rate too high": {4: sgd(rate * 10 ** rng.uniform(1.2, 2.2))},
-        "init too large": {2: f"init_weights_(net, {sigma * 2 ** rng.uniform(1.8, 3.5):.3g})"},
-        "init too small": {2: f"init_weights_(net, {sigma * 10 ** -rng.uniform(1.3, 3):.2g})"},
-        "zero gradient": {2: "init_weights_(net, 0.0)"},
-        "dead signal": {1: net(rng.randint(6, 9), "sigmoid"), 2: "init_weights_(net, 1)"},
-        "inputs not normalised": {3: f"x = {rng.choice([1, 4, 16])} * pixels"},
-        "loss summed": {8: '        loss = cross_entropy(net(x[rows]), y[rows], reduction="sum")'},
-        "gradients not cleared": {9: "        optimizer.zero_grad"},
-        "half-precision overflow": {10: f"        backward_in_half(loss, net, scale=2.0**{rng.randint(24, 36)})"},
-        "recurrent explosion": {
-            1: f'net = elman_rnn(8, {width}, activation="relu")', 2: f"init_weights_(net, {rng.uniform(1.9, 3):.2g})",
-            3: "x = ((pixels - pixels.mean()) / pixels.std()).view(-1, 8, 8)",
+        "learning rate too high": {OPTIMIZER: sgd(rate * 10 ** rng.uniform(1.2, 2.2))},
+        "init too large": {INIT: f"init_weights_(net, {sigma * 2 ** rng.uniform(1.8, 3.5):.3g})"},
+        "init too small": {INIT: f"init_weights_(net, {sigma * 10 ** -rng.uniform(1.3, 3):.2g})"},
+        "zero gradient": {INIT: "init_weights_(net, 0.0)"},
+        "dead signal": {NET: net(rng.randint(6, 9), "sigmoid"), INIT: "init_weights_(net, 1)"},
+        "inputs not normalised": {INPUTS: f"x = {rng.choice([1, 4, 16])} * pixels"},
+        "loss summed": {LOSS: SUMMED},
+        "gradients not cleared": {CLEAR: "optimizer.zero_grad"},
+        "half-precision overflow": {
+            BACKWARD: f"backward_in_half(loss, net, scale=2.0**{rng.randint(24, 36)})"
         },
-    }  # fmt: skip
+        "recurrent explosion": {
+            NET: f'net = elman_rnn(8, {width}, activation="relu")',
+            INIT: f"init_weights_(net, {rng.uniform(1.9, 3):.2g})",
+            INPUTS: SEQUENCES,
+        },
+    }
     illness = rng.choice(list(ill))
-    return illness, base | ill[illness]
-
-
-@cache
-def random_patient(seed: int) -> tuple[str, tuple[str, ...], Recording]:
-    """A new patient, always the same for a seed: its illness, its script and its record.
-
-    It is drawn again until the illness shows: a sick run does not train, a healthy one does.
-    """
-    rng = random.Random(seed)
-    while True:
-        illness, changes = _draw(rng)
-        script = lines(Patient(changes, (), (), ""))
-        played = play(script, seed, watched=True)
-        if played.trained if illness == "healthy" else played.accuracy < 0.5:
-            return illness, tuple(script), played.recording
+    return illness, well | ill[illness]
 
 
 def admit(seed: int, illness=...) -> None:
     """Show the chart of a new patient, without its script, and judge the name given to it: any whole number is a patient."""
     if not isinstance(seed, int) or isinstance(seed, bool):
         raise ValueError(f"a new patient's number is a whole number; got {seed!r}")
-    show_chart([f"New patient {seed}"], random_patient(seed)[2])
+    show_chart([f"New patient {seed}"], random_patient(seed).recording)
     if illness is ...:
         _tell("○ Not attempted: name the illness.")
     elif named(illness) is None:

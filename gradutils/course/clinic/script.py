@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
+from gradutils.course.settings import usual_settings
 from gradutils.data import digits
 from gradutils.models import elman_rnn, init_weights_, mlp
 from gradutils.recorder import Recorder
@@ -28,12 +29,12 @@ from gradutils.schedules import warmup_cosine
 STEPS, TRAINED = 100, 0.7  # a run trains where it gets this share of unseen digits right after so many steps
 
 
-class Played(NamedTuple):
+class TrainingRun(NamedTuple):
     """What became of one run of a script."""
 
     accuracy: float  # on digits that were not trained on
     recording: Recording | None  # where it was watched
-    loss: tuple[float, ...] = ()
+    losses: tuple[float, ...] = ()
     warms_up: bool = False  # its rate rises after the first step
     error: str = ""  # the sentence, where a line raised
 
@@ -81,27 +82,12 @@ def _no_clip(parameters, max_norm):
 
 
 @contextlib.contextmanager
-def _as_before():
-    """What a script prints is dropped, and torch's random state and settings are put back."""
-    dtype, graded, threads = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads()
-    checked, device = torch.is_anomaly_enabled(), torch.get_default_device()
-    with (
-        torch.random.fork_rng(devices=[]),
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
+def _quietly():
+    """What a script prints is dropped, and so are its warnings; what it sets is put back."""
+    unread = io.StringIO()
+    with usual_settings(), contextlib.redirect_stdout(unread), contextlib.redirect_stderr(unread):
         warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
-            torch.set_grad_enabled(graded)
-            torch.autograd.set_detect_anomaly(checked)
-            if torch.get_num_threads() != threads:
-                torch.set_num_threads(threads)
-            if torch.get_default_device() != device:
-                torch.set_default_device(device)
+        yield
 
 
 def _names(seed: int, watched: bool, clipping: bool) -> dict:
@@ -124,24 +110,24 @@ def _names(seed: int, watched: bool, clipping: bool) -> dict:
     }  # fmt: skip
 
 
-def play(script: list[str], seed: int, watched: bool = False, clipping: bool = True) -> Played:
+def run_script(script: list[str], seed: int, watched: bool = False, clipping: bool = True) -> TrainingRun:
     """Run a script; an error in one of its lines is said in a sentence. Without ``clipping`` its clip does nothing."""
-    names, (_, y, train) = _names(seed, watched, clipping), _data()
-    with _as_before():
+    with _quietly():
+        names, (_, y, train) = _names(seed, watched, clipping), _data()
         torch.manual_seed(seed)
         try:
             exec(compile("\n".join(script), "<patient>", "exec"), names)
             with torch.no_grad():
-                said = names["net"](names["x"][train:]).argmax(-1)
-                accuracy = (said == y[train:]).float().mean().item()
-            found = names["recorder"].recording if watched else None
-            loss = found.loss.tolist() if watched else names["recorder"].losses
+                answers = names["net"](names["x"][train:]).argmax(-1)
+                accuracy = (answers == y[train:]).float().mean().item()
+            recording = names["recorder"].recording if watched else None
+            losses = recording.loss.tolist() if watched else names["recorder"].losses
             warms_up = _warms_up(names.get("schedule"))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # a line can raise anything; the kernel goes on
-            return Played(0.0, None, error=f"{_place(error)}{type(error).__name__}: {str(error)[:200]}")
-    return Played(accuracy, found, tuple(loss), warms_up)
+            return TrainingRun(0.0, None, error=f"{_place(error)}{type(error).__name__}: {str(error)[:200]}")
+    return TrainingRun(accuracy, recording, tuple(losses), warms_up)
 
 
 def _warms_up(schedule) -> bool:
@@ -153,6 +139,7 @@ def _warms_up(schedule) -> bool:
 
 
 def _place(error: BaseException) -> str:
+    """Where a script raised: the last of its lines that the error went through."""
     number = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     trace = error.__traceback__
     while trace is not None:
@@ -162,6 +149,6 @@ def _place(error: BaseException) -> str:
     return f"Line {number} raises " if number else "The script raises "
 
 
-def trained(script: list[str], seeds: Iterable[int]) -> int:
+def count_trained(script: list[str], seeds: Iterable[int]) -> int:
     """On how many of the seeds the script trains."""
-    return sum(play(script, seed).trained for seed in seeds)
+    return sum(run_script(script, seed).trained for seed in seeds)

@@ -1,0 +1,191 @@
+"""What is said of a treatment: a few rules in order, on what became of the patient.
+
+The first rule that holds speaks. What it looks at is a fact of `Treated`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from gradutils.course.clinic.chart import SHOWN
+from gradutils.course.clinic.patients import CLIP, SIGNS, Change, Patient
+from gradutils.course.clinic.script import TrainingRun, count_trained, run_script
+from gradutils.recorder.diagnosis import diagnose
+
+UNSEEN = (101, 102, 103)  # seeds that judge a treatment
+
+
+@dataclass(frozen=True)
+class Treated:
+    """A patient after a treatment: the facts that the rules look at. A script is run when a rule first asks for it."""
+
+    patient: Patient
+    changes: list[Change]  # empty where the patient is called healthy
+
+    @cached_property
+    def script(self) -> list[str]:
+        return self.patient.script({change.line: change.text for change in self.changes})
+
+    @cached_property
+    def runs(self) -> list[TrainingRun]:
+        """One on each of the unseen seeds."""
+        return [run_script(self.script, seed) for seed in UNSEEN]
+
+    @property
+    def error(self) -> str:
+        return self.runs[0].error
+
+    @property
+    def trained(self) -> int:
+        """How many of the runs train."""
+        return sum(run.trained for run in self.runs)
+
+    @property
+    def healed(self) -> bool:
+        return self.trained == len(self.runs)
+
+    @property
+    def wrong_name(self) -> str | None:
+        """The first name that fits none of its illnesses."""
+        names = (change.illness for change in self.changes)
+        return next((name for name in names if not self.patient.lines_of(name)), None)
+
+    @property
+    def misplaced(self) -> list[str]:
+        """The names, right in themselves, whose new line does not cure what they name."""
+        return [change.illness for change in self.changes if not self._cures(change)]
+
+    def _cures(self, change: Change) -> bool:
+        if change.illness == "missing warmup" and self.healed and not self.runs[0].warms_up:
+            return False
+        return self.patient.mends(change, self.patient.lines_of(change.illness))
+
+    @property
+    def overlooked(self) -> list[dict]:
+        """The causes that no name fits."""
+        names = [change.illness for change in self.changes]
+        return [cause for cause in self.patient.causes if not any(name in cause for name in names)]
+
+    @property
+    def reached(self) -> list[bool]:
+        """For each cause whether it was mended on one of its lines, by whatever name."""
+        return [
+            any(self.patient.mends(change, lines) for change in self.changes for lines in cause.values())
+            for cause in self.patient.causes
+        ]
+
+    @cached_property
+    def needs_a_clip(self) -> bool:
+        """Whether it works only by a clip, where a clip is no cure."""
+        if any(CLIP in lines for cause in self.patient.causes for lines in cause.values()):
+            return False
+        words = ("clip", "inf", "exec", "globals")
+        if not any(word in change.text for change in self.changes for word in words):
+            return False  # no other line changes what line 11 does
+        return not all(run_script(self.script, seed, clipping=False).trained for seed in UNSEEN)
+
+    @property
+    def is_painkiller(self) -> bool:
+        """Whether it trains, and the cause stands as it did."""
+        return self.healed and (not all(self.reached) or self.needs_a_clip)
+
+    @property
+    def count(self) -> str:
+        """The measurement, in a sentence."""
+        said = f"{of_all(self.trained)} train on new seeds with {'this line' if len(self.changes) == 1 else 'these lines'}."
+        if any(run.losses and run.losses[0] != run.losses[0] for run in self.runs):  # NaN differs from itself
+            said += " The loss is not a number from the first step on: is something divided by zero?"
+        return said
+
+
+def of_all(count: int) -> str:
+    """So many of the unseen seeds, in words."""
+    return f"{count} of {len(UNSEEN)}"
+
+
+class Rule(NamedTuple):
+    """When a rule speaks, what it says, and what that makes of the treatment."""
+
+    holds: Callable[[Treated], object]
+    says: Callable[[Treated], str]
+    outcome: str = "not yet"
+
+
+def _of_an_error(treated: Treated) -> str:
+    whole = " Your text replaces the whole of its line." if "NameError" in treated.error else ""
+    return f"{treated.error}.{whole}"
+
+
+def _of_the_well(treated: Treated) -> str:
+    before = of_all(count_trained(treated.patient.script(), UNSEEN))
+    return f"{of_all(treated.trained)} train on new seeds with your line, and {before} without it. {SIGNS['healthy']}"
+
+
+def _of_a_wrong_name(treated: Treated) -> str:
+    name, but = treated.wrong_name, "But" if treated.healed else "And"
+    where = " You changed a line that can cure it." if treated.healed and any(treated.reached) else ""
+    return f"{treated.count}{where} {but} the name is not “{name}”. {SIGNS[name]}"
+
+
+def _of_a_painkiller(treated: Treated) -> str:
+    """What shows that the cause has not been touched."""
+    recording = run_script(treated.script, SHOWN, watched=True).recording
+    illness = diagnose(recording).illness if recording is not None and len(recording) > 1 else "healthy"
+    if illness != "healthy":
+        shown = f"the record of the treated run still says “{illness}”. Find the line that causes it."
+    elif treated.needs_a_clip:
+        shown = "it trains by a clip, and not without. Find the line that makes it need one."
+    else:
+        shown = "it bears the cause, which stands as it did. Find the line that makes it ill."
+    return f"{treated.count} A painkiller, though: {shown}"
+
+
+RULES = (
+    # Who is called healthy.
+    Rule(lambda t: not t.changes and t.patient.is_well, lambda t: t.patient.after, "correct"),
+    Rule(
+        lambda t: not t.changes,
+        lambda t: f"{of_all(t.trained)} train on new seeds as it is. {SIGNS['healthy']}",
+    ),
+    # What cannot be a cure.
+    Rule(lambda t: t.error, _of_an_error),
+    Rule(lambda t: t.patient.is_well, _of_the_well),
+    Rule(lambda t: t.wrong_name, _of_a_wrong_name),
+    Rule(lambda t: t.is_painkiller, _of_a_painkiller),
+    # It heals; is it named after what it does?
+    Rule(
+        lambda t: t.healed and len(t.changes) > len(t.patient.causes),
+        lambda t: f"{t.count} But one line an illness is enough. Which one?",
+    ),
+    Rule(
+        lambda t: t.healed and t.misplaced and len(t.changes) > 1,
+        lambda t: f"{t.count} The lines are right, and their names are exchanged.",
+    ),
+    Rule(
+        lambda t: t.healed and t.misplaced,
+        lambda t: (
+            f"{t.count} But what the line does now is no cure of “{t.misplaced[0]}”. Name it after what it changes."
+        ),
+    ),
+    Rule(lambda t: t.healed, lambda t: f"{t.count} {t.patient.after}", "correct"),
+    # It does not heal, but the names are right.
+    Rule(
+        lambda t: t.misplaced,
+        lambda t: f"{t.count} The name is right; look for another line, the one that does it.",
+    ),
+    Rule(
+        lambda t: t.overlooked,
+        lambda t: f"{t.count} Name and line fit, but something else is ill as well.",
+    ),
+    Rule(
+        lambda t: t.trained,
+        lambda t: (
+            f"{t.count} Name and line are right; the new line goes the right way, too far or not far enough."
+        ),
+    ),
+    Rule(
+        lambda t: True,
+        lambda t: f"{t.count} Name and line are right; the new line is too much, or not enough.",
+    ),
+)

@@ -1,0 +1,225 @@
+"""What code sets is put back after it: each setting is changed in a block, and looked at by what it does."""
+
+import os
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules import module as hooks_of_modules
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from gradutils.course.settings import SETTINGS, usual_settings
+
+CALLED = []
+
+
+def hook_everything():
+    def hook(*_):
+        CALLED.append(True)
+
+    hooks_of_modules.register_module_parameter_registration_hook(hook)
+    hooks_of_modules.register_module_forward_pre_hook(hook)
+    hooks_of_modules.register_module_forward_hook(hook, always_call=True)
+    hooks_of_modules.register_module_full_backward_hook(hook)
+    register_optimizer_step_post_hook(hook)
+
+
+def hooks_called():
+    CALLED.clear()
+    layer = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    layer(torch.ones(1, 2, requires_grad=True)).sum().backward()
+    optimizer.step()
+    return len(CALLED)
+
+
+def deterministic():
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+    )
+
+
+def be_deterministic():
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False
+
+
+def cast_to_half():
+    torch.set_autocast_enabled("cpu", True)
+    torch.set_autocast_dtype("cpu", torch.float16)
+
+
+def product():
+    return (torch.ones(2, 2) @ torch.ones(2, 2)).dtype, torch.get_autocast_dtype("cpu")
+
+
+def flush_denormals():
+    if not torch.set_flush_denormal(True):
+        pytest.skip("a processor that cannot")
+
+
+def product_of_small_numbers():
+    return (torch.tensor(1e-30) * torch.tensor(1e-10)).item()
+
+
+def numpy_warns():
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        np.float64(1.0) / np.float64(0.0)
+    return len(said)
+
+
+# A setting: how to change it, and where the change is seen.
+CHANGES = {
+    "the default dtype": (lambda: torch.set_default_dtype(torch.float64), lambda: torch.ones(1).dtype),
+    "the default device": (lambda: torch.set_default_device("meta"), lambda: torch.empty(1).device.type),
+    "grad mode": (
+        lambda: torch.set_grad_enabled(False),
+        lambda: torch.ones(1, requires_grad=True).exp().requires_grad,
+    ),
+    "anomaly mode": (
+        lambda: torch.autograd.set_detect_anomaly(True, check_nan=False),
+        lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
+    ),
+    "deterministic mode": (be_deterministic, deterministic),
+    "autocast": (cast_to_half, product),
+    "the precision of matrix products": (
+        lambda: torch.set_float32_matmul_precision("medium"),
+        torch.get_float32_matmul_precision,
+    ),
+    "what becomes of denormal numbers": (flush_denormals, product_of_small_numbers),
+    "the number of threads": (lambda: torch.set_num_threads(3), torch.get_num_threads),
+    "the hooks of all modules and optimizers": (hook_everything, hooks_called),
+    "how torch prints": (lambda: torch.set_printoptions(precision=1), lambda: str(torch.tensor(1 / 3))),
+    "how often torch warns": (lambda: torch.set_warn_always(True), torch.is_warn_always_enabled),
+    "what numpy does about errors": (lambda: np.seterr(all="ignore"), numpy_warns),
+    "how numpy prints": (lambda: np.set_printoptions(precision=1), lambda: str(np.array([1 / 3]))),
+    "the working folder": (lambda: os.chdir(os.path.dirname(os.getcwd())), os.getcwd),
+}
+
+
+def test_each_setting_is_tried():
+    assert set(CHANGES) == {setting.name for setting in SETTINGS}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_setting_is_put_back_and_named(name):
+    change, look = CHANGES[name]
+    before = look()
+    with usual_settings() as changed:
+        assert look() == before
+        assert not changed
+        change()
+        assert look() != before
+    assert look() == before
+    assert changed == [name]
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.usual is not None], ids=lambda s: s.name)
+def test_a_block_starts_from_what_is_usual_and_gives_back_what_was_found(setting):
+    change, look = CHANGES[setting.name]
+    usual = look()
+    with usual_settings():  # puts the test's own change back
+        change()
+        found = look()
+        with usual_settings() as changed:
+            assert look() == usual
+        assert look() == found != usual
+        assert not changed
+
+
+def test_hooks_of_another_kind_can_be_registered_afterwards():
+    with usual_settings():
+        hook_everything()
+    with usual_settings():
+        hooks_of_modules.register_module_backward_hook(lambda *_: None)  # torch takes one kind or the other
+
+
+def test_a_hook_that_was_there_stays():
+    handle = hooks_of_modules.register_module_forward_hook(lambda *_: CALLED.append(True))
+    with usual_settings():
+        hooks_of_modules._global_forward_hooks.clear()
+    assert hooks_called() == 1
+    handle.remove()
+    assert hooks_called() == 0
+
+
+def test_a_default_device_is_as_if_it_had_never_been_named():
+    with usual_settings():
+        torch.set_default_device("meta")
+    assert torch._GLOBAL_DEVICE_CONTEXT.device_context is None
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a device that is not there")
+def test_a_default_device_that_is_not_there_is_put_back_as_well():
+    with usual_settings() as changed:
+        torch.set_default_device("cuda")
+    assert torch.empty(1).device.type == "cpu"
+    assert changed == ["the default device"]
+
+
+@pytest.mark.parametrize("draw", [lambda: torch.rand(1).item(), random.random, np.random.random])
+def test_random_states_go_on_as_if_nothing_had_been_drawn(draw):
+    torch.manual_seed(0), random.seed(0), np.random.seed(0)
+    wanted = draw()
+    torch.manual_seed(0), random.seed(0), np.random.seed(0)
+    with usual_settings() as changed:
+        draw()
+    assert draw() == wanted
+    assert not changed
+
+
+def test_warnings_are_put_back():
+    before = list(warnings.filters)
+    with usual_settings():
+        warnings.simplefilter("ignore")
+        assert warnings.filters != before
+    assert warnings.filters == before
+
+
+def test_inference_mode_neither_comes_in_nor_goes_out():
+    with torch.inference_mode():
+        with usual_settings():
+            assert not torch.is_inference_mode_enabled()
+            assert torch.ones(1, requires_grad=True).exp().requires_grad
+        assert torch.is_inference_mode_enabled()
+    with usual_settings():
+        entered = torch.inference_mode()
+        entered.__enter__()
+    assert not torch.is_inference_mode_enabled()
+    assert torch.is_grad_enabled()
+
+
+def test_a_folder_that_is_gone_is_no_error(tmp_path):
+    folder = os.getcwd()
+    gone = tmp_path / "gone"
+    with usual_settings():
+        gone.mkdir()
+        os.chdir(gone)
+        with usual_settings():
+            os.chdir(folder)
+            gone.rmdir()
+        gone.mkdir()
+        os.chdir(gone)
+        gone.rmdir()
+        with usual_settings() as changed:
+            pass
+        assert not changed
+    assert os.getcwd() == folder
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_goes_through_and_leaves_nothing(error):
+    def block():
+        with usual_settings():
+            torch.set_grad_enabled(False)
+            raise error
+
+    with pytest.raises(error):
+        block()
+    assert torch.is_grad_enabled()
