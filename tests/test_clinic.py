@@ -324,7 +324,7 @@ def test_treating_healing_and_the_table(home, capsys):
     assert "09.4" not in capsys.readouterr().out
     treatment.treat("09.4", "init too large", CLIP, CLIPPED)
     assert "A painkiller" in capsys.readouterr().out
-    assert read()["exercises"] == {}
+    assert read().passed == {}
     treatment.treat("09.4", *PATIENTS["09.4"].treatment[0])
     assert "✓ 09.4 correct" in capsys.readouterr().out
     assert "✓ 09.4" in str(progress("09"))

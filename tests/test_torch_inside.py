@@ -142,3 +142,24 @@ def test_torchs_own_default_device_may_change_while_a_mode_is_on():
         torch_inside.take_off(ours)
         assert torch.empty(1).device.type == "meta"
     assert torch.empty(1).device.type == "cpu"
+
+
+def test_print_options_are_those_that_were_set():
+    before = torch_inside.print_options()
+    try:
+        torch.set_printoptions(precision=7)
+        assert torch_inside.print_options()["precision"] == 7
+        assert before["precision"] != 7
+    finally:
+        torch.set_printoptions(**before)
+
+
+def test_hooks_for_all_modules_and_optimizers_are_put_back():
+    before, seen = torch_inside.global_hooks(), []
+    nn.modules.module.register_module_forward_hook(lambda *_: seen.append("module"))
+    torch.optim.optimizer.register_optimizer_step_post_hook(lambda *_: seen.append("optimizer"))
+    torch_inside.put_back_global_hooks(before)
+    model = nn.Linear(1, 1)
+    model(torch.ones(1, 1)).sum().backward()
+    torch.optim.SGD(model.parameters(), 0.1).step()
+    assert seen == []

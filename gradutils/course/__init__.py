@@ -8,6 +8,7 @@ trials          the claims, their verdicts, and the table of all trials
 quiz            predictions before a run, settled by what the run measured
 progress        what the learner has passed and predicted; certificate makes a page of it
 display         cards, tables and figures: the only room that asks where it runs
+settings        what a learner's code can leave changed, and how it is put back
 two_processes   lesson 06's script: clipping where the gradient is spread over processes
 
 Importing it sets torch to one thread: the networks of the course are so small that a second thread costs more

@@ -14,10 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch._tensor_str import get_printoptions  # torch has no other word that reads them
 
-# The files of torch where hooks for all modules and for all optimizers are kept.
-HOOKED = (torch.nn.modules.module, sys.modules[torch.optim.Optimizer.__module__])
+from gradutils.recorder.torch_inside import global_hooks, print_options, put_back_global_hooks
 
 
 class Setting(NamedTuple):
@@ -64,26 +62,6 @@ def _set_autocast(value: tuple[bool, torch.dtype]) -> None:
     torch.set_autocast_dtype("cpu", value[1])
 
 
-def _global_hooks() -> list[tuple[str, Any]]:
-    """A copy of each place where a hook waits for every module or every optimizer, with its name."""
-    return [
-        (name, value.copy() if isinstance(value, dict) else value)
-        for room in HOOKED
-        for name, value in vars(room).items()
-        if name.startswith("_global_")
-    ]
-
-
-def _set_global_hooks(kept: list[tuple[str, Any]]) -> None:
-    for name, value in kept:
-        room = next(room for room in HOOKED if hasattr(room, name))
-        if isinstance(value, dict):  # the same dictionary: the handles of the hooks point to it
-            getattr(room, name).clear()
-            getattr(room, name).update(value)
-        else:
-            setattr(room, name, value)
-
-
 def _working_folder() -> str | None:
     """None for one that has been removed."""
     try:
@@ -122,8 +100,8 @@ SETTINGS = (
         False,
     ),
     Setting("the number of threads", torch.get_num_threads, torch.set_num_threads),
-    Setting("the hooks of all modules and optimizers", _global_hooks, _set_global_hooks),
-    Setting("how torch prints", get_printoptions, lambda value: torch.set_printoptions(**value)),
+    Setting("the hooks of all modules and optimizers", global_hooks, put_back_global_hooks),
+    Setting("how torch prints", print_options, lambda value: torch.set_printoptions(**value)),
     Setting("how often torch warns", torch.is_warn_always_enabled, torch.set_warn_always),
     Setting("what numpy does about errors", np.geterr, lambda value: np.seterr(**value)),
     Setting("how numpy prints", np.get_printoptions, lambda value: np.set_printoptions(**value)),

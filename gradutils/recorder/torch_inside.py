@@ -1,10 +1,16 @@
 """The only room that knows names which torch does not promise to keep. Each has a test that says what it is for."""
 
+import sys
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch._tensor_str import get_printoptions  # torch has no other word that reads them
 from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
 WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")  # what torch.compile and checkpointing put into names
+# The files of torch where hooks for all modules and for all optimizers are kept.
+HOOKED = (torch.nn.modules.module, sys.modules[torch.optim.Optimizer.__module__])
 
 
 def plain_name(name: str) -> str:
@@ -58,6 +64,32 @@ def hooks_on(model: nn.Module) -> int:
         held for module in model.modules() for name, held in vars(module).items() if name.endswith("_hooks")
     )
     return sum(map(len, shelves))
+
+
+def print_options() -> dict[str, Any]:
+    """How torch prints, as ``torch.set_printoptions`` takes it."""
+    return get_printoptions()
+
+
+def global_hooks() -> list[tuple[str, Any]]:
+    """A copy of each place where a hook waits for every module or every optimizer, with its name."""
+    return [
+        (name, value.copy() if isinstance(value, dict) else value)
+        for room in HOOKED
+        for name, value in vars(room).items()
+        if name.startswith("_global_")
+    ]
+
+
+def put_back_global_hooks(kept: list[tuple[str, Any]]) -> None:
+    """Leave exactly the hooks that ``global_hooks`` found."""
+    for name, value in kept:
+        room = next(room for room in HOOKED if hasattr(room, name))
+        if isinstance(value, dict):  # the same dictionary: the handles of the hooks point to it
+            getattr(room, name).clear()
+            getattr(room, name).update(value)
+        else:
+            setattr(room, name, value)
 
 
 def take_off(mode: TorchFunctionMode) -> None:

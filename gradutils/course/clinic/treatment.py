@@ -19,7 +19,7 @@ from gradutils.course.clinic.patients import SIGNS as SIGNS  # the lesson lists 
 from gradutils.course.clinic.rules import RULES, UNSEEN, Treated, of_all
 from gradutils.course.clinic.script import count_trained
 from gradutils.course.display import table
-from gradutils.course.progress import read, record_pass
+from gradutils.course.progress import read, record_pass, record_try
 
 _mended_now: set[str] = set()  # patients whose treatment trained on all unseen seeds while this kernel ran
 
@@ -42,6 +42,8 @@ def treat(patient_id: str, *answer) -> Verdict:
     if verdict.outcome == "correct":
         record_pass(patient.id)
         _mended_now.add(patient.id)
+    elif verdict.outcome == "not yet":
+        record_try(patient.id)
     verdict.show()
     return verdict
 
@@ -50,17 +52,17 @@ def judge(patient: Patient, answer: tuple) -> Verdict:
     """Like `treat`, without showing or recording."""
     if not answer or any(part is ... for part in answer):
         said = 'Replace the dots: the illness, the number of a line, the new line; or "healthy".'
-        return Verdict("not attempted", said, None)
+        return Verdict("not attempted", said)
     try:
         treated = Treated(patient, _read_changes(patient, answer))
     except NoTreatmentError as error:
         return _not_yet(str(error))
     rule = next(rule for rule in RULES if rule.holds(treated))
-    return Verdict(rule.outcome, rule.says(treated), None)
+    return Verdict(rule.outcome, rule.says(treated))
 
 
 def _not_yet(message: str) -> Verdict:
-    return Verdict("not yet", message, None)
+    return Verdict("not yet", message)
 
 
 # What was given --------------------------------------------------------------------------------------------------------
@@ -137,7 +139,7 @@ def sick() -> list[str]:
 
 def repairs() -> None:
     """The table of what each repair bought, of the patients that have been healed so far."""
-    healed = [PATIENTS[patient_id] for patient_id in sick() if patient_id in read()["exercises"]]
+    healed = [PATIENTS[patient_id] for patient_id in sick() if patient_id in read().passed]
     all_seeds = of_all(len(UNSEEN))
     table(
         {
