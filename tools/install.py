@@ -84,7 +84,9 @@ def download_torch(folder: str) -> list[Path]:
     try:
         run(*PIP, "download", *options, pinned_torch())
     except InstallError as error:
-        said = f"{pinned_torch()} cannot be had from {TORCH_INDEX}; the variable TORCH_INDEX names another index"
+        said = (
+            f"{pinned_torch()} cannot be had from {TORCH_INDEX}; the variable TORCH_INDEX names another index"
+        )
         raise InstallError(f"{error}\n{said}.") from error
     return list(Path(folder).glob("torch-*.whl"))
 
@@ -106,7 +108,9 @@ def main(name: str, with_uv: bool) -> None:
         install(uv, "--cache-dir", folder, "--no-build-isolation", *torch.result(), "-e", ROOT)
         if torch.result():
             check_cpu_build()
-    if name == "dev":  # the tests start hundreds of processes; a learner's first import compiles what it needs
+    if (
+        name == "dev"
+    ):  # the tests start hundreds of processes; a learner's first import compiles what it needs
         packages = sysconfig.get_path("purelib")
         subprocess.run((sys.executable, "-m", "compileall", "-qq", "-j", "0", packages), check=False)
 

@@ -50,9 +50,31 @@ def compile_lock(name: str, *arguments: str, wanted: list[str]) -> Path:
     """Resolve `wanted` and the sources named in `arguments` into requirements/`name`, near what stands there already."""
     lock = REQUIREMENTS / name
     least = inputs()["python"].removeprefix(">=")
-    options = ("--universal", "--python-version", least, "--generate-hashes", "--no-header", "--annotation-style", "line", "--quiet")
-    command = [find_uv(), "pip", "compile", *options, "-c", "requirements/direct.in", "-o", lock, *arguments, "-"]
-    subprocess.run(command, cwd=ROOT, input="\n".join(wanted), text=True, check=True, stdout=subprocess.DEVNULL)
+    options = (
+        "--universal",
+        "--python-version",
+        least,
+        "--generate-hashes",
+        "--no-header",
+        "--annotation-style",
+        "line",
+        "--quiet",
+    )
+    command = [
+        find_uv(),
+        "pip",
+        "compile",
+        *options,
+        "-c",
+        "requirements/direct.in",
+        "-o",
+        lock,
+        *arguments,
+        "-",
+    ]
+    subprocess.run(
+        command, cwd=ROOT, input="\n".join(wanted), text=True, check=True, stdout=subprocess.DEVNULL
+    )
     text = f"{stamp()}\n# by `make lock`; do not edit\n{without_torch(lock.read_text(encoding='utf-8'))}"
     lock.write_text(text, encoding="utf-8", newline="\n")
     return lock
