@@ -15,7 +15,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata, util
@@ -108,11 +107,6 @@ def main(name: str, with_uv: bool) -> None:
         install(uv, "--cache-dir", folder, "--no-build-isolation", *torch.result(), "-e", ROOT)
         if torch.result():
             check_cpu_build()
-    if (
-        name == "dev"
-    ):  # the tests start hundreds of processes; a learner's first import compiles what it needs
-        packages = sysconfig.get_path("purelib")
-        subprocess.run((sys.executable, "-m", "compileall", "-qq", "-j", "0", packages), check=False)
 
 
 if __name__ == "__main__":
