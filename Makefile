@@ -1,22 +1,30 @@
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet
-TORCH := $(shell grep '^torch==' constraints.txt)
-CPU_WHEELS := https://download.pytorch.org/whl/cpu
 # nbval compares every printed number and every sentence under a figure with the stored one.
 # Two workers: every test and every kernel uses one thread. loadfile keeps a notebook's cells together.
 WORKERS ?= 2
 NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 -vv -p no:cacheprovider -n $(WORKERS) --dist loadfile solutions lessons
 # Kernels inherit these: the instruction set of a CPU of 2008, and two threads where the course uses one.
 FOREIGN_CPU := ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4_2 ONEDNN_MAX_CPU_ISA=SSE41 GRADUTILS_THREADS=2 OMP_WAIT_POLICY=PASSIVE
+# Jupyter refuses to run as root, which one is in a container, unless told; and without a display it would open a
+# browser that lives in the terminal, where there is one.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
+NO_WINDOW := $(if $(filter Darwin,$(shell uname)),,$(if $(DISPLAY)$(WAYLAND_DISPLAY)$(BROWSER),,--no-browser))
+# Packages come uncompiled: what is imported first is compiled then, and kept, even where this variable forbids it.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: lab test lint unit nbval nbval-foreign browser notebooks bench format binder-url
+.PHONY: lab test quick lint unit nbval nbval-foreign browser notebooks bench format lock binder-url
 lab: .venv/lab.stamp
-	$(BIN)/jupyter lab $(LAB_ARGS) lessons/00_start_here.ipynb
+	@$(if $(AS_ROOT),echo "You are root: Jupyter is started with --allow-root.",:)
+	@$(if $(NO_WINDOW),echo "No display: open in a browser the address that Jupyter prints below.",:)
+	$(BIN)/jupyter lab $(AS_ROOT) $(NO_WINDOW) $(LAB_ARGS) lessons/00_start_here.ipynb
 
 # -k: every part runs and prints its own summary; the exit status is non-zero if any of them failed.
 test: .venv/test.stamp
 	@$(MAKE) --no-print-directory -k lint unit nbval nbval-foreign browser
+# While you work: lint, and the unit tests near what changed since main, for a minute at most.
+quick: .venv/test.stamp lint
+	$(BIN)/python -m tools.quick $(QUICK_ARGS)
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell
@@ -35,28 +43,30 @@ notebooks: .venv/test.stamp
 	$(BIN)/python -m tools.notebooks
 	$(BIN)/python -m tools.notebooks 10
 	$(BIN)/python -m tools.front_figure
-binder-url:
-	@$(PYTHON) -m tools.binder_url
 bench: .venv/bench.stamp
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 format: .venv/test.stamp
 	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+# After requirements/direct.in or pyproject.toml changed. LOCK_ARGS=--upgrade takes the newest of what they leave free.
+lock: .venv/bin/python
+	$(BIN)/python -m tools.lock $(LOCK_ARGS)
+binder-url:
+	@$(PYTHON) -m tools.binder_url
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; this is " + sys.version.split()[0] + ". Say which: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-# torch first and alone: with its dependencies in the same call pip would ask the second index for each of them.
-.venv/lab.stamp: .venv/bin/python pyproject.toml constraints.txt
-	@echo "Installing into .venv. This happens once and takes a few minutes."
-	$(PIP) --no-deps --retries 1 --timeout 10 --extra-index-url $(CPU_WHEELS) $(TORCH)
-	$(PIP) -c constraints.txt -e '.[lab]'
+# INSTALL_ARGS=--pip does without uv.
+.venv/lab.stamp: .venv/bin/python pyproject.toml requirements/direct.in requirements/lab.txt
+	@echo "Installing into .venv: this happens once. The largest part, torch, is 200 MB."
+	$(BIN)/python -m tools.install lab $(INSTALL_ARGS)
 	@touch $@
-.venv/test.stamp: .venv/lab.stamp
-	$(PIP) -c constraints.txt -e '.[lab,dev]'
+.venv/test.stamp: .venv/lab.stamp requirements/dev.txt
+	$(BIN)/python -m tools.install dev $(INSTALL_ARGS)
 	@touch $@
 # The peers live beside the course and see its packages, so that they cannot change them.
 .venv/bench.stamp: .venv/test.stamp benchmarks/requirements.txt
 	$(BIN)/python -m venv .venv-bench
 	$(BIN)/python -c 'import site, glob; here = site.getsitepackages()[0]; there = glob.glob(".venv-bench/lib/python*/site-packages")[0]; open(there + "/course.pth", "w").write(f"import site; site.addsitedir({here!r})\n")'
-	.venv-bench/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -r benchmarks/requirements.txt
+	.venv-bench/bin/python -m pip install --disable-pip-version-check --quiet -c requirements/direct.in -r benchmarks/requirements.txt
 	@touch $@

@@ -1,5 +1,6 @@
-"""environment.yml, pyproject.toml and constraints.txt say the same thing."""
+"""pyproject.toml, requirements/ and environment.yml say the same thing, and what they say is installed."""
 
+import json
 import re
 import subprocess
 import sys
@@ -10,20 +11,26 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from packaging.markers import Marker
+from packaging.requirements import Requirement
 
+from tools import install, lock
 from tools.binder_url import binder_url
 
 ROOT = Path(__file__).parent.parent
 REPO2DOCKER = Path(sys.executable).with_name("jupyter-repo2docker")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
-PINS = dict(
-    line.split("==")
-    for line in (ROOT / "constraints.txt").read_text().splitlines()
-    if line and not line.startswith("#")
-)
+PINS = dict(pin.split("==") for pin in lock.inputs()["pins"])
 EXTRAS = PROJECT["optional-dependencies"]
-WANTED = [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["dev"]]
+WANTED = [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["dev"], *PYPROJECT["build-system"]["requires"]]
+LOCKS = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("lab", "dev", "uv")}
+
+
+def locked(name):
+    """The (package, version, marker) of every line of a lock; one package may have several, for several Pythons."""
+    return re.findall(r"^([a-z][\w-]*)==(\S+)(?: ; (.+?))? \\$", LOCKS[name], re.MULTILINE)
 
 
 def parts(requirement):
@@ -33,20 +40,156 @@ def parts(requirement):
 
 @pytest.mark.parametrize("requirement", WANTED)
 def test_every_requirement_is_a_range_with_a_tested_version_inside(requirement):
-    name, least = parts(requirement)
-    assert "==" not in requirement.split(";")[0]
-    assert tuple(map(int, PINS[name].split("."))) >= least
+    wanted = Requirement(requirement)
+    assert {part.operator for part in wanted.specifier} == {">="}
+    assert PINS[wanted.name] in wanted.specifier
 
 
-@pytest.mark.parametrize("name", sorted(PINS))
-def test_the_tested_versions_are_the_installed_ones(name):
-    if name == "jupyter-repo2docker" and not REPO2DOCKER.exists():
-        pytest.skip("jupyter-repo2docker is for Linux")
-    assert version(name).split("+")[0] == PINS[name]
+@pytest.mark.parametrize("name", LOCKS)
+def test_the_locks_are_made_from_the_inputs_that_stand_there(name):
+    assert LOCKS[name].startswith(lock.stamp() + "\n"), "requirements/ is stale: make lock"
 
 
-def test_constraints_name_no_host_no_file_and_no_local_version():
-    assert all(re.fullmatch(r"[\d.]+", pin) for pin in PINS.values())
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changes"),
+    [
+        ("requirements/direct.in", "tqdm==", "tqdm==9.", True),
+        ("requirements/direct.in", "# The versions", "# All versions", False),
+        ("pyproject.toml", '"pytest>=', '"pytest>=1', True),
+        ("pyproject.toml", "line-length = 110", "line-length = 100", False),
+    ],
+)
+def test_a_changed_input_makes_a_lock_stale(tmp_path, file, old, new, changes):
+    (tmp_path / "requirements").mkdir()
+    for path in ("requirements/direct.in", "pyproject.toml"):
+        text = (ROOT / path).read_text()
+        assert path != file or old in text
+        (tmp_path / path).write_text(text.replace(old, new) if path == file else text)
+    assert (lock.stamp(tmp_path) != lock.stamp()) == changes
+
+
+def test_every_direct_pin_is_locked():
+    versions = {(package, pin) for package, pin, _ in (*locked("dev"), *locked("uv"))}
+    assert set(PINS.items()) - versions == {("torch", PINS["torch"])}  # tools/install.py reads that one
+
+
+def test_a_learner_gets_a_part_of_what_the_tests_get():
+    lab, dev = ({(package, pin) for package, pin, _ in locked(name)} for name in ("lab", "dev"))
+    assert lab < dev
+    names = {package for package, _ in lab}
+    assert {"jupyterlab", "numpy", "setuptools", "sympy"} <= names
+    assert not {"pytest", "ruff", "playwright", "scikit-learn"} & names
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_locked_version_has_hashes_and_nothing_but(name):
+    lines = [line for line in LOCKS[name].splitlines() if not line.lstrip().startswith("#")]
+    assert sum(not line.startswith(" ") for line in lines) == len(locked(name)) > 0
+    for line, after in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith(" "):
+            assert re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line)
+        else:
+            assert after.startswith("    --hash"), line
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_names_no_host_no_file_no_local_version_and_no_cuda(name):
+    assert not re.search(r"://|file:|--index|--find-links|\+cpu", LOCKS[name])
+    assert not re.search(r"^(torch|triton|nvidia|cuda)", LOCKS[name], re.MULTILINE)
+
+
+def test_torch_and_cuda_are_cut_out_of_a_lock():
+    before = "sympy==1.1 \\\n    --hash=sha256:0\n    # via torch\n"
+    cut = "torch==2.1 ; sys_platform == 'linux' \\\n    --hash=sha256:1\n    # via gradutils\ntriton==3.7 \\\n    --hash=sha256:2\n"
+    after = "torchaudio==1.0 \\\n    --hash=sha256:3\n"
+    assert lock.without_torch(before + cut + after) == before + after
+
+
+def test_the_locked_versions_are_the_installed_ones():
+    here = [(name, pin) for name, pin, marker in locked("dev") if not marker or Marker(marker).evaluate()]
+    assert len(here) > 100
+    wrong = {name: version(name) for name, pin in here if version(name) != pin}
+    assert not wrong, "make .venv/test.stamp installs what is locked"
+    assert version("torch").split("+")[0] == PINS["torch"]
+
+
+def test_uv_fails_and_pip_takes_over(monkeypatch, capsys):
+    calls = []
+
+    def run(*command):
+        calls.append(command)
+        if command[0] == "uv":
+            raise install.InstallError("no wheel for this machine")
+
+    monkeypatch.setattr(install, "run", run)
+    install.install("uv", "-r", "lab.txt")
+    assert [call[0] for call in calls] == ["uv", sys.executable]
+    assert all(call[-2:] == ("-r", "lab.txt") for call in calls)
+    assert "no wheel for this machine" in capsys.readouterr().err
+    install.install(None, "-r", "lab.txt")
+    assert calls[-1] == calls[1]
+
+
+def test_no_uv_to_be_had_is_no_error(monkeypatch):
+    def run(*command):
+        raise install.InstallError("no matching distribution")
+
+    monkeypatch.setattr(install, "run", run)
+    monkeypatch.setattr(install.shutil, "which", lambda name: None)
+    assert install.find_uv() is None
+
+
+def test_torch_is_asked_from_the_index_of_cpu_builds_alone(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(install, "run", lambda *command: calls.append(command))
+    monkeypatch.setattr(install, "has_torch", lambda: False)
+    assert install.download_torch(str(tmp_path)) == []
+    (command,) = calls
+    assert command[command.index("--index-url") + 1] == install.TORCH_INDEX
+    assert "--no-deps" in command
+    assert command[-1] == f"torch=={PINS['torch']}"
+
+
+def test_torch_is_not_brought_twice(monkeypatch, tmp_path):
+    monkeypatch.setattr(install, "run", pytest.fail)
+    assert install.has_torch()
+    assert install.download_torch(str(tmp_path)) == []
+
+
+def test_an_index_out_of_reach_is_named(monkeypatch, tmp_path):
+    def run(*command):
+        raise install.InstallError("no matching distribution")
+
+    monkeypatch.setattr(install, "run", run)
+    monkeypatch.setattr(install, "has_torch", lambda: False)
+    with pytest.raises(install.InstallError, match=r"no matching distribution\n.*; the variable TORCH_INDEX"):
+        install.download_torch(str(tmp_path))
+
+
+@pytest.mark.parametrize(("cuda", "fits"), [(None, True), ("13.0", False)])
+def test_a_cuda_build_is_refused(monkeypatch, tmp_path, cuda, fits):
+    (tmp_path / "version.py").write_text(f"__version__ = '2.13.0'\ncuda = {cuda!r}\n")
+    spec = type("Spec", (), {"origin": str(tmp_path / "__init__.py")})
+    monkeypatch.setattr(install.util, "find_spec", lambda name: spec)
+    if fits:
+        install.check_cpu_build()
+    else:
+        with pytest.raises(install.InstallError, match=r"gave torch 2\.13\.0; the course needs a CPU build"):
+            install.check_cpu_build()
+
+
+def test_nothing_is_installed_outside_of_a_virtual_environment():
+    command = [sys._base_executable, "-m", "tools.install", "lab"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().endswith("Make one first: python -m venv .venv")
+
+
+def test_a_container_for_editors_runs_what_make_runs():
+    text = (ROOT / ".devcontainer" / "devcontainer.json").read_text()
+    container = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
+    assert container["postCreateCommand"] == "make .venv/lab.stamp"
+    assert container["forwardPorts"] == [8888]
 
 
 def test_conda_gets_the_same_ranges():
