@@ -38,10 +38,8 @@ nbval-foreign: .venv/test.stamp
 browser: .venv/test.stamp
 	$(BIN)/python -m pytest tests/browser -n $(WORKERS)
 
-# Lesson 10 reads the verdicts from the other solutions, so it is built after them.
 notebooks: .venv/test.stamp
 	$(BIN)/python -m tools.notebooks
-	$(BIN)/python -m tools.notebooks 10
 	$(BIN)/python -m tools.front_figure
 bench: .venv/bench.stamp
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)

@@ -76,12 +76,12 @@ SEPARATES = {
     "LARGE_UPDATE": Separates(lambda s: s.update, RATE),
     "SLEEPERS_UPDATE": Separates(lambda s: s.update, RATE),
     "LOST_GRADIENT": Separates(lambda s: s.delta_growth, SMALL),
-    "LOST_SIGNAL": Separates(lambda s: s.last_hidden_rms, SMALL, beyond=0.25),
+    "LOST_SIGNAL": Separates(lambda s: s.last_hidden_rms, SMALL, beyond=0.1),
     "RECURRENT_GRADIENT": Separates(
         lambda s: s.recurrent_gradient, LOOP, lambda s: s.recurrent_norm > 0, beyond=0.25
     ),
     "EARLY_UPDATE": Separates(lambda s: s.largest_update, RATE),
-    "UNITS_THAT_DIED": Separates(lambda s: s.died_units, RATE),
+    "UNITS_THAT_DIED": Separates(lambda s: s.died_units, RATE, beyond=0.4),
     "WHOLE_UPDATE": Separates(lambda s: s.largest_update, RATE),
 }
 
@@ -92,10 +92,11 @@ def thresholds() -> dict[str, Threshold]:
     return {name: value for name, value in rooms.items() if isinstance(value, Threshold)}
 
 
-def measured(seen: list[tuple[str, Signs]]) -> dict[str, tuple[float, float, int, int]]:
+def measured(seen: list[tuple[str, Signs]], names=SEPARATES) -> dict[str, tuple[float, float, int, int]]:
     """By name: well, ill, and of how many runs. ``seen`` holds (truth, signs); what did no harm is "healthy"."""
     found = {}
-    for name, what in SEPARATES.items():
+    for name in names:
+        what = SEPARATES[name]
         healthy, sick = [], []
         for truth, s in filter(lambda run: what.asked(run[1]), seen):
             value = what.sign(s)

@@ -1,15 +1,18 @@
 """Each illness is named in plain cases of every kind; how often in random ones is what `make bench` prints."""
 
+import ast
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.thresholds import SEPARATES, measured, thresholds
 from gradutils.data import digit_sequences, digits
 from gradutils.models import elman_rnn, init_weights_, mlp
-from gradutils.recorder import Recorder
+from gradutils.recorder import Recorder, diagnosis, signs
 from gradutils.recorder.diagnosis import REMEDIES, RERUNS, UNNAMED, Diagnosis, diagnose, read_signs
 from gradutils.recorder.recording import Recording
 from gradutils.training import train
@@ -230,3 +233,31 @@ def test_what_is_not_a_recording_is_refused():
         diagnose("run.npz")
     with pytest.raises(TypeError, match="got list"):
         diagnose([1.0, 2.0])
+
+
+def test_every_threshold_lies_between_health_and_illness():
+    known = thresholds()
+    assert set(known) == set(SEPARATES)
+    for name, value in known.items():
+        assert min(value.well, value.ill) <= value <= max(value.well, value.ill), name
+
+
+def test_the_rules_hold_no_number_without_a_name():
+    """Every comparison is with a threshold, with nothing at all (0), or with another sign."""
+    for room in (diagnosis, signs):
+        for node in ast.walk(ast.parse(Path(room.__file__).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Compare):
+                for side in (node.left, *node.comparators):
+                    number = side.value if isinstance(side, ast.Constant) else 0
+                    assert number is None or isinstance(number, str) or number in (0, 1, 2), ast.unparse(node)
+
+
+def test_the_two_sides_of_a_threshold_are_found_again():
+    """Of runs that are far apart, ``measured`` gives the middle of each side."""
+    healthy = [read_signs(run(net(seed=seed)).recording) for seed in range(3)]
+    ill = [read_signs(run(net(seed=seed), x=100 * X).recording) for seed in range(3)]
+    seen = [("healthy", s) for s in healthy] + [("inputs not normalised", s) for s in ill]
+    well, beyond, *counts = measured(seen, ["INPUT_RMS"])["INPUT_RMS"]
+    assert well == sorted(s.input_rms for s in healthy)[1]
+    assert beyond == sorted(s.input_rms for s in ill)[1]
+    assert counts == [3, 3]

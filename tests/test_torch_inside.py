@@ -158,7 +158,9 @@ def test_print_options_are_those_that_were_set():
 def test_hooks_for_all_modules_and_optimizers_are_put_back():
     before, seen = torch_inside.global_hooks(), []
     nn.modules.module.register_module_forward_hook(lambda *_: seen.append("module"))
-    sys.modules["torch.optim.optimizer"].register_optimizer_step_post_hook(lambda *_: seen.append("optimizer"))
+    sys.modules["torch.optim.optimizer"].register_optimizer_step_post_hook(
+        lambda *_: seen.append("optimizer")
+    )
     torch_inside.put_back_global_hooks(before)
     model = nn.Linear(1, 1)
     model(torch.ones(1, 1)).sum().backward()

@@ -22,19 +22,20 @@ class Threshold(float):
 
 EARLY = 20  # steps after which an illness is looked for
 NEAR_THE_END_OF_FLOATS = 1e30  # single precision ends at 3e38, and is not reached in one leap
-SHARE_OF_OUTPUTS = Threshold(0.3, well=0, ill=0)
-LEARNT_LATER = Threshold(0.8, well=0, ill=0)
-LEARNT_AT_LAST = Threshold(0.9, well=0, ill=0)
-LEAP = Threshold(12, well=0, ill=0)
-NOT_BEATEN = Threshold(0.95, well=0, ill=0)
-RISE = Threshold(2.5, well=0, ill=0)
-FAR_ABOVE = Threshold(1.4, well=0, ill=0)
-WORSE_THAN_AT_FIRST = Threshold(1.2, well=0, ill=0)
-BEATEN = Threshold(0.955, well=0, ill=0)
-WELL_BEATEN = Threshold(0.56, well=0, ill=0)
-HALVED = Threshold(0.5, well=0, ill=0)
-ORDINARY = Threshold(3, well=0, ill=0)
-ORDINARY_AT_FIRST = Threshold(10, well=0, ill=0)
+# Whether it learns, and whether it rose on the way: losses over that of a constant answer.
+SHARE_OF_OUTPUTS = Threshold(0.3, well=0.022, ill=160)
+LEARNT_LATER = Threshold(0.8, well=0.26, ill=1)
+LEARNT_AT_LAST = Threshold(0.9, well=0.37, ill=1.5)
+LEAP = Threshold(12, well=1, ill=66)
+NOT_BEATEN = Threshold(0.95, well=0.7, ill=1.2)
+RISE = Threshold(2.5, well=1, ill=66)
+FAR_ABOVE = Threshold(1.4, well=0.7, ill=35)
+WORSE_THAN_AT_FIRST = Threshold(1.2, well=0.62, ill=36)
+BEATEN = Threshold(0.955, well=0.7, ill=1.2)
+WELL_BEATEN = Threshold(0.56, well=0.52, ill=1.2)
+HALVED = Threshold(0.5, well=0.26, ill=1)
+ORDINARY = Threshold(3, well=1, ill=66)
+ORDINARY_AT_FIRST = Threshold(10, well=1, ill=76)
 
 
 @dataclass(frozen=True)
