@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from gradutils.course.clinic import chart, practice, rules, script, treatment
-from gradutils.course.clinic.patients import CLIP, HEALTHY, INIT, OPTIMIZER, PATIENTS, SIGNS, script_with
+from gradutils.course.clinic.patients import (
+    CLEAR,
+    CLIP,
+    HEALTHY,
+    INIT,
+    OPTIMIZER,
+    PATIENTS,
+    SIGNS,
+    script_with,
+)
 from gradutils.course.clinic.script import count_trained, run_script
 from gradutils.course.clinic.treatment import judge
 from gradutils.course.progress import progress, read
@@ -298,10 +307,9 @@ def test_a_script_runs_in_the_usual_settings_whatever_the_kernel_has(request):
 def test_each_script_is_run_once_for_a_verdict(monkeypatch):
     made = []
     monkeypatch.setattr(rules, "run_script", lambda *a, **k: made.append(str((a, k))) or run_script(*a, **k))
-    said("09.3", "inputs not normalised", CLIP, CLIPPED)
-    assert (
-        len(made) == len(set(made)) == 5
-    )  # three seeds; one without the clip, on which it fails; one with a recorder
+    assert "by a clip, and not without" in said("09.8", "gradients not cleared", CLEAR, CLIPPED)[1]
+    # Three seeds, one without the clip, on which it fails, and one with a recorder.
+    assert len(made) == len(set(made)) == 5
     made.clear()
     said("09.3", "inputs not normalised", 99, CLIPPED)
     said("09.6", "healthy")
