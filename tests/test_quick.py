@@ -19,7 +19,7 @@ SOURCES = {
     "tests/test_data.py": "import pytest",
     "tests/test_face.py": "def test():\n    from gradutils.course import check",
     "tests/test_pages.py": 'PAGES = ("README.md", ROOT / "lessons")',
-    "tests/test_training.py": "import gradutils.training as module",
+    "tests/test_training.py": "import math, os, re\nimport gradutils.training as module",
 }
 
 
