@@ -44,7 +44,11 @@ def make(checkout, *arguments, user="1000", system="Linux", **environment):
     """What make prints, for a user of this number on this system."""
     command(checkout / "path" / "id", user)
     command(checkout / "path" / "uname", system)
-    variables = {name: text for name, text in os.environ.items() if name not in DISPLAYS}
+    variables = {
+        name: text
+        for name, text in os.environ.items()
+        if name not in DISPLAYS and not name.startswith(("MAKE", "MFLAGS"))
+    }
     variables |= {"PATH": f"{checkout / 'path'}{os.pathsep}{os.environ['PATH']}"} | environment
     done = subprocess.run(
         ("make", *arguments),
@@ -120,7 +124,11 @@ def server(checkout):
     (checkout / "lessons").mkdir()
     shutil.copy(ROOT / "lessons" / "00_start_here.ipynb", checkout / "lessons")
     folders = {f"JUPYTER_{name}_DIR": str(checkout / name) for name in ("CONFIG", "DATA", "RUNTIME")}
-    variables = {name: text for name, text in os.environ.items() if name not in DISPLAYS} | folders
+    variables = {
+        name: text
+        for name, text in os.environ.items()
+        if name not in DISPLAYS and not name.startswith(("MAKE", "MFLAGS"))
+    } | folders
     (checkout / ".venv" / "lab.stamp").touch()
     with (checkout / "log").open("w") as log:
         started = subprocess.Popen(

@@ -49,12 +49,15 @@ def test_the_quoted_measurements_are_those_of_the_bench():
         re.search(rf"^\| recorder, everything{more} \| ([\d.]+ x)", recorder, re.MULTILINE)[1]
         for more in ("", " every 10 steps")
     )
-    right = re.search(r"^\| kinds it was built on: right \| ([\d.]+%)", results, re.MULTILINE)[1]
+    right, runs = re.search(
+        r"^\| kinds it was built on: right \| ([\d.]+%) of (\d+)", results, re.MULTILINE
+    ).groups()
     words = " ".join(README.split())
     assert (
         f"takes {everything} as long where everything is recorded and {tenth} where every tenth step is"
         in words
     )
+    assert f"Of {runs} training runs," in words
     assert f"{right} are named right" in words
 
 

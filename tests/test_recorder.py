@@ -552,6 +552,8 @@ def in_float8():
         (lambda: Recorder(in_float8()), ValueError, "weight is of float8_e4m3fn"),
         (lambda: Recorder(nn.Linear(1, 1)).step(1.0), RuntimeError, "outside"),
         (lambda: Recorder(nn.Linear(1, 1)).__enter__().step(torch.ones(2)), ValueError, "single number"),
+        (lambda: Recorder(nn.Linear(1, 1)).__enter__().step([1.0]), ValueError, "single number; got list"),
+        (lambda: Recorder(nn.Linear(1, 1)).__enter__().step("1,0"), ValueError, "single number; got str"),
         (lambda: Recorder(nn.Linear(1, 1)).grad_nrom, AttributeError, "grad_nrom"),
     ],
 )
@@ -771,6 +773,19 @@ def test_a_model_that_is_rebuilt_ends_the_recording_with_a_warning(change, what)
             recorder.step(1.0)
         recorder.step(1.0)  # said once
     assert recorder.steps.tolist() == [0, 1, 2]
+
+
+def test_a_layer_of_nan_is_not_called_dead():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        run(model, x, steps=3, recorder=recorder)
+        with torch.no_grad():
+            model.fc1.weight.fill_(torch.nan)
+        run(model, x, steps=1, recorder=recorder)
+    assert recorder.dead_fraction[-1].isnan().all()
+    assert recorder.dead_fraction[0].isfinite().any()
+    assert "dead units" not in recorder.summary()
+    assert "not finite     the activation of fc1, step 3" in recorder.summary()
 
 
 def test_passes_that_never_go_back_do_not_pile_up():

@@ -24,7 +24,7 @@ def plot_recording(recording, figure: Figure | None = None) -> Figure:
     _layer_panel(layers, r, r.delta_norm[:, ~r.delta_norm.isnan().all(0)], "|dL/dz| by layer")
     words = _units_panel(units, r)
     bad = r.first_nonfinite
-    ends = f"the {bad.what} of {bad.where} is not finite at step {bad.step}" if bad else "all numbers finite"
+    ends = f"{bad} is not finite at step {bad.step}" if bad else "all numbers finite"
     describe(
         loss,
         f"{len(r)} records: loss from {r.loss[0]:.2g} to {r.loss[-1]:.2g}; {ends}. {'; '.join(words)}",

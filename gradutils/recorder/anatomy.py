@@ -16,7 +16,7 @@ BOUNDS = {nn.Tanh: (-1, 1), nn.Softsign: (-1, 1), Erf: (-1, 1), nn.Sigmoid: (0, 
 AFFINE = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
-    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LayerNorm, nn.GroupNorm,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm,
 )  # fmt: skip
 
 
@@ -25,8 +25,8 @@ class Layer(NamedTuple):
 
     name: str
     module: nn.Module
-    owns: bool  # parameters: then its output is a pre-activation, whose gradient is the delta
-    affine: bool
+    owns: bool  # whether it has parameters: then its output is a pre-activation, whose gradient is the delta
+    affine: bool  # or a normalisation: a zero in its output says nothing
     rectifies: bool  # never negative: a unit is dead where its sum is zero
     bounds: tuple[float, float] | None
 
@@ -50,7 +50,7 @@ def inner_model(model: nn.Module) -> nn.Module:
 
 
 def measurable_parameters(model: nn.Module) -> dict[str, Tensor]:
-    """The floating-point parameters by name. Raises ValueError where there are none, or one that holds no numbers yet."""
+    """The floating-point parameters by name. Raises ValueError where there are none, or some that cannot be measured."""
     if any(type(m).__name__ == "FullyShardedDataParallel" for m in model.modules()):
         raise ValueError("FSDP1 hides the parameters; shard the model with FSDP2's fully_shard instead")
     named = {plain_name(name): p for name, p in model.named_parameters() if p.is_floating_point()}

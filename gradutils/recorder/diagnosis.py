@@ -1,8 +1,8 @@
 """From a recording to the name of the illness: a few rules in order, in numbers that do not depend on the network's size.
 
-Bugs come first and are named even where the run survives them. The causes that follow are only looked for where the
-loss is not beaten below that of a constant answer: most networks with an odd number somewhere train well. The first rule
-that fires names the illness; the others that fire are what else it could be.
+Bugs come first; those that are exact to detect are named even where the run survives them. The causes that follow are only looked
+for where a constant answer is not beaten, or hardly: most networks with an odd number somewhere train well. The first rule
+that holds names the illness; the others that hold, in their order, are what else it could be.
 """
 
 import math
@@ -47,7 +47,7 @@ RERUNS = {
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """The illness by name, the numbers that say so, what to do, and what else the same numbers allow, likeliest first."""
+    """The illness by name, the numbers that say so, what to do, and what else the same numbers allow."""
 
     illness: str
     evidence: tuple[str, ...]
@@ -99,10 +99,10 @@ HIGH_START = Threshold(2.5, well=1, ill=76)
 LARGE_UPDATE = Threshold(0.35, well=0.056, ill=2.7)
 SLEEPERS_UPDATE = Threshold(0.5, well=0.056, ill=2.7)
 LOST_GRADIENT = Threshold(10**-2.2, well=0.57, ill=0.0016)
-LOST_SIGNAL = Threshold(10**-1.6, well=0.29, ill=0.043)
+LOST_SIGNAL = Threshold(10**-1.6, well=0.29, ill=3e-14)
 RECURRENT_GRADIENT = Threshold(3, well=0.62, ill=3.1)
 EARLY_UPDATE = Threshold(0.22, well=0.072, ill=11)
-UNITS_THAT_DIED = Threshold(0.3, well=0, ill=0.052)
+UNITS_THAT_DIED = Threshold(0.3, well=0, ill=0.53)
 WHOLE_UPDATE = Threshold(1, well=0.072, ill=11)
 
 BUGS = (
@@ -211,8 +211,9 @@ CAUSES = (
 def diagnose(recorder: Recorder | Recording, *, trivial_loss: float | None = None) -> Diagnosis:
     """Name what ails a recorded run, with its evidence, its remedy and what else it could be.
 
-    ``trivial_loss`` is the loss of the best answer that ignores the input; it is known for cross entropy and squared error,
-    and else the first loss stands in for it. Twenty recorded steps are enough for most illnesses; sixty silence false alarms.
+    ``trivial_loss`` is the loss of the best answer that ignores the input. For cross entropies it is taken as that of all classes
+    alike, so give it where some are rare; for squared errors it is known, and else the first loss stands in for it. Twenty steps
+    are enough for most illnesses; sixty silence false alarms.
     "missing warmup" cannot be told from a recording and is only ever an alternative. Raises ValueError for fewer than 2
     records, TypeError for anything but a recorder or a recording.
     """

@@ -1,4 +1,4 @@
-"""What only the first step can tell: which loss this is, what a constant answer would lose, how far recurrent weights stretch."""
+"""What the first step tells of the loss: which it is, whether it is summed, and what a constant answer would lose."""
 
 import inspect
 import math
@@ -29,7 +29,7 @@ class Loss(NamedTuple):
 
     kind: str = "unknown"  # or "cross entropy", "binary cross entropy", "squared error"
     summed: bool = False
-    trivial: float = math.nan  # of the best answer that ignores the input
+    trivial: float = math.nan  # of an answer that ignores the input: all classes alike, or the targets' mean
 
 
 class Call(NamedTuple):
@@ -115,7 +115,7 @@ def _spread(given: dict) -> float:
     return spread if spread > 1e-6 * lost else math.nan
 
 
-# Its kind, and what the best answer that ignores the input loses, averaged.
+# Its kind, and what an answer that ignores the input loses on average.
 KINDS: dict[Callable, tuple[str, Callable[[dict], float]]] = {
     F.cross_entropy: ("cross entropy", lambda given: math.log(_classes(given["input"]))),
     F.nll_loss: ("cross entropy", lambda given: math.log(_classes(given["input"]))),
@@ -123,11 +123,3 @@ KINDS: dict[Callable, tuple[str, Callable[[dict], float]]] = {
     F.binary_cross_entropy_with_logits: ("binary cross entropy", lambda given: math.log(2)),
     F.mse_loss: ("squared error", _spread),
 }
-
-
-def stretch(weight: Tensor) -> float | None:
-    """The largest singular value of a recurrent weight, over its gates; None of what is no stack of square matrices."""
-    if weight.ndim != 2 or not weight.numel() or len(weight) % weight.shape[1] or not weight.isfinite().all():
-        return None
-    gates = weight.float().split(weight.shape[1])
-    return max(torch.linalg.matrix_norm(gate, 2).item() for gate in gates)

@@ -11,18 +11,21 @@ from gradutils.recorder.files import read, write
 
 
 class NonFinite(NamedTuple):
-    """The first number that was not finite: its step, its kind (activation, loss, delta or gradient) and its layer."""
+    """The first number that was not finite: its step, its kind (activation, loss, delta or gradient) and where it is."""
 
     step: int
     what: str
-    where: str
+    where: str  # a layer; of a gradient the parameter
+
+    def __str__(self) -> str:
+        return "the loss" if self.what == "loss" else f"the {self.what} of {self.where}"
 
 
 @dataclass(frozen=True)
 class Recording:
     """What a recorder saw, in ``R`` records of ``P`` parameters and ``L`` layers, float64 where nothing else is said.
 
-    NaN stands where there was nothing to measure, infinity where what was measured was not finite. A layer is a module
+    NaN stands where there was nothing to measure, infinity for a norm of what was not finite. A layer is a module
     that was called and has no children, or has parameters of its own. The *samples* of its output are the first axis, and for
     (batch, time, units) the first two; its *units* are all other axes.
     """
@@ -54,9 +57,11 @@ class Recording:
     # A loop through time is a layer called many times; these are of its first call alone and of its last.
     first_call_delta: Tensor  # (R, L)
     last_call_delta: Tensor  # (R, L)
-    loss_kind: str  # "cross entropy", "squared error" or "unknown"
+    loss_kind: str  # "cross entropy", "binary cross entropy", "squared error" or "unknown"
     loss_summed: bool  # over the batch, instead of averaged
-    trivial_loss: float  # of the best answer that ignores the input; NaN where the loss is unknown
+    trivial_loss: (
+        float  # of an answer that ignores the input: all classes alike, or the targets' mean; NaN if unknown
+    )
     spectral_norms: dict[str, float]  # the largest singular value of each recurrent weight at the start
     dropped: int  # records lost because the ring wrapped
 
@@ -128,5 +133,5 @@ class Recording:
                 f"not cleared    gradients were stale in {int(self.stale.sum())} of {len(self)} records"
             )
         bad = self.first_nonfinite
-        lines.append(f"not finite     {f'{bad.what} of {bad.where}, step {bad.step}' if bad else 'never'}")
+        lines.append(f"not finite     {f'{bad}, step {bad.step}' if bad else 'never'}")
         return "\n".join(lines)

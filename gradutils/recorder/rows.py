@@ -164,7 +164,7 @@ class Ring:
         return rows.to("cpu", torch.float64), list(self._marks)
 
 
-def read(
+def measured_fields(
     raw: dict[str, Tensor], marks: list[Mark], layers: Sequence, loops: Sequence[bool], cosine: bool
 ) -> dict:
     """The measured fields of a ``Recording``, from the numbers by name: (R,), (R, P) and, of the called ``layers``, (R, L)."""
@@ -172,14 +172,15 @@ def read(
     steps, loops = torch.tensor(steps, dtype=torch.int64), torch.tensor(loops, dtype=torch.bool)
     entries, units = raw["entries"], raw["units"]
     samples, mean, square = entries / units, raw["sum"] / entries, raw["square"] / entries
-    counted = torch.tensor([not layer.affine for layer in layers], dtype=torch.bool) & (entries > 0)
-    bounded = torch.tensor([layer.bounds is not None for layer in layers], dtype=torch.bool) & (entries > 0)
-    delta, there, weight = (
+    told = (entries > 0) & square.isfinite()  # among numbers that are none, zeros mean nothing
+    counted = torch.tensor([not layer.affine for layer in layers], dtype=torch.bool) & told
+    bounded = torch.tensor([layer.bounds is not None for layer in layers], dtype=torch.bool) & told
+    delta, received, weight = (
         raw["delta_square"],
         raw["delta_calls"],
         _size(raw["weight_square"], torch.ones(())),
     )
-    alone = 1 - raw["unit_sum_square"] / samples / raw["square"]
+    separation = 1 - raw["unit_sum_square"] / samples / raw["square"]
     return {
         "steps": steps,
         "loss": raw["loss"],
@@ -198,10 +199,10 @@ def read(
         "zero_fraction": (1 - raw["nonzero"] / entries).where(counted, torch.nan),
         "dead_fraction": (1 - raw["alive"] / units).where(counted, torch.nan),
         "saturated_fraction": (1 - raw["unsaturated"] / entries).where(bounded, torch.nan),
-        "separation": alone.clamp(min=0).where(samples > 1, torch.nan),
-        "delta_norm": _size(delta, there),
-        "first_call_delta": _size(raw["first_call_delta_square"].where(loops, delta), there),
-        "last_call_delta": _size(raw["last_call_delta_square"].where(loops, delta), there),
+        "separation": separation.clamp(min=0).where(samples > 1, torch.nan),
+        "delta_norm": _size(delta, received),
+        "first_call_delta": _size(raw["first_call_delta_square"].where(loops, delta), received),
+        "last_call_delta": _size(raw["last_call_delta_square"].where(loops, delta), received),
     }
 
 

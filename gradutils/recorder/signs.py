@@ -11,8 +11,9 @@ from gradutils.recorder.rows import FIRST
 
 
 class Threshold(float):
-    """A number, and the two that it separates: ``well`` is what most runs without the illness stay within, ``ill`` what most
-    runs with it reach. ``python -m benchmarks.thresholds`` measures both again, on the runs that thresholds may be set on."""
+    """A number, and the two that it separates: ``well`` is what half of the healthy runs are within, ``ill`` what half of those
+    with the illness are beyond (a tenth, where other signs tell most of them). ``python -m benchmarks.thresholds`` says which,
+    and measures both again, on the runs that thresholds may be set on."""
 
     def __new__(cls, value: float, *, well: float, ill: float):
         made = super().__new__(cls, value)
@@ -45,9 +46,9 @@ class Signs:
     trivial: float  # the loss of the best constant answer
     unit: str  # what a loss is compared with, in words
     start: float  # first loss / trivial
-    rise: float  # largest of the first 21 losses / the larger of first and trivial
-    level: float  # mean loss around step 20 / trivial
-    later: float  # smallest recorded loss after that / trivial; 1 if the run was shorter
+    rise: float  # largest of the losses recorded up to step 20 / the larger of first and trivial
+    level: float  # mean of the last six of these / trivial
+    later: float  # smallest loss recorded from step 22 on / trivial; 1 if there is none, or one that is not finite
     end: float  # mean of the last losses / trivial
     died: str  # the first number that was not finite, "" if none
     sudden: bool  # it died while the loss was ordinary
@@ -99,7 +100,7 @@ class Signs:
 
     @property
     def weak(self) -> bool:
-        """It is hardly beaten."""
+        """A constant answer is hardly beaten."""
         return self.poor or not (self.level < WELL_BEATEN or self.recovered)
 
     @property
@@ -144,7 +145,7 @@ def _course(recording: Recording, trivial: float) -> dict:
         "level": early[-6:].mean().item() / trivial,
         "later": late.min().item() / trivial if len(late) and late.isfinite().all() else 1.0,
         "end": loss[-max(1, len(loss) // 6) :][-6:].mean().item() / trivial,
-        "died": f"the {bad.what} of {bad.where} at step {bad.step}" if bad else "",
+        "died": f"{bad} at step {bad.step}" if bad else "",
         "sudden": overflow
         and (len(finite) == 0 or finite[-3:].max().item() < ORDINARY * scale)
         and loss[0].item() < ORDINARY_AT_FIRST * trivial,

@@ -9,7 +9,7 @@
             recorder.step(loss)  # after the optimizer, before the gradients are cleared
     print(recorder.summary())
 
-Training goes on bit for bit as it would without, and a GPU is never waited for. An output is measured as soon as it is
+Training goes on bit for bit as it would without, and after the first step a GPU is never waited for. An output is measured as soon as it is
 there, while it is still in the processor's cache; of what is small, and of weights of one shape, stacks are measured
 together: for small networks most of the price is that of calling operations.
 """
@@ -41,10 +41,21 @@ WAITING = 256  # passes that have not gone back are kept, for a backward pass th
 
 
 def _watching() -> bool:
-    """Not in evaluation, not when a checkpointed block is run again on the way back, not in a compiled graph or vmap."""
+    """Where gradients are taken: not under no_grad, not when a checkpointed block is run again on the way back, not in a compiled graph or vmap."""
     if torch.compiler.is_compiling() or in_transform():
         return False
     return torch.is_grad_enabled() and not going_back()
+
+
+def _check_single_number(loss) -> None:
+    if isinstance(loss, Tensor):
+        if loss.numel() != 1:
+            raise ValueError(f"loss must be a single number; got a tensor of shape {tuple(loss.shape)}")
+    else:
+        try:
+            float(loss)
+        except (TypeError, ValueError):
+            raise ValueError(f"loss must be a single number; got {type(loss).__name__}") from None
 
 
 def _check_whole_number(name: str, value: int, least: int) -> None:
@@ -65,14 +76,16 @@ class Recorder:
 
     ``every``: record each step that it divides, and always the first five. ``activations`` and ``deltas`` may be left
     out, which makes it cheaper. ``cosine`` adds the one between the gradients of successive steps, where both are
-    recorded, and holds a copy of them. ``capacity``: records kept; after that the oldest go, except the first five.
+    recorded, and holds a copy of them in double precision. ``capacity``: records kept; after that the oldest go, except the first five.
     A pass is seen where the model itself is called, not only parts of it.
     What was recorded is read as attributes (``recorder.grad_norm``; names and shapes as in ``Recording``).
 
     A model under ``torch.compile`` is recorded without activations and deltas. With DDP or FSDP2 (``fully_shard`` comes
     first) gradients, weights and updates are those of the whole model; activations and deltas those of this process.
-    A model that is rebuilt while it is recorded ends the recording, with a warning.
-    Raises ValueError for a model without parameters, with parameters that cannot be measured, and for options out of range.
+    A model that is rebuilt while it is recorded ends the recording, with a warning. The loss is known where a loss function of
+    torch is called on the model's output; one that is computed within the model's own forward is not.
+    Raises TypeError for what is no module; ValueError for a model without parameters, or with some that cannot be measured, and
+    for options out of range.
     """
 
     def __init__(
@@ -130,7 +143,7 @@ class Recorder:
         self._listener.rest()
         for handle in self._handles:
             handle.remove()
-        self._handles, self._hooks, self._passes, self._cleared, self._links = [], [], [], [], []
+        self._handles, self._hooks, self._passes, self._old_gradients, self._links = [], [], [], [], []
         self._entered, self._weights = False, None
 
     def _listen(self, on: bool) -> None:
@@ -146,15 +159,16 @@ class Recorder:
         self._passes: list[Pass] = []
         self._deltas_seen: list[tuple[int, float | Tensor]] = []  # layer, norm; last calls come first
         self._stale: bool | None = None
-        self._cleared = []
+        self._old_gradients = []
         if self._recording:
             self._weights.remember()
             if self._count:
-                self._cleared = self._weights.gradients()
+                self._old_gradients = self._weights.present_gradients()
         else:
-            self._weights.forget_gradients()
+            self._weights.forget_last_gradients()
 
     def _begin(self, module, args, kwargs) -> None:
+        # A copy of the model, such as an average of its weights, carries this hook along.
         if module is self._model and self._recording and _watching() and not torch.jit.is_tracing():
             self._passes.append(Pass())
             with torch.no_grad():
@@ -200,7 +214,9 @@ class Recorder:
     def _ask_whether_stale(self) -> None:
         """A backward pass begins: are the gradients of the step before still there, and was nothing done to them?"""
         if self._stale is None:
-            self._left_over = [(p, g) for p, g, was in self._cleared if p.grad is g and version(g) == was]
+            self._left_over = [
+                (p, g) for p, g, was in self._old_gradients if p.grad is g and version(g) == was
+            ]
             # Gradients that were set to zero before step() are still there, and harmless. A GPU is not asked: it would be waited for.
             self._stale = any(
                 g.device.type != "cpu" or g.is_sparse or bool(g.any()) for _, g in self._left_over
@@ -216,8 +232,7 @@ class Recorder:
         """
         if not self._entered:
             raise RuntimeError("step() was called outside of `with Recorder(model) as recorder:`")
-        if isinstance(loss, Tensor) and loss.numel() != 1:
-            raise ValueError(f"loss must be a single number; got a tensor of shape {tuple(loss.shape)}")
+        _check_single_number(loss)
         if self._recording and self._is_as_it_was():
             if not self._ring.written:
                 self._warn_of_what_is_missing()
@@ -273,7 +288,7 @@ class Recorder:
         self._add_deltas(row)
         self._weights.add_to(row)
         if self._cosine:
-            self._weights.add_turns_to(row)
+            self._weights.add_dots_to(row)
         loss = torch.as_tensor(loss, dtype=self._sender.dtype).detach().reshape(1)
         row.sums([self._columns.at("loss")], loss)
         made = row.tensor()
@@ -315,7 +330,7 @@ class Recorder:
             raw |= {name: raw[name][:, called] for name in rows.PER_LAYER}
             loops = [self._calls[k] > 1 for k in called]
             self._cache = Recording(
-                **rows.read(raw, marks, layers, loops, self._cosine),
+                **rows.measured_fields(raw, marks, layers, loops, self._cosine),
                 parameters=self._names,
                 shapes=tuple(tuple(p.shape) for p in self._parameters),
                 layers=tuple(layer.name for layer in layers),

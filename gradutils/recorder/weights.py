@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from gradutils.recorder.anatomy import local
-from gradutils.recorder.first_step import stretch
 from gradutils.recorder.norms import alike, flat, row_norms, wide
 from gradutils.recorder.rows import Columns, Row
 from gradutils.recorder.torch_inside import version
@@ -30,11 +29,11 @@ class Weights:
         for group, before in zip(self._groups, self._before, strict=True):
             torch.stack([local(self._parameters[k]) for k in group], out=before)
 
-    def forget_gradients(self) -> None:
+    def forget_last_gradients(self) -> None:
         """The next step has no recorded one before it."""
         self._last = {}
 
-    def gradients(self) -> list[tuple[Tensor, Tensor, int]]:
+    def present_gradients(self) -> list[tuple[Tensor, Tensor, int]]:
         """Each parameter that has a gradient, the gradient, and how often it has been changed in place."""
         graded = [(p, p.grad) for p in self._parameters if p.requires_grad and p.grad is not None]
         return [(p, g, version(g)) for p, g in graded]
@@ -59,7 +58,7 @@ class Weights:
                     values = self._parameters[k].grad.detach().coalesce().values()
                     row.norms(of("grad_square", [k]), row_norms(values.reshape(1, -1)))
 
-    def add_turns_to(self, row: Row) -> None:
+    def add_dots_to(self, row: Row) -> None:
         """The scalar product of each gradient with that of the step before."""
         now = {
             k: local(p.grad).flatten().to(wide(p.device), copy=True)
@@ -78,7 +77,15 @@ class Weights:
         for group, before in zip(self._groups, self._before, strict=True):
             for k, weight in zip(group, before, strict=True):
                 looped = names[k] in loops and len(weight) == weight.shape[-1]
-                size = stretch(weight) if looped or "weight_hh" in names[k] else None
+                size = _stretch(weight) if looped or "weight_hh" in names[k] else None
                 if size is not None:
                     found[names[k]] = size
         return found
+
+
+def _stretch(weight: Tensor) -> float | None:
+    """The largest singular value of a recurrent weight, over its gates; None of what is no stack of square matrices."""
+    if weight.ndim != 2 or not weight.numel() or len(weight) % weight.shape[1] or not weight.isfinite().all():
+        return None
+    gates = weight.float().split(weight.shape[1])
+    return max(torch.linalg.matrix_norm(gate, 2).item() for gate in gates)

@@ -62,7 +62,7 @@ def vitals(recording: Recording) -> list[str]:
     if recording.spectral_norms:
         rows["recurrent"] = f"a weight that stretches up to {signs.recurrent_norm:.1f} times"
     if bad and bad.step < 2:
-        rows["not finite"] = f"the {bad.what} of {bad.where} at step {bad.step}"
+        rows["not finite"] = f"{bad} at step {bad.step}"
     return ["At step 0:", *(f"  {name:<11} {value}" for name, value in rows.items())]
 
 
