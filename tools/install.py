@@ -55,10 +55,11 @@ def install(uv: str | None, *arguments) -> None:
     """Install by uv, or by pip if there is no uv or it fails."""
     if uv:
         try:
-            return run(uv, "pip", "install", "--quiet", "--python", sys.executable, "--no-deps", *arguments)
+            run(uv, "pip", "install", "--quiet", "--python", sys.executable, "--no-deps", *arguments)
+            return
         except InstallError as error:
             print(f"uv failed, so pip takes over. It said: {error}", file=sys.stderr)
-    return run(*PIP, "install", "--no-compile", "--no-deps", *arguments)
+    run(*PIP, "install", "--no-compile", "--no-deps", *arguments)
 
 
 def pinned_torch() -> str:
@@ -84,9 +85,9 @@ def download_torch(folder: str) -> list[Path]:
         run(*PIP, "download", *options, pinned_torch())
     except InstallError as error:
         said = (
-            f"{pinned_torch()} cannot be had from {TORCH_INDEX}; the variable TORCH_INDEX names another index"
+            f"{pinned_torch()} cannot be had from {TORCH_INDEX}; the variable TORCH_INDEX names another one."
         )
-        raise InstallError(f"{error}\n{said}.") from error
+        raise InstallError(f"{error}\n{said}") from error
     return list(Path(folder).glob("torch-*.whl"))
 
 

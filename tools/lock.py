@@ -48,33 +48,16 @@ def without_torch(lock: str) -> str:
 
 def compile_lock(name: str, *arguments: str, wanted: list[str]) -> Path:
     """Resolve `wanted` and the sources named in `arguments` into requirements/`name`, near what stands there already."""
+    uv = find_uv()
+    if uv is None:
+        sys.exit("uv is needed to make a lock, and pip could not install it.")
     lock = REQUIREMENTS / name
-    least = inputs()["python"].removeprefix(">=")
-    options = (
-        "--universal",
-        "--python-version",
-        least,
-        "--generate-hashes",
-        "--no-header",
-        "--annotation-style",
-        "line",
-        "--quiet",
-    )
-    command = [
-        find_uv(),
-        "pip",
-        "compile",
-        *options,
-        "-c",
-        "requirements/direct.in",
-        "-o",
-        lock,
-        *arguments,
-        "-",
-    ]
-    subprocess.run(
-        command, cwd=ROOT, input="\n".join(wanted), text=True, check=True, stdout=subprocess.DEVNULL
-    )
+    options = ["--universal", "--generate-hashes", "--no-header", "--annotation-style", "line", "--quiet"]
+    python = ("--python-version", inputs()["python"].removeprefix(">="))  # the oldest that must be served
+    pins = ("--constraints", "requirements/direct.in", "--output-file", lock)
+    command = (uv, "pip", "compile", *options, *python, *pins, *arguments, "-")
+    asked = "\n".join(wanted)
+    subprocess.run(command, cwd=ROOT, input=asked, text=True, check=True, stdout=subprocess.DEVNULL)
     text = f"{stamp()}\n# by `make lock`; do not edit\n{without_torch(lock.read_text(encoding='utf-8'))}"
     lock.write_text(text, encoding="utf-8", newline="\n")
     return lock

@@ -81,7 +81,8 @@ def nearest_tests(changed: set[str], sources: dict[str, str]) -> list[str]:
     """The unit tests that changed files can touch, nearest first."""
     names = {path: imported_names(text) for path, text in sources.items()}
     stems = {part for path in changed for part in Path(path).with_suffix("").parts[-2:]}
-    near = {path: 0 for path in sources if path in changed or Path(path).stem.removeprefix("test_") in stems}
+    namesakes = {f"tests/test_{stem}.py" for stem in stems}
+    near = dict.fromkeys(sources.keys() & (changed | namesakes), 0)
     front = set(changed)
     for distance in range(1, len(sources)):
         front = {
