@@ -5,6 +5,8 @@ import dataclasses
 import io
 import json
 import math
+import os
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -89,11 +91,37 @@ def test_nothing_is_unpacked_that_claims_too_much(tmp_path):
     assert path.stat().st_size < 2**21
     with pytest.raises(ValueError, match=r"would unpack to 1\.3 GB"):
         Recording.load(path)
-    path.write_bytes(b"")
-    with open(path, "wb") as file:
-        file.truncate(2**30 + 1)
-    with pytest.raises(ValueError, match="larger than"):
+
+
+def test_an_archive_packed_in_another_way_or_with_too_many_members_is_refused(tmp_path):
+    path = tmp_path / "odd.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("steps.npy", bytes(10**6))
+    with pytest.raises(ValueError, match="packed in another way"):
         Recording.load(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        for k in range(100):
+            archive.writestr(f"{k}.npy", b"")
+    with pytest.raises(ValueError, match="its end is not that of a recording"):
+        Recording.load(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="it is not a file"):
+        Recording.load(tmp_path / "pipe")
+
+
+def test_what_is_loaded_is_in_memory_once(saved):
+    """A file that unpacks to 180 MB, of another shape than it should: it is refused after it was unpacked."""
+    path = pack(saved[1], {"loss": np.zeros(180_000_000 // 8)})
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="loss must be"):
+        Recording.load(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 180e6 < peak < 200e6
 
 
 def test_words_that_nest_too_deep_are_refused(saved):

@@ -4,10 +4,10 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from gradutils.recorder import torch_inside
@@ -107,42 +107,24 @@ def test_hooks_of_every_kind_are_counted():
     assert torch_inside.hooks_on(model) == 0
 
 
-class Counting(TorchFunctionMode):
-    def __init__(self):
-        super().__init__()
-        self.seen = 0
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        self.seen += 1
-        return function(*args, **(kwargs or {}))
-
-
-def test_a_mode_is_taken_off_from_below_others_and_those_stay():
-    first, ours, last = Counting(), Counting(), Counting()
-    x = torch.ones(2)
-    with first:
-        ours.__enter__()
-        with last:
-            torch_inside.take_off(ours)
-            torch_inside.take_off(ours)  # no longer there: nothing happens
-            F.relu(x)
-        assert (first.seen > 0, ours.seen, last.seen > 0) == (True, 0, True)
-        seen = last.seen
-        F.relu(x)
-        assert last.seen == seen
-    seen = first.seen
-    F.relu(x)
-    assert first.seen == seen
+OUT, ONE_HOT = torch.zeros(4, 3, requires_grad=True), F.one_hot(torch.arange(4) % 3, 3).float()
+NODES = {
+    "cross entropy": lambda r: F.cross_entropy(OUT, torch.arange(4) % 3, reduction=r),
+    "binary cross entropy": lambda r: F.binary_cross_entropy_with_logits(OUT, ONE_HOT, reduction=r),
+    "squared error": lambda r: F.mse_loss(OUT, ONE_HOT, reduction=r),
+    "unknown": lambda r: F.l1_loss(OUT, ONE_HOT),
+}
 
 
-def test_torchs_own_default_device_may_change_while_a_mode_is_on():
-    ours = Counting()
-    ours.__enter__()
-    with torch.device("meta"):
-        assert torch.empty(1).device.type == "meta"
-        torch_inside.take_off(ours)
-        assert torch.empty(1).device.type == "meta"
-    assert torch.empty(1).device.type == "cpu"
+@pytest.mark.parametrize("kind", NODES)
+def test_a_loss_is_known_by_its_node(kind):
+    assert torch_inside.loss_of(NODES[kind]("mean").grad_fn) == (kind, False)
+    assert torch_inside.loss_of(NODES[kind]("sum").grad_fn) == (kind, kind != "unknown")
+    assert (
+        torch_inside.loss_of(F.binary_cross_entropy(OUT.sigmoid(), ONE_HOT).grad_fn)[0]
+        == "binary cross entropy"
+    )
+    assert torch_inside.loss_of(None) == ("unknown", False)
 
 
 def test_print_options_are_those_that_were_set():

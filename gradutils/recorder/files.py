@@ -3,19 +3,19 @@
 import json
 import math
 import os
-import tempfile
+import struct
 from contextlib import suppress
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 import numpy as np
 import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
-LARGEST = (
-    2**30
-)  # bytes that a recording may unpack to: ten thousand records of a thousand parameters are a third of it
+# Bytes that a recording may unpack to: ten thousand records of a thousand parameters are a third of it.
+LARGEST = 900_000_000
+MOST = 64, 2**16, 16_000_000  # members, bytes of their list, bytes of the words
 WORDS = "words"  # the member that holds what is no tensor, as JSON
 R, P, L = "records", "parameters", "layers"
 # What a recording holds: the axes and the type of each tensor. ``steps`` says how many records there are.
@@ -29,9 +29,9 @@ def write(path: Path, values: dict) -> None:
     """Write the fields of a recording; a crash on the way leaves an older file of that name as it was."""
     arrays = {name: value.numpy() for name, value in values.items() if isinstance(value, Tensor)}
     words = json.dumps({name: value for name, value in values.items() if not isinstance(value, Tensor)})
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "wb") as file:
             np.savez_compressed(file, **{WORDS: np.array(words)}, **arrays)
         os.replace(temporary, path)
     except BaseException:
@@ -45,22 +45,39 @@ def read(path: Path) -> dict:
 
     Raises OSError where the file cannot be opened, and ValueError, with what is wrong, for any other file.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ValueError(f"{path} is not a saved recording (it is not a file)")
     with open(path, "rb") as file:
         try:
-            if os.fstat(file.fileno()).st_size > LARGEST:
-                raise ValueError(f"it is larger than {LARGEST / 1e9:.1f} GB")
+            _look_at_the_end(file)
             with ZipFile(file) as archive:
                 return _checked(*_unpacked(archive))
         except Exception as error:  # a damaged archive raises whatever its parsers raise
             raise ValueError(f"{path} is not a saved recording ({error or type(error).__name__})") from error
 
 
+def _look_at_the_end(file) -> None:
+    """The last 22 bytes of an archive say how many members it has and how long their list is, which zipfile would read whole."""
+    file.seek(-22, os.SEEK_END)
+    mark, members, length = struct.unpack("<4s6xHI6x", file.read(22))
+    if mark != b"PK\5\6" or members > MOST[0] or length > MOST[1]:
+        raise ValueError("its end is not that of a recording")
+    file.seek(0)
+
+
 def _unpacked(archive: ZipFile) -> tuple[dict[str, np.ndarray], dict]:
     """The arrays and the words; nothing is unpacked before its size is known."""
-    size = sum(member.file_size for member in archive.infolist())
+    members = archive.infolist()
+    size = sum(member.file_size for member in members)
     if size > LARGEST:
         raise ValueError(f"it would unpack to {size / 1e9:.1f} GB; at most {LARGEST / 1e9:.1f} are read")
-    arrays = {member.filename.removesuffix(".npy"): _array(archive, member) for member in archive.infolist()}
+    if any(
+        member.compress_type not in (ZIP_STORED, ZIP_DEFLATED) or member.flag_bits & 1 for member in members
+    ):
+        raise ValueError("it is packed in another way")  # others unpack to more than they claim
+    if any(member.file_size > MOST[2] for member in members if member.filename == f"{WORDS}.npy"):
+        raise ValueError(f"its {WORDS} are longer than {MOST[2] / 1e6:.0f} MB")
+    arrays = {member.filename.removesuffix(".npy"): _array(archive, member) for member in members}
     words = json.loads(str(arrays.pop(WORDS)[()]))
     if not isinstance(words, dict):
         raise ValueError(f"its {WORDS} are {type(words).__name__}, not a dictionary")
@@ -75,8 +92,11 @@ def _array(archive: ZipFile, member) -> np.ndarray:
         there = member.file_size - file.tell()
         if dtype.hasobject or math.prod(shape) * dtype.itemsize != there:
             raise ValueError(f"{member.filename} claims {shape} of {dtype} in {there} bytes")
-        array = np.frombuffer(file.read(), dtype)
-    return array.reshape(shape, order="F" if by_columns else "C")
+        content = bytearray(there)
+        for start in range(0, there, 2**20):  # in pieces: a whole member at once would be held twice
+            piece = file.read(min(2**20, there - start))
+            content[start : start + len(piece)] = piece
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if by_columns else "C")
 
 
 def _checked(arrays: dict[str, np.ndarray], words: dict) -> dict:
@@ -85,7 +105,7 @@ def _checked(arrays: dict[str, np.ndarray], words: dict) -> dict:
     sizes = {R: len(arrays["steps"]), P: len(words["parameters"]), L: len(words["layers"])}
     if set(arrays) != set(TENSORS):
         raise ValueError(f"it must hold {', '.join(TENSORS)}; it holds {', '.join(map(str, arrays))}")
-    tensors = {name: torch.tensor(array) for name, array in arrays.items()}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     for name, (axes, dtype) in TENSORS.items():
         shape, tensor = tuple(sizes[axis] for axis in axes), tensors[name]
         if tuple(tensor.shape) != shape or tensor.dtype != dtype:

@@ -1,27 +1,17 @@
-"""What the first step tells of the loss: which it is, whether it is summed, and what a constant answer would lose."""
+"""What the first step tells of the loss: which it is, whether it is summed, and what a constant answer would lose.
 
-import inspect
+The kind is read off the node of autograd's graph that computed the loss, the targets off the gradient of the model's output. A
+function mode of torch would see the loss being called, arguments and all. But whoever leaves a mode of their own while ours is on
+ends ours in its place, and some layers compute otherwise under any mode: training would no longer be the same bit for bit.
+"""
+
 import math
-from collections import deque
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
-from gradutils.recorder.torch_inside import in_transform, take_off
-
-KEPT = 64  # calls of a loss function: who accumulates gradients has many before the first step
-# Every loss of torch.nn.functional: what it is called with tells its reduction and its targets.
-LOSSES = {
-    function: inspect.signature(function)
-    for name, function in vars(F).items()
-    if not name.startswith("_")
-    and inspect.isfunction(function)
-    and {"target", "reduction"} <= inspect.signature(function).parameters.keys()
-}
+from gradutils.recorder.torch_inside import loss_of
 
 
 class Loss(NamedTuple):
@@ -32,94 +22,35 @@ class Loss(NamedTuple):
     trivial: float = math.nan  # of an answer that ignores the input: all classes alike, or the targets' mean
 
 
-class Call(NamedTuple):
-    """One call of a loss function: its result and, without their graphs, its arguments by name."""
-
-    function: Callable
-    arguments: dict
-    result: Tensor
-
-
-class LossListener(TorchFunctionMode):
-    """Sees torch's own loss functions being called, from ``listen`` until ``rest``; changes nothing of what they do."""
-
-    def __init__(self):
-        super().__init__()
-        self._calls: deque[Call] = deque(maxlen=KEPT)
-        self._listening = False
-
-    def listen(self) -> None:
-        if not self._listening:
-            self._listening = True
-            self.__enter__()
-
-    def rest(self) -> None:
-        if self._listening:
-            self._listening = False
-            take_off(self)
-        self._calls.clear()
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        if (
-            not torch.compiler.is_compiling()
-            and function in LOSSES
-            and self._listening
-            and not in_transform()
-        ):
-            given = LOSSES[function].bind(*args, **(kwargs or {}))
-            given.apply_defaults()
-            kept = {k: v.detach() if isinstance(v, Tensor) else v for k, v in given.arguments.items()}
-            self._calls.append(Call(function, kept, result))
-        return result
-
-    @torch.no_grad()
-    def tell(self, loss: Tensor | float) -> Loss:
-        """What is known of a loss that was among the calls; it may come without its graph, or as a number."""
-        return next((_told_by(call) for call in reversed(self._calls) if _is(call.result, loss)), Loss())
-
-
-def _is(result: Tensor, loss: Tensor | float) -> bool:
-    if isinstance(loss, Tensor) and loss.grad_fn is not None:
-        return result.grad_fn is loss.grad_fn
-    return result.numel() == 1 and float(result) == float(loss)
-
-
-def _told_by(call: Call) -> Loss:
-    given, summed = call.arguments, call.arguments["reduction"] == "sum"
-    if call.function not in KINDS or given["reduction"] == "none":
+@torch.no_grad()
+def tell(loss: Tensor | float, out: Tensor | None, delta: Tensor | None) -> Loss:
+    """What is known of a loss, given the model's output and the gradient that reached it."""
+    kind, summed = loss_of(getattr(loss, "grad_fn", None))
+    if kind == "unknown" or out is None or delta is None or out.ndim == 0:
         return Loss(summed=summed)
-    kind, trivial = KINDS[call.function]
-    return Loss(kind, summed, trivial(given) * (_terms(call) if summed else 1))
+    out, delta = out.to("cpu", torch.float64), delta.to("cpu", torch.float64)
+    if kind == "binary cross entropy":
+        return Loss(kind, summed, math.log(2) * (out.numel() if summed else 1))
+    if kind == "squared error":
+        return Loss(kind, summed, _spread(float(loss), summed, out, delta))
+    classes = _classes(delta)
+    if classes is None:
+        return Loss(summed=summed)
+    return Loss(kind, summed, math.log(classes) * (out.numel() / classes if summed else 1))
 
 
-def _terms(call: Call) -> int:
-    """How many errors are added up: one an image, pixel or token for a cross entropy, one a number for the others."""
-    out, target = call.arguments["input"], call.arguments["target"]
-    if KINDS[call.function][0] != "cross entropy":
-        return math.prod(torch.broadcast_shapes(out.shape, target.shape))
-    if target.is_floating_point():  # probabilities of the classes, in place of their numbers
-        return target.numel() // _classes(out)
-    return int((target != call.arguments["ignore_index"]).sum())
+def _classes(delta: Tensor) -> int | None:
+    """How many classes there are: softmax minus one-hot sums to zero over them, so they are found wherever they stand."""
+    dims = [d for d in range(1, delta.ndim) if delta.sum(d).abs().max() < 1e-3 * delta.abs().sum(d).max()]
+    return delta.shape[dims[0]] if len(dims) == 1 else None
 
 
-def _classes(out: Tensor) -> int:
-    """Of scores (N, C, ...), or of one sample, (C,)."""
-    return out.shape[1] if out.ndim > 1 else out.shape[0]
+def _spread(loss: float, summed: bool, out: Tensor, delta: Tensor) -> float:
+    """The square of the targets about their mean, which the best constant loses; NaN where they cannot be told.
 
-
-def _spread(given: dict) -> float:
-    """The mean square of the targets about their mean, which the best constant loses; NaN where they are all alike."""
-    out, y = torch.broadcast_tensors(*(given[name].to("cpu", torch.float64) for name in ("input", "target")))
-    spread, lost = (y - y.mean(0)).square().mean().item(), (out - y).square().mean().item()
-    return spread if spread > 1e-6 * lost else math.nan
-
-
-# Its kind, and what an answer that ignores the input loses on average.
-KINDS: dict[Callable, tuple[str, Callable[[dict], float]]] = {
-    F.cross_entropy: ("cross entropy", lambda given: math.log(_classes(given["input"]))),
-    F.nll_loss: ("cross entropy", lambda given: math.log(_classes(given["input"]))),
-    F.binary_cross_entropy: ("binary cross entropy", lambda given: math.log(2)),
-    F.binary_cross_entropy_with_logits: ("binary cross entropy", lambda given: math.log(2)),
-    F.mse_loss: ("squared error", _spread),
-}
+    The targets are gone by now, but the outputs' gradient 2 (out - y) / numel tells what they were, unless it was scaled.
+    """
+    y = out - delta / 2 * (1 if summed else out.numel())
+    total, spread = (out - y).square(), (y - y.mean(0)).square()
+    total, spread = ((v.sum() if summed else v.mean()).item() for v in (total, spread))
+    return spread if abs(total - loss) < 0.01 * abs(loss) and spread > 1e-6 * total else math.nan

@@ -1,5 +1,6 @@
 """What is measured of a layer's output while it passes by, and how it is added up in a row."""
 
+import dataclasses
 from collections import defaultdict
 
 import torch
@@ -12,16 +13,18 @@ from gradutils.recorder.rows import Columns, Row
 NEAR = 0.05  # a unit is saturated within this distance of a bound of its activation
 
 
-def first_tensor(value) -> Tensor | None:
-    """The first floating-point tensor in nested tuples, lists, dictionaries and dataclasses."""
+def first_tensor(value, depth: int = 8) -> Tensor | None:
+    """The first floating-point tensor in tuples, lists, dictionaries and dataclasses, nested so deep at most."""
     if isinstance(value, Tensor):
         plain = value.dtype in FLOATS and value.layout is torch.strided and not value.is_nested
         return value if plain and value.numel() else None
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, (tuple, list)):
-        value = vars(value).values() if hasattr(value, "__dataclass_fields__") else ()
-    return next((found for item in value if (found := first_tensor(item)) is not None), None)
+        fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
+        value = [getattr(value, field.name, None) for field in fields]
+    inside = (first_tensor(item, depth - 1) for item in value) if depth else ()
+    return next((found for found in inside if found is not None), None)
 
 
 def samples_by_units(h: Tensor) -> Tensor:

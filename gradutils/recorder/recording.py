@@ -76,7 +76,7 @@ class Recording:
     @property
     def first_nonfinite(self) -> NonFinite | None:
         """The first number that was not finite, in the order in which a step computes them; None if all were."""
-        last_first = torch.arange(len(self.layers) - 1, -1, -1)
+        last_first = torch.arange(len(self.layers) - 1, -1, -1, device="cpu")
         for r in range(len(self)):
             for what, bad, names in (
                 ("activation", self.activation_std[r].isinf(), self.layers),
@@ -114,7 +114,7 @@ class Recording:
         ]
         if row and ratio.max() >= 0:
             # A bias that starts at zero has no size yet to compare its change with.
-            matrices = torch.tensor([len(shape) > 1 for shape in self.shapes])
+            matrices = torch.tensor([len(shape) > 1 for shape in self.shapes], device="cpu")
             if matrices.any() and ratio[:, matrices].max() >= 0:
                 ratio = ratio.where(matrices, -1.0)
             r, p = divmod(int(ratio.argmax()), row)

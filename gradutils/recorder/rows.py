@@ -69,8 +69,8 @@ class Sender:
     def vector(self, values: Sequence[float | Tensor]) -> Tensor:
         """Numbers, or 0-d tensors of any device, as one tensor."""
         if all(isinstance(value, float | int) for value in values):
-            return torch.tensor(values, dtype=self.dtype).to(self.device, non_blocking=True)
-        return torch.stack([torch.as_tensor(v, dtype=self.dtype).to(self.device) for v in values])
+            return torch.tensor(values, dtype=self.dtype, device="cpu").to(self.device, non_blocking=True)
+        return torch.stack([torch.as_tensor(v, dtype=self.dtype, device=self.device) for v in values])
 
     def index(self, columns: Iterable[int]) -> Tensor:
         return self.constants(columns, torch.int64)

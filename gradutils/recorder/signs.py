@@ -175,7 +175,7 @@ def _weights(recording: Recording) -> dict:
         )
         return {"sigma_w": math.nan, "sigma_w_max": math.nan} | dict.fromkeys(none, 0.0)
     weights, grads = recording.weight_norm[0, matrices], recording.grad_norm[0, matrices]
-    sigma_w = weights / torch.tensor([float(shapes[k][0]) for k in matrices]).sqrt()
+    sigma_w = weights / torch.tensor([float(shapes[k][0]) for k in matrices], device="cpu").sqrt()
     updates = recording.update_ratio[:FIRST, matrices].nan_to_num(nan=0.0, posinf=0.0)
     recurrent = [names.index(name) for name in recording.spectral_norms]
     # A gated cell multiplies its state by gates below 1 and stands a recurrent weight twice as large.

@@ -6,8 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._tensor_str import get_printoptions  # torch has no other word that reads them
-from torch.overrides import TorchFunctionMode, _pop_mode, _push_mode
 
+LOSS_NODES = {
+    "NllLoss": "cross entropy",
+    "BinaryCrossEntropy": "binary cross entropy",
+    "MseLoss": "squared error",
+}
 WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")  # what torch.compile and checkpointing put into names
 # The files of torch where hooks for all modules and for all optimizers are kept.
 HOOKED = (torch.nn.modules.module, sys.modules[torch.optim.Optimizer.__module__])
@@ -26,6 +30,13 @@ def is_compiled(model: nn.Module) -> bool:
 def shelf(owner: nn.Module, name: str) -> dict:
     """Where a module keeps its child or parameter of this name: to look there costs a tenth of ``getattr``."""
     return owner._modules if name in owner._modules else owner._parameters
+
+
+def loss_of(node) -> tuple[str, bool]:
+    """The kind of loss that a node of autograd's graph computes, as torch names its nodes, and whether it adds up."""
+    name = "" if node is None else node.name()
+    kind = next((kind for start, kind in LOSS_NODES.items() if name.startswith(start)), "unknown")
+    return kind, getattr(node, "_saved_reduction", 1) == 2
 
 
 def going_back() -> bool:
@@ -90,15 +101,3 @@ def put_back_global_hooks(kept: list[tuple[str, Any]]) -> None:
             getattr(room, name).update(value)
         else:
             setattr(room, name, value)
-
-
-def take_off(mode: TorchFunctionMode) -> None:
-    """End a function mode wherever it stands in this thread's stack: its own exit would end the topmost."""
-    above = []
-    while torch._C._len_torch_function_stack():
-        top = _pop_mode()
-        if top is mode:
-            break
-        above.append(top)
-    for other in reversed(above):
-        _push_mode(other)

@@ -16,6 +16,7 @@ together: for small networks most of the price is that of calling operations.
 
 import warnings
 from collections import defaultdict
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ from gradutils.recorder.anatomy import (
     measurable_parameters,
     sharding,
 )  # fmt: skip
-from gradutils.recorder.first_step import Loss, LossListener
+from gradutils.recorder.first_step import Loss, tell
 from gradutils.recorder.norms import norm
 from gradutils.recorder.outputs import Pass, first_tensor, samples_by_units
 from gradutils.recorder.recording import Recording
@@ -47,15 +48,18 @@ def _watching() -> bool:
     return torch.is_grad_enabled() and not going_back()
 
 
-def _check_single_number(loss) -> None:
-    if isinstance(loss, Tensor):
-        if loss.numel() != 1:
-            raise ValueError(f"loss must be a single number; got a tensor of shape {tuple(loss.shape)}")
-    else:
-        try:
-            float(loss)
-        except (TypeError, ValueError):
-            raise ValueError(f"loss must be a single number; got {type(loss).__name__}") from None
+def _check_single_number(name: str, value) -> None:
+    given = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+    try:
+        single = (
+            value.numel() == 1
+            if isinstance(value, Tensor)
+            else float(value) is not None and not isinstance(value, str)
+        )
+    except (TypeError, ValueError, OverflowError):
+        single = False
+    if not single:
+        raise ValueError(f"{name} must be a single number; got {given}")
 
 
 def _check_whole_number(name: str, value: int, least: int) -> None:
@@ -67,6 +71,8 @@ class _Asleep:
     """What stands for a recorder in a pickled model."""
 
     def _begin(self, *_) -> None: ...
+
+    def _see(self, *_) -> None: ...
 
     def _end(self, *_) -> None: ...
 
@@ -82,8 +88,8 @@ class Recorder:
 
     A model under ``torch.compile`` is recorded without activations and deltas. With DDP or FSDP2 (``fully_shard`` comes
     first) gradients, weights and updates are those of the whole model; activations and deltas those of this process.
-    A model that is rebuilt while it is recorded ends the recording, with a warning. The loss is known where a loss function of
-    torch is called on the model's output; one that is computed within the model's own forward is not.
+    A model that is rebuilt while it is recorded ends the recording, with a warning. The loss is known where it is torch's
+    cross entropy, binary cross entropy or squared error of the model's output, given to ``step`` as it was computed.
     Raises TypeError for what is no module; ValueError for a model without parameters, or with some that cannot be measured, and
     for options out of range.
     """
@@ -109,11 +115,16 @@ class Recorder:
         self._activations, self._deltas = activations and not compiled, deltas and not compiled
         self._names, self._parameters = tuple(parameters), list(parameters.values())
         self._layers = layers_of(inner)
+        self._links = links_of(inner)
         self._columns = Columns(len(self._names), len(self._layers))
         self._at = [self._columns.of_layer(k) for k in range(len(self._layers))]
         self._sender, self._ring = Sender(self._parameters[0].device), Ring(capacity)
         self._sharded = sharding(self._parameters)
-        self._loss, self._listener = Loss(), LossListener()
+        self._loss = Loss()
+        self._output: tuple = (
+            None,
+            None,
+        )  # of the first step, and the gradient that reached it: they tell what the targets were
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._spectral: dict[str, float] = {}
         self._entered = self._ended = False
@@ -125,25 +136,24 @@ class Recorder:
     def __enter__(self) -> "Recorder":
         if self._entered:
             raise RuntimeError("this recorder is already recording")
+        self._weights = Weights(self._parameters, self._columns)  # first, for it may find no room
         self._entered = True
         self._handles = [
             self._model.register_forward_pre_hook(self._begin, with_kwargs=True),
-            self._model.register_forward_hook(self._end),
+            self._model.register_forward_hook(self._end, always_call=True),  # also where a pass raises
         ]
         self._hooks = [
-            ForwardHook(layer.module, lambda module, args, out, k=k: self._see(k, out))
+            ForwardHook(layer.module, partial(self._see, k))
             for k, layer in enumerate(self._layers if self._activations or self._deltas else ())
         ]
-        self._links, self._weights = links_of(self._inner), Weights(self._parameters, self._columns)
         self._prepare()
         return self
 
     def __exit__(self, *_) -> None:
         self._listen(False)
-        self._listener.rest()
         for handle in self._handles:
             handle.remove()
-        self._handles, self._hooks, self._passes, self._old_gradients, self._links = [], [], [], [], []
+        self._handles, self._hooks, self._passes, self._old_gradients = [], [], [], []
         self._entered, self._weights = False, None
 
     def _listen(self, on: bool) -> None:
@@ -178,7 +188,7 @@ class Recorder:
                 del self._passes[oldest]
             self._listen(True)
 
-    def _see(self, k: int, out) -> None:
+    def _see(self, k: int, module, args, out) -> None:
         """A layer has been called."""
         h = first_tensor(out) if _watching() and self._passes else None
         if h is None:
@@ -200,16 +210,17 @@ class Recorder:
         if module is not self._model or not (self._recording and self._passes and _watching()):
             return
         self._listen(False)
-        if not self._ring.written:
-            self._listener.listen()
         passed, h = self._passes[-1], first_tensor(out)
         if h is not None and h.grad_fn is not None:
-            h.register_hook(lambda grad: self._went_back(passed))
+            first = None if self._ring.written else h.detach()
+            h.register_hook(lambda grad: self._went_back(passed, first, grad))
 
-    def _went_back(self, passed: Pass) -> None:
+    def _went_back(self, passed: Pass, out: Tensor | None, grad: Tensor) -> None:
         if not in_transform():
             passed.went_back = True
             self._ask_whether_stale()
+            if out is not None:
+                self._output = out, grad.detach()
 
     def _ask_whether_stale(self) -> None:
         """A backward pass begins: are the gradients of the step before still there, and was nothing done to them?"""
@@ -232,7 +243,9 @@ class Recorder:
         """
         if not self._entered:
             raise RuntimeError("step() was called outside of `with Recorder(model) as recorder:`")
-        _check_single_number(loss)
+        _check_single_number("loss", loss)
+        if lr is not None:
+            _check_single_number("lr", lr)
         if self._recording and self._is_as_it_was():
             if not self._ring.written:
                 self._warn_of_what_is_missing()
@@ -241,7 +254,7 @@ class Recorder:
             with torch.no_grad():
                 row = self._row(loss)
                 if not self._ring.written:
-                    self._loss = self._listener.tell(loss)
+                    self._loss, self._output = tell(loss, *self._output), (None, None)
                     loops = {
                         f"{self._layers[k].name}.weight" for k, calls in self._calls.items() if calls > 1
                     }
@@ -249,7 +262,6 @@ class Recorder:
             # Gradients taken for a penalty may come before zero_grad: only what is still there now was not cleared.
             stale = bool(self._stale) and any(p.grad is g for p, g in self._left_over)
             self._ring.write(row, Mark(self._count, torch.nan if lr is None else float(lr), stale))
-        self._listener.rest()
         self._count += 1
         self._prepare()
 
@@ -259,7 +271,7 @@ class Recorder:
         if changed is not None:
             self._ended = True
             warnings.warn(
-                f"the model was rebuilt while it is recorded: {changed} is another one now, or has another size or type. The "
+                f"the model was rebuilt while it is recorded: {changed} is another one now, or has another shape or type. The "
                 f"recording ends before step {self._count}; a new Recorder(model) records the new model",
                 stacklevel=3,
             )
@@ -289,7 +301,7 @@ class Recorder:
         self._weights.add_to(row)
         if self._cosine:
             self._weights.add_dots_to(row)
-        loss = torch.as_tensor(loss, dtype=self._sender.dtype).detach().reshape(1)
+        loss = torch.as_tensor(loss, dtype=self._sender.dtype, device=self._sender.device).detach().reshape(1)
         row.sums([self._columns.at("loss")], loss)
         made = row.tensor()
         for process_group, members in self._sharded:
@@ -323,26 +335,30 @@ class Recorder:
     def recording(self) -> Recording:
         """All that has been recorded so far, on the CPU."""
         if self._cache is None:
-            written, marks = self._ring.read(self._columns.width)
-            called = list(self._calls)
-            layers = [self._layers[k] for k in called]
-            raw = self._columns.named(written)
-            raw |= {name: raw[name][:, called] for name in rows.PER_LAYER}
-            loops = [self._calls[k] > 1 for k in called]
-            self._cache = Recording(
-                **rows.measured_fields(raw, marks, layers, loops, self._cosine),
-                parameters=self._names,
-                shapes=tuple(tuple(p.shape) for p in self._parameters),
-                layers=tuple(layer.name for layer in layers),
-                kinds=tuple(type(layer.module).__name__ for layer in layers),
-                calls=tuple(self._calls[k] for k in called),
-                loss_kind=self._loss.kind,
-                loss_summed=self._loss.summed,
-                trivial_loss=self._loss.trivial,
-                spectral_norms=dict(self._spectral),
-                dropped=self._ring.dropped,
-            )
+            with torch.device("cpu"):  # whatever the default device is by now
+                self._cache = self._read()
         return self._cache
+
+    def _read(self) -> Recording:
+        written, marks = self._ring.read(self._columns.width)
+        called = list(self._calls)
+        layers = [self._layers[k] for k in called]
+        raw = self._columns.named(written)
+        raw |= {name: raw[name][:, called] for name in rows.PER_LAYER}
+        loops = [self._calls[k] > 1 for k in called]
+        return Recording(
+            **rows.measured_fields(raw, marks, layers, loops, self._cosine),
+            parameters=self._names,
+            shapes=tuple(tuple(p.shape) for p in self._parameters),
+            layers=tuple(layer.name for layer in layers),
+            kinds=tuple(type(layer.module).__name__ for layer in layers),
+            calls=tuple(self._calls[k] for k in called),
+            loss_kind=self._loss.kind,
+            loss_summed=self._loss.summed,
+            trivial_loss=self._loss.trivial,
+            spectral_norms=dict(self._spectral),
+            dropped=self._ring.dropped,
+        )
 
     def __reduce__(self):
         """A model saved whole while it is recorded takes no recorder with it; ``save`` keeps the recording."""
