@@ -790,6 +790,19 @@ def test_a_model_can_be_saved_after_a_pass_that_raised(tmp_path):
         assert not any(m._forward_hooks for name, m in model.named_modules() if name)
 
 
+def test_a_model_rebuilt_between_recorded_steps_is_noticed():
+    model, x = build("mlp")
+    with Recorder(model, every=10) as recorder:
+        run(model, x, steps=7, recorder=recorder)
+        narrowed(model)
+        recorder.step(1.0)
+        recorder.step(1.0)
+        with pytest.warns(UserWarning, match="rebuilt while it is recorded: fc1.weight"):
+            recorder.step(1.0)  # the next one would be recorded
+        recorder.step(1.0)
+    assert recorder.steps.tolist() == [0, 1, 2, 3, 4]
+
+
 def test_a_model_rebuilt_before_it_is_entered_is_noticed():
     model, x = build("mlp")
     recorder = Recorder(model)

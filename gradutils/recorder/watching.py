@@ -9,9 +9,9 @@
             recorder.step(loss)  # after the optimizer, before the gradients are cleared
     print(recorder.summary())
 
-Training goes on bit for bit as it would without, and after the first step a GPU is never waited for. An output is measured as soon as it is
-there, while it is still in the processor's cache; of what is small, and of weights of one shape, stacks are measured
-together: for small networks most of the price is that of calling operations.
+Training goes on bit for bit as it would without, and after the first step a GPU is never waited for. An output is measured
+as soon as it is there, while it is still in the processor's cache; of what is small, and of weights of one shape, stacks are
+measured together: for small networks most of the price is that of calling operations.
 """
 
 import warnings
@@ -29,7 +29,7 @@ from gradutils.recorder.anatomy import (
     links_of,
     measurable_parameters,
     sharding,
-)  # fmt: skip
+)
 from gradutils.recorder.first_step import Loss, tell
 from gradutils.recorder.norms import norm
 from gradutils.recorder.outputs import Pass, first_tensor, samples_by_units
@@ -42,24 +42,29 @@ WAITING = 256  # passes that have not gone back are kept, for a backward pass th
 
 
 def _watching() -> bool:
-    """Where gradients are taken: not under no_grad, not when a checkpointed block is run again on the way back, not in a compiled graph or vmap."""
+    """Where gradients are taken: not under no_grad, not when a checkpointed block runs again on the way back, not in a graph that
+    is being compiled, not in vmap."""
     if torch.compiler.is_compiling() or in_transform():
         return False
     return torch.is_grad_enabled() and not going_back()
 
 
 def _check_single_number(name: str, value) -> None:
-    given = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-    try:
-        single = (
-            value.numel() == 1
-            if isinstance(value, Tensor)
-            else float(value) is not None and not isinstance(value, str)
+    if not _is_single_number(value):
+        given = (
+            f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
         )
-    except (TypeError, ValueError, OverflowError):
-        single = False
-    if not single:
         raise ValueError(f"{name} must be a single number; got {given}")
+
+
+def _is_single_number(value) -> bool:
+    if isinstance(value, Tensor):
+        return value.numel() == 1  # a GPU is not asked for its value
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return not isinstance(value, str)
 
 
 def _check_whole_number(name: str, value: int, least: int) -> None:
@@ -121,10 +126,8 @@ class Recorder:
         self._sender, self._ring = Sender(self._parameters[0].device), Ring(capacity)
         self._sharded = sharding(self._parameters)
         self._loss = Loss()
-        self._output: tuple = (
-            None,
-            None,
-        )  # of the first step, and the gradient that reached it: they tell what the targets were
+        # Of the first step, and the gradient that reached it: they tell what the targets were.
+        self._output: tuple[Tensor | None, Tensor | None] = (None, None)
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._spectral: dict[str, float] = {}
         self._entered = self._ended = False
@@ -166,6 +169,8 @@ class Recorder:
     def _prepare(self) -> None:
         """Before a step: decide whether to record it, and if so remember the weights and the gradients left over."""
         self._recording = not self._ended and (self._count < FIRST or self._count % self._every == 0)
+        if self._recording and self._every > 1:  # it may have been rebuilt in a step that was not recorded
+            self._recording = self._is_as_it_was()
         self._passes: list[Pass] = []
         self._deltas_seen: list[tuple[int, float | Tensor]] = []  # layer, norm; last calls come first
         self._stale: bool | None = None
