@@ -143,9 +143,10 @@ def _units_panel(ax: Axes, r) -> list[str]:
     for name, text, colour in shares:
         values = getattr(r, name)
         values = values[:, ~values.isnan().all(0)].numpy()
-        if values.size:
-            worst = np.nanmax(values, axis=1)
-            ax.plot(r.steps, worst, color=colour, label=f"{text}, worst layer")
+        some = ~np.isnan(values).all(axis=1)
+        if some.any():
+            worst = np.nanmax(values[some], axis=1)
+            ax.plot(r.steps[some], worst, color=colour, label=f"{text}, worst layer")
             words.append(f"{worst[-1]:.0%} {text} in the worst layer at last")
     if ax.lines:
         ax.legend(frameon=False, fontsize=8)
