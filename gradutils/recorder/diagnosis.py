@@ -102,7 +102,7 @@ LOST_GRADIENT = Threshold(10**-2.2, well=0.57, ill=0.0016)
 LOST_SIGNAL = Threshold(10**-1.6, well=0.29, ill=3e-14)
 RECURRENT_GRADIENT = Threshold(3, well=0.62, ill=3.1)
 EARLY_UPDATE = Threshold(0.22, well=0.072, ill=11)
-UNITS_THAT_DIED = Threshold(0.3, well=0, ill=0.53)
+UNITS_THAT_DIED = Threshold(0.3, well=0, ill=0.32)
 WHOLE_UPDATE = Threshold(1, well=0.072, ill=11)
 
 BUGS = (
