@@ -14,12 +14,14 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
+from torch.multiprocessing import ProcessExitedException, spawn
 from torch.nn import functional as F
 
 from gradutils.data import digits
 from gradutils.models import init_weights_, mlp
 from gradutils.recorder import Recorder
 
+DONE = "done"  # a file that says that both have done all that they had to do
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}  # what a machine calls the way to itself
 
 
@@ -91,12 +93,14 @@ def measure() -> None:
         print(f"Recorder's norm over all processes is that of one process: {same}")
 
 
-def worker(rank: int, meeting_place: str) -> None:
+def worker(rank: int, folder: Path) -> None:
     """One of the two processes; they meet in a file, so that no port has to be free."""
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{meeting_place}", rank=rank, world_size=2)
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=2)
     measure()
     sys.stdout.flush()
+    dist.barrier()
+    (folder / DONE).touch()
     dist.destroy_process_group()
 
 
@@ -106,8 +110,16 @@ def main() -> None:
         os.environ.setdefault(
             "GLOO_SOCKET_IFNAME", LOOPBACK[sys.platform]
         )  # a host name need not lead anywhere
-    with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(worker, (str(Path(folder) / "store"),), nprocs=2)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        processes = spawn(worker, (folder,), nprocs=2, join=False)
+        try:
+            while not processes.join():
+                pass
+        except ProcessExitedException:
+            # gloo's threads can bring down an interpreter that is ending: by then both have printed.
+            if not (folder / DONE).exists():
+                raise
 
 
 if __name__ == "__main__":
