@@ -28,7 +28,6 @@ def tell(loss: Tensor | float, out: Tensor | None, delta: Tensor | None) -> Loss
     kind, summed = loss_of(getattr(loss, "grad_fn", None))
     if kind == "unknown" or out is None or delta is None or out.ndim == 0:
         return Loss(summed=summed)
-    out, delta = out.to("cpu", torch.float64), delta.to("cpu", torch.float64)
     if kind == "binary cross entropy":
         return Loss(kind, summed, math.log(2) * (out.numel() if summed else 1))
     if kind == "squared error":
@@ -50,6 +49,7 @@ def _spread(loss: float, summed: bool, out: Tensor, delta: Tensor) -> float:
 
     The targets are gone by now, but the outputs' gradient 2 (out - y) / numel tells what they were, unless it was scaled.
     """
+    out, delta = out.to("cpu", torch.float64), delta.to("cpu", torch.float64)
     y = out - delta / 2 * (1 if summed else out.numel())
     total, spread = (out - y).square(), (y - y.mean(0)).square()
     total, spread = ((v.sum() if summed else v.mean()).item() for v in (total, spread))
