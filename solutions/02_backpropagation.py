@@ -4,11 +4,12 @@
 # **Where does the gradient of a deep network come from, and when can it be trusted?**
 #
 # After this lesson you can
-# - write a backward pass by hand, and test it with and without autograd,
-# - say why a deep chain stretches a few directions and flattens the rest,
+# - write a backward pass by hand, and test it with a judge that knows no calculus,
+# - say in which layer a wrong gradient was born,
 # - predict at which depth a chaotic network's gradient is nothing but rounding.
 #
-# About 80 to 110 minutes to work (pause after section 4), 15 seconds to run. Needs: [lesson 01](01_gradient_descent.ipynb). Next: [lesson 03](03_exploding_gradients.ipynb).
+# Core: about 75 minutes. Deeper: another 50 minutes. It runs in 15 seconds.
+# Needs: [lesson 01](01_gradient_descent.ipynb). Next: [lesson 03](03_exploding_gradients.ipynb).
 
 # %%
 import math
@@ -17,63 +18,131 @@ import matplotlib.pyplot as plt
 import torch
 
 from gradutils import explorers, plots
-from gradutils.course import check, predict, reveal, table, verdict
+from gradutils.course import check, predict, recall, reveal, table, verdict
 from gradutils.data import digits
 
 plots.use_style()
 
 # %% [markdown]
-# ## Predict
+# ## Before you start
 #
-# The wall at the end of lesson 01 was made by applying one weight fifty times. Its slope was a product of fifty numbers. In a network the factors are
-# matrices: each layer turns and stretches what passes through it.
-#
-# We take layers of two units with random weights, and arrows of the same length that point every way. Each layer multiplies every arrow by
-# its matrix.
+# Three short questions on earlier lessons. Answering from memory, even wrongly, is what makes it stay.
 
 # %%
-options = ["still point every way", "point every way, but the circle is an oval", "all lie along one line"]
-predict("02.a", "After 20 layers the arrows, seen with the naked eye…", options)
+recall("02")
+
+# %% [markdown]
+# ## Predict
+#
+# The wall at the end of lesson 01 was made by applying one number fifty times: its slope was a product of fifty factors.
+# In a network the factors are matrices. Each layer turns and stretches what passes through it.
+#
+# We take layers of two units with random weights, and 24 arrows of the same length that point every way. Each layer
+# multiplies every arrow by its matrix.
+
+# %%
+circle = "still point every way, and some are longer than others"
+oval = "point every way, but their ends form a flat oval"
+line = "all lie along one line"
+predict("02.a", "After 20 layers the arrows, seen with the naked eye…", [circle, oval, line])
 
 # %% [markdown]
 # ## What happens
 
 # %%
 angle = torch.linspace(0, 2 * math.pi, 25)[:-1].double()
-circle = torch.stack([angle.cos(), angle.sin()], 1)  # (24, 2)
+arrows = torch.stack([angle.cos(), angle.sin()], 1)  # (24, 2)
 torch.manual_seed(2)
 chains = torch.randn(10, 20, 2, 2).double() / math.sqrt(2)  # ten chains of 20 layers
 
-# %%
+# %% tags=["drawing"]
 fig, axes = plt.subplots(1, 3)
 for ax, layers in zip(axes, (1, 5, 20)):
-    arrows = circle
+    moved = arrows
     for W in chains[0, :layers]:
-        arrows = arrows @ W
-    plots.plot_vectors(ax, arrows)
+        moved = moved @ W
+    plots.plot_vectors(ax, moved)
     plots.finish(ax, f"{layers} layer{'s' * (layers > 1)}")
 
-# %%
-products = torch.stack([torch.linalg.multi_dot(list(chain)) for chain in chains])  # (10, 2, 2)
+# %% tags=["reveal"]
+products = torch.stack([torch.linalg.multi_dot(list(chain)) for chain in chains])
 long, wide = torch.linalg.svdvals(products).median(0).values
-because = f"In the median of ten chains the oval is {long / wide:.0e} times as long as wide."
-reveal("02.a", "c" if long > 100 * wide else "b", because)
+reveal(
+    "02.a",
+    line if long > 100 * wide else oval if long > 3 * wide else circle,
+    f"In the median of ten chains the oval is {long / wide:.0e} times as long as wide.",
+    wrong={
+        circle: "Each matrix alone stretches some directions more than others. These ratios multiply "
+        "from layer to layer, so they do not stay small.",
+        oval: "One matrix makes an oval. Twenty of them multiply its length over its width twenty "
+        "times, and what is left of the width cannot be seen.",
+        line: "The oval stayed wide.",
+    },
+)
 
 # %% [markdown]
-# Each picture is drawn as large as its longest arrow. One matrix makes an oval of the circle. A product of many makes a needle: nearly everything that enters
-# comes out along one line, whatever it was. (How long the arrows get is a matter for lesson 03.) A gradient travels through such a product, from the loss back to the first layer. Let us build that journey, piece by piece.
+# Each picture is drawn as large as its longest arrow. One matrix turns the circle into an oval. A product of many turns
+# it into a needle, because what was stretched once is longer, and is stretched again. Nearly everything that enters
+# leaves along one line, whatever it was.
+#
+# A gradient passes through such a product too, from the loss back to the first layer. Can it be trusted after such a
+# journey? To answer that we build the journey ourselves, piece by piece.
 
 # %% [markdown]
-# ## 1 · One layer, backwards
+# ## 1 · One layer, by hand
 #
-# A layer does two things: $z = h W^T + b$, then $h' = \varphi(z)$. Rows are examples: $h$ is (B, n), $W$ is (m, n), $z$ is (B, m).
+# A layer computes $z = hW^T + b$, and then an **activation** $\varphi$ works on each entry: $h' = \varphi(z)$. We call $z$ the
+# **pre-activation**. Rows are examples, so $h$ is (B, n), $W$ is (m, n) and $z$ is (B, m).
+
+# %% tags=["drawing"]
+fig, ax = plt.subplots(figsize=(6.4, 1.8))
+names, steps = ["h", "z", "h'", "L"], ["W, b", "activation", "later layers"]
+gradients = ["dL/dh", "delta", "dL/dh'", ""]
+plots.draw_chain(
+    ax, names, steps, shapes=["(B, n)", "(B, m)", "(B, m)", ""], back=["", "", ""], gradients=gradients
+)
+plots.finish(ax, "One layer: the signal goes right, the gradient comes back")
+
+# %% [markdown]
+# Take one example and numbers that fit in the head. The input is $h = (1, 2)$, and there are two units:
 #
-# Going backwards we are handed $\delta = \partial L/\partial z$, the slope of the loss by each entry of $z$. From it follow the slopes by everything
-# that made $z$. The chain rule says: the slope above, times the local slope, added up over all ways.
+# $$W = \begin{pmatrix} 1 & -1 \\ 2 & 1 \end{pmatrix}, \qquad
+# z_1 = 1\cdot 1 + 2 \cdot (-1) = -1, \qquad z_2 = 1 \cdot 2 + 2 \cdot 1 = 4$$
 #
+# Later layers turn $z$ into the loss $L$. Suppose they tell us how $L$ reacts: if $z_1$ grows by a tiny $\epsilon$, $L$ grows
+# by $3\epsilon$, and if $z_2$ does, by $1\epsilon$. We write $\delta = \partial L/\partial z = (3, 1)$ and call it **delta**.
+#
+# How does $L$ react to the *input* $h_1$? Raise it by $\epsilon$. Then $z_1$ grows by $1\epsilon$ and $z_2$ by $2\epsilon$, because
+# these are the weights of $h_1$. So $L$ grows by $3 \cdot 1\epsilon + 1 \cdot 2\epsilon = 5\epsilon$. The input acts on the loss in
+# two ways, and the two are added.
+
+# %% tags=["drawing"]
+fig, ax = plt.subplots(figsize=(6.4, 2.2))
+deltas, ways = ["delta 1 = 3", "delta 2 = 1"], ["times 1", "times 2"]
+plots.draw_unit(ax, deltas, ways, "dL/dh 1 = 5", backward=True)
+plots.finish(ax, "Going back: two units hand their delta to one input, and the ways add up")
+
+# %% [markdown]
+# The same question for everything else that made $z$:
+#
+# - $h_2$ has the weights $-1$ and $1$: $\;3 \cdot (-1) + 1 \cdot 1 = -2$. Together $\partial L/\partial h = (5, -2)$.
+# - $W_{12}$ sits between $h_2 = 2$ and $z_1$. Raised by $\epsilon$ it moves $z_1$ by $2\epsilon$, and $L$ by $3 \cdot 2 = 6$. So each
+#   weight gets the delta above it times the input below it.
+# - $b_1$ moves $z_1$ by just $\epsilon$, so it gets $3$.
+#
+# $$\frac{\partial L}{\partial h} = (5, -2), \qquad \frac{\partial L}{\partial W} = \begin{pmatrix} 3 & 6 \\ 1 & 2 \end{pmatrix}, \qquad
+# \frac{\partial L}{\partial b} = (3, 1)$$
+#
+# In a batch every example has its own row of $h$ and of $\delta$, but all share $W$ and $b$. A shared weight acts on the
+# loss through every example, so the parts of all examples are **added**. If a second example has $\delta = (1, 0)$, then
+# $\partial L/\partial b = (4, 1)$.
+
+# %% [markdown]
 # ### Exercise 02.1 · ●●○ · 8 minutes
 #
-# Write `linear_backward(h, W, delta)`. Return `dh, dW, db`: the slopes of $L$ by $h$, $W$ and $b$, each of the shape of its namesake.
+# Write `linear_backward(h, W, delta)` for a layer $z = hW^T + b$ and a whole batch: `h` is (B, n), `W` is (m, n), `delta`
+# is (B, m). Return `dh, dW, db`, the derivatives of $L$ with respect to $h$, $W$ and $b$. Each has the shape of its
+# namesake.
 
 
 # %%
@@ -86,19 +155,23 @@ def linear_backward(h, W, delta):
 linear_backward = check("02.1", linear_backward).function
 
 # %% [markdown]
-# The activation works on each entry by itself, so going backwards each entry is multiplied by its own slope.
+# The activation is simpler, because it works on each entry by itself. If $z_2 = 4$ and $\varphi$ is ReLU, then $h'_2$ moves as
+# $z_2$ does: its slope is 1. At $z_1 = -1$ ReLU is flat: its slope is 0, and nothing comes back. For tanh the slope is
+# $1 - \tanh^2 z$. At $z = 0.5$, where $\tanh z$ is about $0.46$, that is $1 - 0.21 = 0.79$.
 #
 # ### Exercise 02.2 · ●○○ · 5 minutes
 #
-# Write `activation_backward(phi, z, dh)`. `phi` is `"linear"`, `"relu"` or `"tanh"` (`"linear"` does nothing: $h' = z$). `dh` is the slope of $L$ by $h' = \varphi(z)$. Return the
-# slope by $z$. At the kink of ReLU any answer is taken.
+# Write `activation_backward(phi, z, dh)`. `phi` is `"linear"`, `"relu"` or `"tanh"` (`"linear"` does nothing:
+# $h' = z$). `dh` is the derivative of $L$ with respect to $h' = \varphi(z)$. Return the derivative with respect to $z$. At
+# the kink of ReLU any slope from 0 to 1 is taken.
 
 
 # %%
 def activation_backward(phi, z, dh):
     ### BEGIN SOLUTION
-    slope = {"linear": torch.ones_like(z), "relu": (z > 0).to(z.dtype), "tanh": 1 - torch.tanh(z) ** 2}[phi]
-    return dh * slope
+    slopes = {"linear": torch.ones_like(z), "relu": (z > 0).to(z.dtype)}
+    slopes["tanh"] = 1 - torch.tanh(z) ** 2
+    return dh * slopes[phi]
     ### END SOLUTION
 
 
@@ -107,49 +180,85 @@ activation_backward = check("02.2", activation_backward).function
 # %% [markdown]
 # ## 2 · A judge that knows no calculus
 #
-# How would you know that such code is right? Move the input a little and see what the function does:
+# How would you know that such code is right? Move the input a little and see what the function does. For $x^3$ at
+# $x = 2$ the slope is $3x^2 = 12$. With $\epsilon = 0.1$:
+#
+# $$\frac{2.1^3 - 1.9^3}{0.2} = \frac{9.261 - 6.859}{0.2} = 12.01$$
+#
+# This is the **central difference**: the slope of the line through two points, one on either side.
 #
 # $$\text{slope} \approx \frac{f(x + \epsilon) - f(x - \epsilon)}{2\epsilon}$$
-#
-# This is the **central difference**. The curve bends between the two points, which costs a relative error of $\epsilon^2 f'''/6f'$. By this alone, the smaller $\epsilon$ the better.
+
+# %% tags=["drawing"]
+fig, ax = plt.subplots(figsize=(6.4, 2.8))
+grid, ends = torch.linspace(0, 2.2, 100).double(), torch.tensor([0.4, 1.6]).double()
+line_through = ends[0] ** 3 + (ends**3).diff() / ends.diff() * (grid - ends[0])
+curves = {"the curve": grid**3, "the line through two points": line_through}
+curves["the true slope"] = 1 + 3 * (grid - 1)
+plots.plot_against_theory(ax, grid, curves, marker="")
+plots.finish(ax, "The curve bends between the points, so the slope is a little off", "x", "f")
+
+# %% [markdown]
+# It was off by $0.01$, because the curve bends between the two points. That error is $\epsilon^2 f'''/6$, here $0.1^2 \cdot 6/6$:
+# halve $\epsilon$, and it falls to a quarter. By this alone the smallest $\epsilon$ would be the best.
 
 # %%
+smallest = "near 1e-7, as small as float32 can tell apart"
+middle = "from 1e-3 to 1e-2"
+largest = "from 1e-1 to 1"
 question = "float32 keeps about seven digits. Which eps gives the most accurate slope of exp(x)?"
-predict("02.b", question, ["about 1e-8: the smaller the better", "about 1e-5", "about 1e-2"])
+predict("02.b", question, [smallest, middle, largest])
+
+# %% [markdown]
+# The slope of $e^x$ is $e^x$ itself, so the error is easy to measure. We take 200 points between `0.5` and `1.5`, 41 values
+# of eps, two formats, and the median of the relative error.
+
+# %% tags=["experiment"]
 
 
-# %%
-def relative_error(eps, dtype):  # of the central difference of exp, whose slope is exp itself
+def relative_error(eps, dtype):  # of the central difference of exp
     x = torch.linspace(0.5, 1.5, 200).to(dtype)
     slope = (torch.exp(x + eps) - torch.exp(x - eps)) / (2 * eps)
     return float((slope / torch.exp(x) - 1).abs().median())
 
 
-# %%
 eps = torch.logspace(-10, 0, 41).double()
-formats = {"float32": torch.float32, "float64": torch.float64}
-errors = {name: [relative_error(float(e), dtype) for e in eps] for name, dtype in formats.items()}
-theory = [eps**2 / 6 + torch.finfo(dtype).eps / 4 / eps for dtype in formats.values()]
-
-# %%
+dtypes = {"float32": torch.float32, "float64": torch.float64}
+errors = {name: [relative_error(float(e), t) for e in eps] for name, t in dtypes.items()}
+theory = [eps**2 / 6 + torch.finfo(t).eps / 4 / eps for t in dtypes.values()]
 fig, ax = plt.subplots()
 plots.plot_against_theory(ax, eps, errors, theory, log="xy")
 plots.finish(ax, "Too small a step drowns in rounding", "eps", "relative error of the slope")
 
-# %%
+# %% tags=["reveal"]
 best = float(eps[torch.tensor(errors["float32"]).argmin()])
-because = f"The best eps for float32 is {best:.0e}. Below it the two values of f agree in all but their last digits."
-reveal("02.b", "c" if best > 1e-3 else "b" if best > 1e-6 else "a", because)
+reveal(
+    "02.b",
+    largest if best > 3e-2 else middle if best > 3e-4 else smallest,
+    f"The most accurate eps for float32 is {best:.0e}.",
+    wrong={
+        smallest: "There the two values of f agree in all digits but the last. Their difference is "
+        "mostly rounding, and it is divided by a tiny number.",
+        middle: "The V has its tip elsewhere.",
+        largest: "Rounding does not matter there, but the bend does: it costs about eps squared over 6.",
+    },
+)
 
 # %% [markdown]
-# Two straight lines make the V: the bend, $\epsilon^2/6$ here, and the rounding, about $u/\epsilon$, where $u$ is `torch.finfo(dtype).eps`, the step from 1 to the next number of the format.
-# (Dotted: $u/4\epsilon$, because a rounding is at most $u/2$, and $u/4$ on average.) They meet near $\epsilon = \sqrt[3]{u}$. Far to the left `float32` sees no difference at all: the slope comes out as 0, the error as 1.
-
-# %% [markdown]
+# Two straight lines make the V. On the right is the bend, $\epsilon^2/6$. On the left is the rounding. Let $u$ be the step
+# from 1 to the next number of the format (`torch.finfo(dtype).eps`). Each of the two values of $f$ is rounded by up to
+# $u/2$, and on average by half of that. So their difference is off by about $u/2$. Dividing by $2\epsilon$ leaves
+# $u/4\epsilon$.
+#
+# The lines meet near $\epsilon = \sqrt[3]{u}$: there the bend has become as small as the rounding. Further left the judge
+# only gets worse.
+#
 # ### Exercise 02.3 · ●●○ · 8 minutes
 #
-# Write `central_difference(f, x, v)`: the slope of `f` at `x` along `v`, a number. `x` and `v` are tensors of one shape, `f(x)` is a number. Choose `eps`
-# yourself, by the format of `x` (`x.dtype`). Two digits must be right, in `float32` and in `float64`, without autograd. Some of the functions bend sharply.
+# Write `central_difference(f, x, v)`, the slope of `f` at `x` along `v`: how fast `f` grows when `x` moves along `v`. `x`
+# and `v` are tensors of one shape, and `f(x)` is a number. Choose `eps` yourself, by the format of `x` (`x.dtype`). Two
+# digits must be right, in `float32` and in `float64`. Some of the functions bend sharply, and none can be differentiated
+# by autograd.
 
 
 # %%
@@ -165,7 +274,8 @@ central_difference = check("02.3", central_difference).function
 # %% [markdown]
 # ## 3 · A whole network
 #
-# Forwards we keep what every layer saw: `h[k]` enters layer `k`, and `z[k]` is what it computes, its **pre-activation**. The last `z` is the network's answer; no activation follows it (the last `h` is not used).
+# Forwards we keep what every layer saw. `h[k]` enters layer `k`, and `z[k]` is what that layer computes from it. The last
+# `z` is the answer of the network, so the last entry of `h`, which follows it, is not used.
 
 # %%
 ACTIVATION = {"linear": lambda z: z, "relu": torch.relu, "tanh": torch.tanh}
@@ -180,10 +290,38 @@ def forward(weights, phi, x):
 
 
 # %% [markdown]
-# ### Exercise 02.4 · ●●● · 15 minutes
+# Backwards, two layers in numbers. The first layer is the one of section 1, with ReLU. The second has one unit, and the
+# loss is half its square:
 #
-# Write `backward(weights, phi, h, z, delta)`. `h` and `z` come from `forward`; `delta` is $\partial L/\partial z$ of the last layer. Return the list of $\partial L/\partial W$, first layer
-# first. (There are no biases here.) Your `linear_backward` and `activation_backward` do the work.
+# $$h_0 = (1, 2) \to z_0 = (-1, 4) \to h_1 = (0, 4), \qquad W_1 = (1,\; 0.5), \quad z_1 = 2, \quad L = z_1^2/2 = 2$$
+#
+# 1. The loss: $\delta_1 = z_1 = 2$.
+# 2. The second layer: $\partial L/\partial W_1 = 2 \cdot (0, 4) = (0, 8)$, and $\partial L/\partial h_1 = 2 \cdot (1,\; 0.5) = (2, 1)$.
+# 3. ReLU: its slopes at $z_0 = (-1, 4)$ are $(0, 1)$, so $\delta_0 = (0, 1)$. The first unit is silent, and gets nothing.
+# 4. The first layer: each delta times each input,
+#    $\partial L/\partial W_0 = \begin{pmatrix} 0 & 0 \\ 1 & 2 \end{pmatrix}$.
+
+# %% tags=["drawing"]
+fig, ax = plt.subplots(figsize=(6.4, 2.4))
+plots.draw_chain(
+    ax,
+    ["h[0]", "z[0]", "h[1]", "z[1]", "L"],
+    ["W[0]", "ReLU", "W[1]", "loss"],
+    numbers=["(1, 2)", "(-1, 4)", "(0, 4)", "2", "2"],
+    back=["", "slope", "W[1]", ""],
+    gradients=["", "delta", "dL/dh[1]", "delta", ""],
+    back_numbers=["", "(0, 1)", "(2, 1)", "2", ""],
+)
+plots.finish(ax, "Two layers: values above, derivatives below")
+
+# %% [markdown]
+# ### Exercise 02.4 · ●●○ · 15 minutes
+#
+# Write `backward(weights, phi, h, z, delta)`. `h` and `z` come from `forward`, and `delta` is $\partial L/\partial z$ of the last
+# layer. Return the list of $\partial L/\partial W$, first layer first. (There are no biases here.)
+#
+# Your two functions do the work. Go through the layers from the last to the first. In layer `k` compute `dW`. Then, unless
+# `k` is 0, take `dh` through the activation *below* it, whose pre-activation is `z[k - 1]`. That is the next `delta`.
 
 
 # %%
@@ -202,16 +340,18 @@ def backward(weights, phi, h, z, delta):
 backward = check("02.4", backward).function
 
 # %% [markdown]
-# Now the digits: 64 pixels, five hidden layers, ten scores, and the cross-entropy of 100 images. Its slope by the scores is the softmax minus one at the right class, over 100.
+# Now the digits: 64 pixels, five hidden layers, ten scores, and the cross-entropy of 100 images. Its derivative with
+# respect to the scores is the one of lesson 01: the probabilities, minus 1 at the right digit, over 100.
 
 
 # %%
-def random_weights(sizes, sigma_w, seed):  # each entry from N(0, sigma_w^2 / n), in float64
-    g, pairs = torch.Generator().manual_seed(seed), zip(sizes[1:], sizes[:-1])
-    return [torch.randn(m, n, generator=g, dtype=torch.float64) * sigma_w / n**0.5 for m, n in pairs]
+def random_weights(sizes, sigma_w, seed):  # each entry from N(0, sigma_w^2 / n)
+    g = torch.Generator().manual_seed(seed)
+    pairs = zip(sizes[1:], sizes[:-1])
+    draw = lambda m, n: torch.randn(m, n, generator=g, dtype=torch.float64)
+    return [draw(m, n) * sigma_w / n**0.5 for m, n in pairs]
 
 
-# %%
 data = digits()
 x, y = data.x_train[:100].double(), data.y_train[:100]
 weights = random_weights([64] * 6 + [10], 1.4, seed=0)
@@ -220,10 +360,11 @@ delta = (torch.softmax(z[-1], 1) - torch.nn.functional.one_hot(y, 10)) / 100
 by_hand = backward(weights, "tanh", h, z, delta)
 
 # %% [markdown]
-# Two judges: the central difference along a random direction of the first layer, and torch's own backward pass.
+# Two judges look at the first layer: the central difference along a random direction, and torch's own backward pass.
+
+# %% tags=["experiment"]
 
 
-# %%
 def loss_of(first):  # the loss as a function of the first layer's weights alone
     scores = forward([first, *weights[1:]], "tanh", x)[1][-1]
     return torch.nn.functional.cross_entropy(scores, y)
@@ -239,18 +380,244 @@ print(f"central difference: off by less than a millionth: {bool(difference_off <
 print(f"autograd: equal to 14 digits: {bool(off < 1e-14)}")
 
 # %% [markdown]
-# Ten lines are a backward pass. (`sigma_w` sets the size of the weights: each is drawn from $N(0, \sigma_w^2/n)$.) The judge without calculus needed two forward passes for one direction, and would need two for each of the 64 x 64 weights.
-# Backpropagation found all of them in one journey.
+# Ten lines are a backward pass. The judge without calculus needed two forward passes for *one* direction, and there are
+# 64 x 64 of them in this layer alone. Backpropagation found all derivatives on one way back. That is why it, and not the
+# central difference, trains networks.
 
 # %% [markdown]
-# ## 4 · A value used twice
+# ## 4 · Where was the error born?
 #
-# A recurrent network uses one $W$ at every step. A skip path uses one $h$ in two places. Then the loss depends on it in several ways, and **the ways add up**.
-# In code this is the difference between `=` and `+=`.
+# Suppose a judge says that some gradients are wrong. Which line of your code is to blame? Look at the drawing of the two
+# layers again and ask of each result: who uses it further on? `dh` is handed down, through the slopes, to all layers
+# below. `dW` and `db` are handed to nobody. They are ends of the chain.
 #
+# We spoil one result in layer 2 of the network above, whose six layers are numbered from 0 and now have biases. Then we
+# compare with the right gradients, layer by layer. First `db`, by a mean over the batch in place of the sum. Then `dW`, from the wrong input. Then `dh`, by a
+# forgotten slope.
+
+# %% tags=["experiment"]
+
+
+def with_biases(spoilt):  # [(dW, db)] of the six layers; the named result is wrong in layer 2
+    grads, d = [], delta
+    for k in reversed(range(6)):
+        dh, dW, db = linear_backward(h[k], weights[k], d)
+        if k == 2 and spoilt == "db":
+            db = db / len(x)
+        if k == 2 and spoilt == "dW":
+            dW = d.T @ h[k + 1]
+        grads.insert(0, (dW, db))
+        slope_forgotten = k == 2 and spoilt == "dh"
+        d = dh if k == 0 or slope_forgotten else activation_backward("tanh", z[k - 1], dh)
+    return grads
+
+
+def wrong_ones(spoilt):
+    pairs = zip(with_biases(spoilt), with_biases(None))
+    marks = [[not torch.allclose(a, b) for a, b in zip(got, want)] for got, want in pairs]
+    return [", ".join(n for n, bad in zip(("dW", "db"), mark) if bad) or "-" for mark in marks]
+
+
+columns = {f"{name} spoilt in layer 2": wrong_ones(name) for name in ("db", "dW", "dh")}
+table({"wrong in layer": range(6)} | columns)
+
+# %% [markdown]
+# A wrong `db` or `dW` shows up in its own layer, and nowhere else, because nothing is computed from it. A wrong `dh` spoils
+# *every* layer below, and none above. So read such a table from the loss downwards. The topmost wrong entry is where to
+# look: if it stands alone, the result itself is wrong, and if everything below is wrong too, it is what was handed down.
+#
+# The mean in place of the sum makes `db` too small by the number of examples, at any depth. An error in `dh` is different.
+# It is multiplied by every layer on its way, like everything that travels back. How large it arrives is decided by the
+# layers, not by the error.
+
+# %% [markdown]
+# ## 5 · How far a rounding grows
+#
+# There is one error that no code is free of. Every number is rounded, by up to half of `torch.finfo(dtype).eps`, measured
+# against its own size. A rounding in the first layer is a small change of the signal, and later layers stretch it as they
+# stretch everything.
+#
+# Suppose each layer multiplies a small change by $1.5$. In `float32` a rounding begins at $6 \cdot 10^{-8}$. It has grown to
+# the size of the signal, 1, when $1.5^k = 1/(6 \cdot 10^{-8})$, so after $k = \ln(1.7 \cdot 10^7)/\ln 1.5 \approx 41$ layers. It is
+# the picture of lesson 00 in new clothes: a small factor, repeated, is a large one.
+#
+# ### Exercise 02.7 · ●○○ · 4 minutes
+#
+# Each layer multiplies a small change by `growth` (above 1). Write `noise_depth(growth, dtype)`: after how many layers has
+# a rounding grown to 1? It begins at half of `torch.finfo(dtype).eps`. Return the number as it comes, not rounded to whole
+# layers.
+
+
+# %%
+def noise_depth(growth, dtype):
+    ### BEGIN SOLUTION
+    return math.log(2 / torch.finfo(dtype).eps) / math.log(growth)
+    ### END SOLUTION
+
+
+noise_depth = check("02.7", noise_depth).function
+
+# %% [markdown]
+# ## Claim on trial: W7
+#
+# *Two implementations that agree prove the gradient right.* Nobody teaches it, and everybody is tempted.
+#
+# We take two kinds of networks of width 64 whose gradients grow by about the same factor per layer: ReLU at
+# `sigma_w = 2.18`, and tanh at `4` (each weight is drawn from $N(0, \sigma_w^2/n)$). The gradient of the first layer is
+# computed in `float32` twice, by your code and by autograd.
+
+# %%
+none = "none"
+three = "about three"
+five = "all five"
+question = "At 40 tanh layers the two agree to five digits. How many of these digits are right?"
+predict("02.c", question, [none, three, five])
+
+# %% [markdown]
+# **Our prediction.** A tanh unit stays between $-1$ and $1$, so the signal cannot grow, but a rounding can. After
+# `noise_depth` layers it is as large as the signal, and the gradient is noise. In the ReLU network the signal itself grows
+# by the same factor as the rounding. So the rounding stays as small, *compared with the signal*, as it was.
+#
+# The judge is `float64`, ten networks of each kind and depth. The control is a third program that adds up in another
+# order: the units of every layer are numbered backwards, which changes nothing in mathematics.
+
+# %% tags=["experiment"]
+
+
+def trial(phi, sigma_w, layers, seed):
+    weights = [W.float() for W in random_weights([64] * (layers + 1), sigma_w, seed)]
+    generator = torch.Generator().manual_seed(seed + 100)
+    x, c = torch.randn(2, 8, 64, generator=generator, dtype=torch.float64).float()
+
+    def by_hand(weights, x, c):
+        h, z = forward(weights, phi, x)
+        return backward(weights, phi, h, z, activation_backward(phi, z[-1], c))[0].double()
+
+    first = weights[0].clone().requires_grad_()
+    loss = (forward([first, *weights[1:]], phi, x)[0][-1] * c).sum()
+    (auto,) = torch.autograd.grad(loss, first)
+    true = by_hand([W.double() for W in weights], x.double(), c.double())
+    ours = by_hand(weights, x, c)
+    turned = by_hand([W.flip(0, 1) for W in weights], x.flip(1), c.flip(1)).flip(0, 1)
+    off = lambda a, b: (a - b).norm() / b.norm()
+    return [true.norm(), off(ours, true), off(ours, auto.double()), off(ours, turned)]
+
+
+layers, nets = [10, 20, 30, 40, 50], {"relu": 2.18, "tanh": 4.0}
+found = {p: [[trial(p, s, L, k) for k in range(10)] for L in layers] for p, s in nets.items()}
+found = {phi: torch.tensor(rows) for phi, rows in found.items()}  # (depths, seeds, 4)
+size, wrong, apart, turned = ({p: t[..., k] for p, t in found.items()} for k in range(4))
+
+# %% tags=["experiment"]
+growth = {p: float(s[-1].median() / s[0].median()) ** (1 / 40) for p, s in size.items()}
+depth = noise_depth(growth["tanh"], torch.float32)
+print({phi: f"{g:.2f} per layer" for phi, g in growth.items()})
+print(f"predicted: noise from {depth:.0f} tanh layers on")
+theory = [[2**-24] * 5, [min(2**-24 * growth["tanh"] ** L, 1) for L in layers]]
+fig, ax = plt.subplots()
+plots.plot_against_theory(ax, layers, wrong, theory, log="y", rough=True)
+title = "Same growth, same code: one gradient is noise"
+plots.finish(ax, title, "layers", "error against float64")
+
+# %% tags=["reveal"]
+off = {phi: int((w[3] > 0.1).sum()) for phi, w in wrong.items()}
+reveal(
+    "02.c",
+    none if off["tanh"] > 5 else three,
+    f"Not even the first digit holds in {off['tanh']} of 10 networks.",
+    wrong={
+        none: "Most of the networks kept some digits.",
+        three: "Rounding grows by a fixed factor per layer. It does not stop halfway: after "
+        "noise_depth layers it has eaten every digit.",
+        five: "The two programs agree because they make the same roundings in the same order. "
+        "That shows that they compute the same thing, and not that it means something.",
+    },
+)
+
+# %% tags=["experiment"]
+agree, exposed = int((apart["tanh"][3] < 1e-5).sum()), int((turned["tanh"][3] > 0.1).sum())
+evidence = "40 tanh layers of width 64 at the start, float32, no training: "
+evidence += f"in {agree} of 10 networks the two agree to five digits, in {off['tanh']} they are "
+evidence += f"off by a tenth or more (ReLU: {off['relu']}); another order shows it in {exposed}."
+verdict("W7", "refuted" if agree > 5 and off["tanh"] > 5 else "holds", evidence)
+
+# %% [markdown]
+# Hand and autograd agreed because both ran the same forward pass, in the same order, roundings included. The program that
+# adds in another order went its own way. (The dotted line has the right slope and begins too low: every layer adds
+# roundings of its own. The size of that gap we did not predict.)
+#
+# And `float64`, is it right? Nudge the input a little and compare the two gradients: 1 means that they point the same
+# way, 0 that they have nothing in common.
+
+# %% tags=["experiment"]
+
+
+def direction_kept(phi, sigma_w, nudge, L=40):
+    weights = random_weights([64] * (L + 1), sigma_w, seed=0)
+    generator, pair = torch.Generator().manual_seed(7), []
+    x, c, v = torch.randn(3, 8, 64, generator=generator, dtype=torch.float64)
+    for start in (x, x + nudge * v):
+        h, z = forward(weights, phi, start)
+        delta = activation_backward(phi, z[-1], c)
+        pair.append(backward(weights, phi, h, z, delta)[0].flatten())
+    return f"{float(torch.cosine_similarity(*pair, dim=0)):.2f}"
+
+
+nudges = [1e-3, 1e-6, 1e-9, 1e-15]
+cosines = {phi: [direction_kept(phi, s, n) for n in nudges] for phi, s in nets.items()}
+table({"nudge": nudges} | cosines)
+
+# %% [markdown]
+# So this is no fault of the code, nor of `float32`. The gradient of the tanh network is right for its input, and quite
+# another one for an input a millionth away. Growth of small changes under a signal that stays bounded is called **chaos**.
+# No implementation helps there, because a step in that direction is useless a hair's breadth further on.
+#
+# Explosions come in two kinds, then: with a signal that grows as fast, and without. `float64` is safe at this depth,
+# because a nudge of the size of its rounding changes nothing.
+
+# %% [markdown]
+# ## On a real run
+#
+# - Wrote a backward pass? `torch.autograd.gradcheck` is your central difference for every entry. It wants `float64`, small
+#   inputs, and no kinks.
+# - Test at several points and depths. A check that passed at one point proves that point.
+# - Gradients are wrong in many layers? Look at the topmost wrong one, and at what it hands down.
+# - A gradient looks odd? Take it twice, with inputs moved by a millionth. If the direction turns, no implementation will
+#   help: the network is chaotic, and its initialisation has to change.
+# - `bfloat16` keeps 8 bits, so its `noise_depth` is a third of that of `float32`.
+
+# %% [markdown]
+# ## Summary
+#
+# A backward pass hands delta from layer to layer, times the weights and times the slopes, and gives each weight its delta
+# times its input, added over all examples. What is handed down spoils everything below if it is wrong; what is not, only
+# itself. Two programs that agree show that they compute the same thing. In a chaotic network that may be the same noise,
+# because a rounding grows by a factor in every layer.
+
+# %% [markdown]
+# ## Deeper
+#
+# Four parts: a weight that is used twice, the whole chain as one matrix, what the norms of its factors say (claim W9), and
+# how wide the spectrum of a deep network is. C and D use a function from B.
+#
+# ### A · A value used twice
+#
+# A recurrent network uses one $W$ at every step, and a skip path uses one $h$ in two places. Then the loss depends on it in
+# two ways, and **the ways add up**, as they did for one input and two units in section 1. With numbers: if
+# $L = w \cdot (w \cdot 3)$ at $w = 2$, the outer $w$ gets $w \cdot 3 = 6$, the inner one $w \cdot 3 = 6$, together $12$. And
+# indeed $L = 3w^2$ has the derivative $6w = 12$. In code this is the difference between `=` and `+=`.
+
+# %% tags=["drawing"]
+fig, ax = plt.subplots(figsize=(6.4, 2.4))
+plots.draw_unrolled(ax, 2, operation="W, tanh", inputs=None)
+plots.finish(ax, "One W in two places gets a gradient from each")
+
+# %% [markdown]
 # ### Exercise 02.5 · ●●○ · 8 minutes
 #
-# Two layers share a square $W$: $h = \tanh(x W^T)$, then $z_2 = h W^T$. The loss is the sum of the entries of $c$ times those of $z_2$. Write `tied_backward(W, x, c)`: $\partial L/\partial W$. Your `linear_backward` and `activation_backward` serve here, too.
+# Two layers share a square $W$: $h = \tanh(x W^T)$, then $z_2 = h W^T$. The loss is the sum of the entries of $c$ times those
+# of $z_2$. Write `tied_backward(W, x, c)`, which returns $\partial L/\partial W$. Your `linear_backward` and
+# `activation_backward` serve here, too.
 
 
 # %%
@@ -267,19 +634,23 @@ def tied_backward(W, x, c):
 tied_backward = check("02.5", tied_backward).function
 
 # %% [markdown]
-# torch keeps to the same rule: whatever reaches a weight is added to its `.grad`. A second call of `backward` counts as one more way, so a training loop must clear it.
+# torch keeps to the same rule: whatever reaches a weight is added to its `.grad`. A second call of `backward` counts as
+# one more way, and therefore a training loop must clear it.
 
 # %% [markdown]
-# ## 5 · The chain as one matrix
+# ### B · The chain as one matrix
 #
-# Between input and output stands the **Jacobian** $J$: the matrix of all slopes of the outputs by the inputs. It is a product, layer by layer, of $W$ and of
-# the slopes of the activation. A small change $v$ of the input moves the output by $Jv$; a gradient $g$ by the outputs comes back as $J^Tg$. Both meet the same stretching.
-
-# %% [markdown]
+# Between input and output stands the **Jacobian** $J$, which holds the derivative of every output with respect to every
+# input. A small change $v$ of the input moves the output by $Jv$, and a gradient $g$ comes back as $J^Tg$. By the chain
+# rule $J$ is a product, layer by layer, of $W$ and the slopes. With one layer, $W = \begin{pmatrix} 1 & -1 \\ 2 & 1 \end{pmatrix}$
+# and ReLU slopes $(0, 1)$, the change $v = (1, 0)$ becomes $Wv = (1, 2)$, and then $(0, 2)$.
+#
 # ### Exercise 02.6 · ●●○ · 8 minutes
 #
-# Write `push_forward(weights, phi, x, v)`. `x` and `v` are (B, n): inputs, and a small change of each. Every layer is $\varphi(xW^T)$, the last one too. Return the change
-# of the output, to first order (exactly $Jv$, without building $J$). Nothing needs to be kept, and nothing goes backwards. (`ACTIVATION[phi]` is $\varphi$; your `activation_backward` multiplies by its slope.)
+# Write `push_forward(weights, phi, x, v)`. `x` and `v` are (B, n): inputs, and a small change of each. Every layer is
+# $\varphi(xW^T)$, the last one too. Return the change of the output to first order, which is exactly $Jv$, without building
+# $J$. Nothing needs to be kept, and nothing goes backwards. (`ACTIVATION[phi]` is $\varphi$, and your
+# `activation_backward` multiplies by its slope.)
 
 
 # %%
@@ -296,8 +667,8 @@ def push_forward(weights, phi, x, v):
 push_forward = check("02.6", push_forward).function
 
 # %% [markdown]
-# Push all unit vectors at once and you have $J$ itself. Its **singular values** say how much it stretches each of the perpendicular directions: the circle
-# became an oval, and these are the oval's half axes.
+# Push all unit vectors at once and you have $J$ itself. Its **singular values** say how much it stretches each of a set of
+# perpendicular directions. The circle became an oval, and they are the half axes of that oval.
 
 
 # %%
@@ -306,37 +677,53 @@ def jacobian(weights, phi, x):  # x (n,): one example
     return push_forward(weights, phi, x.expand(n, n), torch.eye(n).double()).T
 
 
-# %%
+# %% tags=["experiment"]
 image = x[0]
 chain = random_weights([64] * 21, 1.0, seed=0)
-stretch = {L: torch.linalg.svdvals(jacobian(chain[:L], "linear", image)) for L in (1, 5, 20)}
+stretch = {L: jacobian(chain[:L], "linear", image) for L in (1, 5, 20)}
+stretch = {f"{L} layer{'s' * (L > 1)}": torch.linalg.svdvals(J) for L, J in stretch.items()}
 fig, ax = plt.subplots()
-curves = {f"{L} layer{'s' * (L > 1)}": values[:40] for L, values in stretch.items()}
+curves = {name: values[:40] for name, values in stretch.items()}
 plots.plot_history(ax, curves, ylabel="stretched by", xlabel="singular value, from the largest")
 plots.finish(ax, "Depth stretches a few directions and flattens the rest")
 
 # %% [markdown]
-# (The 40 largest of 64.) Why a few? Each layer stretches some directions more than others. What was stretched once is longer, and the ratios multiply: twice a layer is a million times after 20.
-#
-# Here no activation is at work, and the weights keep the mean square of a signal. Try the others. What do orthogonal weights change, with each activation? At which `sigma_w` does a tanh chain of 40 layers keep its size?
+# These are the 40 largest of 64. Why a few? What is stretched twice as much per layer as the rest is a million times
+# longer after 20 layers. Here no activation is at work. Try the others: what do orthogonal weights change, with each
+# activation? At which `sigma_w` does a tanh chain of 40 layers keep its size?
 
 # %%
 explorers.explore_jacobian()
 
 # %% [markdown]
-# <details><summary>What we found</summary>Orthogonal and linear: every direction keeps its length at every depth. With ReLU orthogonal weights help little, because half of all slopes are 0. With tanh
-# they keep the directions together only at a small `sigma_w`. A tanh chain keeps its size a little above 1; ReLU at the root of 2.</details>
+# <details><summary>What we found</summary>Orthogonal and linear: every direction keeps its length at every depth. With
+# ReLU orthogonal weights help little, because half of all slopes are 0. With tanh they keep the directions together only at
+# a small <code>sigma_w</code>. A tanh chain keeps its size a little above 1, ReLU at the root of 2.</details>
 
 # %% [markdown]
-# ## Claim on trial: W9
+# ### C · Claim on trial: W9
 #
-# *The product of the layers' norms bounds the gradient, so it tells us something.* Often taught for explosions. (The norm of a matrix is its largest singular value.)
-#
-# **Our prediction.** With Gaussian weights at `sigma_w = 1` the norm of each matrix is 2, if it is wide. So the bound says $2^L$. But the largest singular value of the product tends to
-# $\sqrt{(L+1)^{L+1}/L^L}$, about $\sqrt{e(L+1)}$ (Penson and Życzkowski 2011; Nait Saada and Naderi 2024). The bound is too large by the quotient of the two. The control that could embarrass us: orthogonal
-# weights. They stretch every direction alike, so for them the bound is exact.
+# *The product of the layers' norms bounds the gradient, so it tells us something.* It is often taught for explosions. The
+# norm of a matrix is its largest singular value. How large is it? One wide random matrix shows it.
 
-# %%
+# %% tags=["drawing"]
+(wide_one,) = random_weights([400, 400], 1.0, seed=0)
+fig, ax = plt.subplots(figsize=(6.4, 2.4))
+ax.hist(torch.linalg.svdvals(wide_one), bins=40, color=plots.STABLE)
+plots.mark_vertical(ax, 2.0, "2")
+title = "The singular values of one Gaussian matrix at sigma_w = 1 end at 2"
+plots.finish(ax, title, "singular value", "how many of 400")
+
+# %% [markdown]
+# So with Gaussian weights at `sigma_w = 1` the bound says $2^L$ for $L$ layers. That would be right if the direction which
+# one layer stretches most came out as the direction which the next layer stretches most. In random layers it does not.
+#
+# **Our prediction.** The largest singular value of the product tends to $\sqrt{(L+1)^{L+1}/L^L}$, about $\sqrt{e(L+1)}$.
+# (That is a theorem on wide Gaussian matrices, from Penson and Życzkowski 2011, and Nait Saada and Naderi 2024. We take
+# it from them.) The bound is too large by the quotient of the two. The control that could embarrass us: orthogonal weights
+# stretch every direction alike, so for them the bound must be exact. Ten chains of each kind, width 64.
+
+# %% tags=["experiment"]
 depths, too_large = [1, 2, 5, 10, 15, 20], {}
 for name in ("Gaussian", "orthogonal"):
     rows = []
@@ -344,202 +731,104 @@ for name in ("Gaussian", "orthogonal"):
         chain = random_weights([64] * 21, 1.0, seed)
         chain = chain if name == "Gaussian" else [torch.linalg.qr(W).Q for W in chain]
         norms = torch.stack([torch.linalg.matrix_norm(W, 2) for W in chain]).cumprod(0)
-        true = [torch.linalg.matrix_norm(jacobian(chain[:L], "linear", image), 2) for L in depths]
+        jacobians = [jacobian(chain[:L], "linear", image) for L in depths]
+        true = [torch.linalg.matrix_norm(J, 2) for J in jacobians]
         rows.append([norms[L - 1] / s for L, s in zip(depths, true)])
     too_large[name] = torch.tensor(rows).T  # (depths, seeds)
-
-# %%
 bound = [2**L / math.sqrt((L + 1) ** (L + 1) / L**L) for L in depths]
 fig, ax = plt.subplots()
 plots.plot_against_theory(ax, depths, too_large, [bound, [1] * 6], log="y")
-plots.finish(ax, "True, and further off at every layer", "layers", "bound / largest stretching")
+ax.set_xticks(depths)
+title = "The bound of the norms is true, and too large by more with every layer"
+plots.finish(ax, title, "layers", "bound / largest stretching")
 
-# %%
+# %% tags=["experiment"]
 vacuous, exact = (float(rows[-1].median()) for rows in too_large.values())
-evidence = f"At 20 layers the bound is {vacuous:.0e} times too large with Gaussian weights, and exact "
-evidence += f"({exact:.1f}) with orthogonal ones. Where it is small, it proves that a gradient vanishes."
+evidence = "20 linear layers of width 64 at the start, no training: with Gaussian weights the bound "
+evidence += f"is {vacuous:.0e} times too large, with orthogonal ones exact ({exact:.1f}). "
+evidence += "Where it is small, it proves that a gradient vanishes."
 verdict("W9", "holds" if vacuous < 10 else "depends" if exact < 1.1 else "refuted", evidence)
 
 # %% [markdown]
-# Each norm belongs to the most stretched direction of one layer, and that is not the one which the next layer stretches most. A gradient points in no special
-# direction: it meets the average stretching. Lesson 03 computes it.
+# A gradient points in no special direction, so it meets the *average* stretching of each layer, and not the largest.
+# Lesson 03 computes that average.
 
 # %% [markdown]
-# ### A paper in small: how wide is the spectrum?
+# ### D · A paper in small: how wide is the spectrum?
 #
-# J. Pennington, S. Schoenholz and S. Ganguli (*Resurrecting the sigmoid*, 2017): keeping the size on average is not enough, the singular values should lie close together. They find that ReLU networks
-# cannot have that, and tanh networks only with orthogonal weights. Measure the spread of their squares $s^2$: variance over squared mean. In wide networks the spreads of the factors add up,
-# layer by layer (their result, which we test): a slope $\varphi'$ adds $E[\varphi'^4]/E[\varphi'^2]^2 - 1$, a Gaussian matrix 1, an orthogonal one 0.
+# J. Pennington, S. Schoenholz and S. Ganguli (*Resurrecting the sigmoid*, 2017) ask for more than an average: all singular
+# values should lie close together, so that no direction is lost. They find that ReLU networks cannot have that, and tanh
+# networks only with orthogonal weights. Here are two networks of 16 layers whose *mean* squared stretching is 1.
+
+# %% tags=["experiment"]
+
+
+def network(phi, orthogonal, seed, layers=16, n=128):  # its squared singular values, mean 1
+    chain = random_weights([n] * (layers + 1), 1.0, seed)
+    chain = [torch.linalg.qr(W).Q for W in chain] if orthogonal else chain
+    chain = [W * math.sqrt(2) for W in chain] if phi == "relu" else chain
+    x = torch.randn(n, generator=torch.Generator().manual_seed(seed)).double() / 8
+    squares = torch.linalg.svdvals(jacobian(chain, phi, x)) ** 2
+    return squares / squares.mean()
+
+
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.4))
+for ax, (phi, orthogonal) in zip(axes, (("relu", False), ("tanh", True))):
+    ax.hist(network(phi, orthogonal, 0), bins=30, color=plots.STABLE)
+    title = f"{phi}, {'orthogonal' if orthogonal else 'Gaussian'}"
+    plots.finish(ax, title, "squared stretching", "how many of 128")
+
+# %% [markdown]
+# On the left most directions are flattened to nothing and a few are stretched many times, and on the right all stay
+# together. A number for the width is the **spread**, variance over squared mean. What does one layer add to it? For ReLU
+# the squared slope is 0 or 1, half and half. Its mean is $1/2$ and its variance $1/4$, so the spread is
+# $\frac{1/4}{(1/2)^2} = 1$. For any activation it is
 #
-# Reduced: width 128, 16 layers, small inputs (mean square $1/64$), no biases. This code is the hardest of the lesson; the table is enough.
+# $$\frac{E[\varphi'^4]}{E[\varphi'^2]^2} - 1$$
+#
+# A Gaussian matrix has the spread 1, an orthogonal one 0. The result of the paper that we test: in wide networks the
+# spreads of all factors **add up**, as variances do when independent things are added. So 16 ReLU layers with Gaussian
+# weights should have $16 \cdot (1 + 1) = 32$.
+#
+# Reduced: width 128, small inputs (mean square $1/64$), no biases. Ten networks of each kind. The expectations are taken
+# over 20000 evenly spaced quantiles of a Gaussian.
 
-# %%
-gauss = torch.special.ndtri((torch.arange(20000).double() + 0.5) / 20000)  # the quantiles of N(0, 1)
+# %% tags=["experiment"]
+gauss = torch.special.ndtri((torch.arange(20000).double() + 0.5) / 20000)
 
 
-def predicted_spread(phi, q, layers):  # q: the mean square of the signal; the activations' part
+def predicted_spread(phi, q, layers):  # q: the mean square of the signal
     total = 0.0
     for _ in range(layers):
         z = gauss * math.sqrt(q)
         slope = activation_backward(phi, z, torch.ones_like(z))
         total += float((slope**4).mean() / (slope**2).mean() ** 2 - 1)
-        q = float((ACTIVATION[phi](z) ** 2).mean())  # for ReLU its size does not matter
+        q = float((ACTIVATION[phi](z) ** 2).mean())
     return total
 
 
-# %%
-def measured_spread(phi, orthogonal, seed, layers=16, n=128):
-    chain = random_weights([n] * (layers + 1), 1.0, seed)
-    chain = [torch.linalg.qr(W).Q for W in chain] if orthogonal else chain
-    chain = [W * math.sqrt(2) for W in chain] if phi == "relu" else chain
-    x = torch.randn(n, generator=torch.Generator().manual_seed(seed)).double() / 8
-    J = jacobian(chain, phi, x)
-    return float(n * (J.T @ J).square().sum() / J.square().sum() ** 2 - 1)
-
-
-kinds = [(phi, orthogonal) for phi in ("linear", "relu", "tanh") for orthogonal in (False, True)]
-spreads = torch.tensor([[measured_spread(*kind, seed) for seed in range(10)] for kind in kinds])
-predictions = [predicted_spread(phi, 1 / 64, 16) + 16 * (not orthogonal) for phi, orthogonal in kinds]
-middle, (low, high) = plots.median_and_band(spreads, dim=1)
+kinds = [(phi, orthogonal) for phi in ACTIVATION for orthogonal in (False, True)]
+spreads = [[float(network(*kind, seed).var(correction=0)) for seed in range(10)] for kind in kinds]
+theory = [predicted_spread(phi, 1 / 64, 16) + 16 * (not orthogonal) for phi, orthogonal in kinds]
+middle, (low, high) = plots.median_and_band(torch.tensor(spreads), dim=1)
 names = [f"{phi}, {'orthogonal' if orthogonal else 'Gaussian'}" for phi, orthogonal in kinds]
 show = lambda values: [f"{v:.2g}" if abs(v) > 1e-9 else "0" for v in values]
-columns = zip(["predicted", "measured", "10 %", "90 %"], map(show, [predictions, middle, low, high]))
+columns = zip(["predicted", "measured", "10 %", "90 %"], map(show, [theory, middle, low, high]))
 table({"": names} | dict(columns))
 
 # %% [markdown]
-# (Bands over ten networks. The theory is for endless width; at this one some medians lie above it.) The finding is theirs: with orthogonal weights a tanh chain near the origin is almost a plain
-# rotation, and a ReLU chain is not. Lesson 05 asks what that buys in training.
-
-# %% [markdown]
-# ## 6 · How far a rounding grows
-#
-# A rounding error is a small change like any other: it is stretched as it passes the layers. It begins as half of `torch.finfo(dtype).eps`, measured against a signal of size 1.
-#
-# ### Exercise 02.7 · ●○○ · 4 minutes
-#
-# Each layer multiplies a small change by `growth` (above 1). Write `noise_depth(growth, dtype)`: after how many layers has a rounding grown to 1? Not a whole number.
-
-
-# %%
-def noise_depth(growth, dtype):
-    ### BEGIN SOLUTION
-    return math.log(2 / torch.finfo(dtype).eps) / math.log(growth)
-    ### END SOLUTION
-
-
-noise_depth = check("02.7", noise_depth).function
-
-# %% [markdown]
-# ## Claim on trial: W7
-#
-# *Two implementations that agree prove the gradient right.* Nobody teaches it; everybody is tempted. Two networks of width 64 whose gradients grow by about the same factor a layer: ReLU at
-# `sigma_w = 2.18`, and tanh at `4`. We take the first layer's gradient in `float32`, by hand and by autograd. The loss is a random weighting of the outputs; eight inputs.
-
-# %%
-question = "At 40 tanh layers the two agree to five digits. How many digits of the gradient are right?"
-predict("02.c", question, ["about five", "about three", "none"])
-
-# %% [markdown]
-# **Our prediction.** In the tanh network the signal stays below 1, so a rounding reaches its size after `noise_depth` layers, and the gradient is noise. In the ReLU network the signal
-# grows as fast as the error: relative to it the error stays. The judge is `float64`. The control: a third program that adds up in another order. (All units of all layers are numbered
-# backwards: the same network, the same mathematics.)
-
-
-# %%
-def trial(phi, sigma_w, layers, seed):
-    weights = [W.float() for W in random_weights([64] * (layers + 1), sigma_w, seed)]
-    generator = torch.Generator().manual_seed(seed + 100)
-    x, c = torch.randn(2, 8, 64, generator=generator, dtype=torch.float64).float()
-
-    def by_hand(weights, x, c):
-        h, z = forward(weights, phi, x)
-        return backward(weights, phi, h, z, activation_backward(phi, z[-1], c))[0].double()
-
-    first = weights[0].clone().requires_grad_()
-    (auto,) = torch.autograd.grad((forward([first, *weights[1:]], phi, x)[0][-1] * c).sum(), first)
-    true, ours = by_hand([W.double() for W in weights], x.double(), c.double()), by_hand(weights, x, c)
-    turned = by_hand([W.flip(0, 1) for W in weights], x.flip(1), c.flip(1)).flip(0, 1)
-    off = lambda a, b: (a - b).norm() / b.norm()
-    return [true.norm(), off(ours, true), off(ours, auto.double()), off(ours, turned)]
-
-
-# %%
-layers, nets = [10, 20, 30, 40, 50], {"relu": 2.18, "tanh": 4.0}
-runs = {phi: [[trial(phi, s, L, k) for k in range(10)] for L in layers] for phi, s in nets.items()}
-size, wrong, apart, turned = (
-    {phi: torch.tensor(run)[:, :, k] for phi, run in runs.items()} for k in range(4)
-)
-growth = {phi: float(s[-1].median() / s[0].median()) ** (1 / 40) for phi, s in size.items()}
-depth = noise_depth(growth["tanh"], torch.float32)
-print(
-    {phi: f"{g:.2f} a layer" for phi, g in growth.items()},
-    f"noise from {depth:.0f} tanh layers on (predicted)",
-)
-
-# %%
-theory = [[2**-24] * 5, [min(2**-24 * growth["tanh"] ** L, 1) for L in layers]]
-fig, ax = plt.subplots()
-plots.plot_against_theory(ax, layers, wrong, theory, log="y", rough=True)
-plots.finish(ax, "Same growth, same code: one gradient is noise", "layers", "error against float64")
-
-# %%
-off = {phi: int((w[3] > 0.1).sum()) for phi, w in wrong.items()}
-agree, exposed = int((apart["tanh"][3] < 1e-5).sum()), int((turned["tanh"][3] > 0.1).sum())
-reveal("02.c", "c" if off["tanh"] > 5 else "b", f"Not even the first holds in {off['tanh']} of 10 networks.")
-
-# %%
-evidence = (
-    f"40 tanh layers, float32: in {agree} of 10 networks the two agree to five digits, in {off['tanh']} they "
-)
-evidence += (
-    f"are off by a tenth or more (ReLU: {off['relu']}), and adding in another order shows it in {exposed}."
-)
-verdict("W7", "refuted" if agree > 5 and off["tanh"] > 5 else "holds", evidence)
-
-# %% [markdown]
-# The dotted line has the measured slope, and starts too low: every layer adds a rounding of its own, and a gradient suffers more than a signal. The size of that gap we did not predict.
-#
-# Hand and autograd agreed because both ran the same forward pass, in the same order, roundings included. A program that adds in another order went its own way. And `float64`, is it right? Nudge the input and see.
-
-
-# %%
-def direction_kept(phi, sigma_w, nudge, L=40):  # the cosine between the gradients before and after a nudge
-    weights = random_weights([64] * (L + 1), sigma_w, seed=0)
-    x, c, v = torch.randn(3, 8, 64, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
-    pair = []
-    for start in (x, x + nudge * v):
-        h, z = forward(weights, phi, start)
-        pair.append(backward(weights, phi, h, z, activation_backward(phi, z[-1], c))[0].flatten())
-    return f"{float(torch.cosine_similarity(*pair, dim=0)):.2f}"
-
-
-nudges = [1e-3, 1e-6, 1e-9, 1e-15]
-table({"nudge": nudges} | {phi: [direction_kept(phi, s, n) for n in nudges] for phi, s in nets.items()})
-
-# %% [markdown]
-# So this is no fault of the code, or of `float32`. The gradient of the tanh network is right for its input, and a different one for an input a millionth away. That is **chaos**:
-# growth that a bounded signal cannot follow. Explosions come in two kinds: with a signal that grows as fast, and, as here, without. `float64` is safe at this depth: a nudge of the size of its rounding changes nothing.
-
-# %% [markdown]
-# ## On a real run
-#
-# - Wrote a backward pass? `torch.autograd.gradcheck` is your central difference for every entry. It wants `float64`, small inputs, and no kinks.
-# - Test it at several points and depths. A passed check at one point proves that point.
-# - A gradient looks odd? Take it twice, with the inputs moved by a millionth, or with the batch in another order. If the direction turns, no implementation will help: the network is chaotic, and its initialisation has to change.
-# - `bfloat16` keeps 8 bits: its `noise_depth` is a third of that of `float32`.
-
-# %% [markdown]
-# ## Summary
-#
-# A backward pass is one product after the other, and where a value is used twice the ways add up.
-# A product of many matrices stretches few directions and flattens the rest; the norms of its factors say little about it.
-# Two programs that agree show that they compute the same thing, not that the number means something.
+# The theory is for endless width, and at this one some medians lie above it. The finding stands: with orthogonal weights a
+# tanh chain near the origin is almost a rotation, and a ReLU chain is not. Lesson 05 asks what that buys in training.
 
 # %% [markdown]
 # ## Further reading
 #
-# - A. Karpathy and others, [CS231n notes on learning](https://cs231n.github.io/neural-networks-3/): gradient checks in practice, with the pitfalls.
-# - J. Pennington, S. Schoenholz, S. Ganguli, [Resurrecting the sigmoid](https://arxiv.org/abs/1711.04735) (2017): the whole spectrum, by free probability.
-# - T. Nait Saada, A. Naderi, [The largest singular value of a product of Gaussian matrices](https://arxiv.org/abs/2409.20180) (2024): the limit drawn over our bound, proved.
+# - A. Karpathy and others, [CS231n notes on learning](https://cs231n.github.io/neural-networks-3/): gradient checks in
+#   practice, with the pitfalls.
+# - J. Pennington, S. Schoenholz, S. Ganguli, [Resurrecting the sigmoid](https://arxiv.org/abs/1711.04735) (2017): the whole
+#   spectrum, by free probability.
+# - T. Nait Saada, A. Naderi,
+#   [The largest singular value of a product of Gaussian matrices](https://arxiv.org/abs/2409.20180) (2024): the limit drawn
+#   over our bound, proved.
 #
 # [The solution of this lesson](../solutions/02_backpropagation.ipynb) · [Back to the start](00_start_here.ipynb)
