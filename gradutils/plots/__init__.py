@@ -3,7 +3,10 @@
 style        colours with their meaning, the sentence of a figure, labels, ticks, titles
 curves       losses, paths, measurements with their theory, profiles by layer, maps
 recordings   a recorded run on one page, a patient's chart
-diagrams     boxes and arrows
+networks     a network as boxes and arrows
+sketches     a step in a valley, vectors, a slope under a density, products of matrices
+diagrams     a loop of boxes, a flow chart
+sheet        what networks and loops are drawn on
 """
 
 from gradutils.plots.curves import (
@@ -21,8 +24,10 @@ from gradutils.plots.curves import (
     plot_path_2d,
     plot_vectors,
 )  # fmt: skip
-from gradutils.plots.diagrams import plot_guide
+from gradutils.plots.diagrams import draw_cycle, plot_guide
+from gradutils.plots.networks import draw_chain, draw_residual, draw_unit, draw_unrolled
 from gradutils.plots.recordings import plot_chart, plot_recording
+from gradutils.plots.sketches import draw_arrows, draw_grid_of_numbers, draw_slope_under_density, draw_step
 from gradutils.plots.style import (
     EXPLODES,
     FOURTH,
@@ -61,6 +66,15 @@ __all__ = [
     "colour_of_growth",
     "colours_of",
     "describe",
+    "draw_arrows",
+    "draw_chain",
+    "draw_cycle",
+    "draw_grid_of_numbers",
+    "draw_residual",
+    "draw_slope_under_density",
+    "draw_step",
+    "draw_unit",
+    "draw_unrolled",
     "finish",
     "finite_part",
     "how_many",

@@ -1,9 +1,55 @@
-"""Drawings that measure nothing: boxes and arrows."""
+"""Drawings that measure nothing: a loop of boxes, a flow chart."""
 
+import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradutils.plots.style import EXPLODES, REFERENCE, STABLE, caption
+from gradutils.plots.sheet import ACROSS, ALONG, SIZES, Sheet, must_hold, plain
+from gradutils.plots.style import EXPLODES, REFERENCE, STABLE, caption, describe
+
+
+def draw_cycle(ax: Axes, boxes, labels=()) -> Axes:
+    """Three to five boxes in a loop, clockwise from the top, with labels on the arrows from each to the next."""
+    if not 3 <= len(boxes) <= 5:
+        raise ValueError(f"boxes must hold 3 to 5 texts; got {len(boxes)}")
+    must_hold("labels", labels or boxes, len(boxes), "one for each arrow, the last back to the first box")
+    labels = list(labels) or [""] * len(boxes)
+    sheet = Sheet(ax)
+    count = len(boxes)
+    turn = 2 * np.pi / count
+    for size in SIZES:
+        width, height = sheet.widest(boxes, size) + 2 * ACROSS + 4, sheet.tallest(boxes, size) + 2 * ALONG + 2
+        aside = sheet.widest(labels, size)
+        rx = min((sheet.width - 4 - width) / 2, (sheet.width - 4) / 2 / 0.75 - aside)
+        ry = (sheet.height - 4 - height) / 2
+        if rx >= width:
+            break
+    rx = min(rx, 2.6 * ry)
+    middle = np.array([sheet.width, sheet.height]) / 2
+
+    def at(angle, grow=0.0):
+        return middle + np.array([(rx + grow) * np.sin(angle), (ry + grow) * np.cos(angle)])
+
+    for k, (text, label) in enumerate(zip(boxes, labels, strict=True)):
+        angles = np.linspace(k, k + 1, 201) * turn
+        points = np.array([at(angle) for angle in angles])
+        off = np.ones(len(points), dtype=bool)  # an arrow is what of the oval lies off its two boxes
+        for centre in (at(k * turn), at((k + 1) * turn)):
+            off &= (np.abs(points - centre) > np.array([width, height]) / 2 + 2).any(axis=1)
+        sheet.arrow(*points[off][::4], tuple(points[off][-1]))
+        half = (k + 0.5) * turn
+        sine = np.sin(half)
+        side = 0 if abs(sine) < 0.3 else np.sign(sine)
+        ha = {0: "center", 1: "left", -1: "right"}[side]
+        place = at(half, 4) if side else at(half, -8)
+        sheet.text(*place, label, size, STABLE, ha=ha, va="bottom" if not side or np.cos(half) > 0 else "top")
+        sheet.named_box(*at(k * turn), width, height, text, size)
+    hops = [
+        f"{plain(text)}{f' ({plain(label)})' if label else ''}"
+        for text, label in zip(boxes, labels, strict=True)
+    ]
+    return describe(ax, f"A loop: {', then '.join(hops)}, and again {plain(boxes[0])}.")
 
 
 def plot_guide(rows: list[tuple[str, str, str, str]], figure: Figure | None = None) -> Figure:
