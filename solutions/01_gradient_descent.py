@@ -86,7 +86,7 @@ reveal(
 # - Rate $0.1$: the step is $0.1 \times 4 = 0.4$ long. We land at $1 - 0.4 = 0.6$, and the loss falls from $2$ to $0.72$.
 # - Rate $0.55$: the step is $0.55 \times 4 = 2.2$ long. We land at $1 - 2.2 = -1.2$, and the loss rises to $2.88$.
 #
-# In the drawing the dashed line is the tangent, whose slope sets the length of the step.
+# In the drawing the short black line is the tangent. Its slope, times the rate, is the length of the step.
 
 # %% tags=["drawing"]
 fig, axes = plt.subplots(1, 2, sharey=True)
@@ -570,9 +570,9 @@ print(f"slope: median {steep.median():.2f}, steepest {steep.max():.0e}")
 print(f"steeper than 2 on {thin:.0e} of the axis")
 
 # %% [markdown]
-# Nearly everywhere the slope is gentle. In one place, a wall thinner than a hair, it is a million times steeper. If a
-# step begins there, it is a million times as long. But so thin a wall is easily missed. Does a run ever end up on it? We
-# take fifty starts on the plain to its right, and three learning rates. A run counts as thrown once one of its steps is
+# Nearly everywhere the slope is gentle. In one place, a wall thinner than a hair, it is tens of thousands of times
+# steeper. A step that begins there is as many times longer. But so thin a wall is easily missed. Does a run ever end up on
+# it? We take fifty starts on the plain to its right, and three learning rates. A run counts as thrown once one of its steps is
 # longer than 1, which is more than half of the page.
 
 # %% tags=["experiment"]
@@ -604,8 +604,8 @@ plots.finish(ax, "To and fro across the wall, until a step begins on it")
 # *A smaller learning rate stabilises training.* It is often taught as the first remedy.
 #
 # **Our prediction.** On the digits every run below the limit at the minimum settles, and none above it does. A smaller
-# rate only takes longer. The control that could embarrass the claim is the cliff: there the slope jumps a million times,
-# so even a rate 25 times smaller should not help.
+# rate only takes longer. The control that could embarrass the claim is the cliff: there the slope
+# jumps so high that even a rate 25 times smaller should not help.
 #
 # The trial draws ten samples of 60 digits. A run has settled if the size of its gradient stays below `0.005` for the
 # last fifth of its steps. It is judged after 100 steps and after 1000.

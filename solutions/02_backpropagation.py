@@ -546,8 +546,8 @@ verdict("W7", "refuted" if agree > 5 and off["tanh"] > 5 else "holds", evidence)
 # adds in another order went its own way. (The dotted line has the right slope and begins too low: every layer adds
 # roundings of its own. The size of that gap we did not predict.)
 #
-# And `float64`, is it right? Nudge the input a little and compare the two gradients: 1 means that they point the same
-# way, 0 that they have nothing in common.
+# And `float64`, is it right? Nudge the input a little and compare the two gradients by their cosine: 1 means that they
+# point the same way, 0 that they stand at right angles, $-1$ that they are opposed.
 
 # %% tags=["experiment"]
 
@@ -773,13 +773,15 @@ def network(phi, orthogonal, seed, layers=16, n=128):  # its squared singular va
 
 
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.4))
-for ax, (phi, orthogonal) in zip(axes, (("relu", False), ("tanh", True))):
-    ax.hist(network(phi, orthogonal, 0), bins=30, color=plots.STABLE)
-    title = f"{phi}, {'orthogonal' if orthogonal else 'Gaussian'}"
+titles = {("relu", False): "ReLU, Gaussian: wide", ("tanh", True): "tanh, orthogonal: narrow"}
+bins = torch.logspace(-8, 2, 41)
+for ax, (kind, title) in zip(axes, titles.items()):
+    ax.hist(network(*kind, seed=0).clamp(min=1e-8), bins=bins, color=plots.STABLE)
+    ax.set_xscale("log")
     plots.finish(ax, title, "squared stretching", "how many of 128")
 
 # %% [markdown]
-# On the left most directions are flattened to nothing and a few are stretched many times, and on the right all stay
+# On the left most directions are flattened to nothing while a few are stretched many times. On the right all stay
 # together. A number for the width is the **spread**, variance over squared mean. What does one layer add to it? For ReLU
 # the squared slope is 0 or 1, half and half. Its mean is $1/2$ and its variance $1/4$, so the spread is
 # $\frac{1/4}{(1/2)^2} = 1$. For any activation it is

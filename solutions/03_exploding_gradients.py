@@ -163,7 +163,7 @@ plots.finish(ax, "Mean square of the sum: n terms of sigma_w squared over n each
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.8))
 for ax, (name, phi) in zip(axes, (("ReLU", torch.relu), ("tanh", torch.tanh))):
     plots.draw_slope_under_density(ax, phi, 1.4)
-    plots.finish(ax, f"Where z lies, and the slope of {name} there")
+    plots.finish(ax, f"z, and the slope of {name} there")
 
 # %% [markdown]
 # Where does $q$ come from? The same argument, going forwards: $z$ sums $n$ products of weights with variance $\sigma_w^2/n$ and
@@ -172,7 +172,7 @@ for ax, (name, phi) in zip(axes, (("ReLU", torch.relu), ("tanh", torch.tanh))):
 # $$q_{\text{next}} = \sigma_w^2 \; E[\varphi(z)^2], \qquad z \sim N(0, q)$$
 #
 # Each layer takes $q$ to the next $q$. For ReLU $E[\varphi^2] = q/2$, so $q$ is multiplied by $\sigma_w^2/2$, just as the gradient
-# is. For tanh it settles, because a tanh is never larger than 1. The eight lines below compute both: `one_layer` takes $q$ to
+# is. For tanh it settles, because a tanh is never larger than 1. The lines below compute both: `one_layer` takes $q$ to
 # $\chi_1$ and to the next $q$. 2000 evenly spaced quantiles stand for the Gaussian.
 
 # %%
@@ -196,14 +196,14 @@ def chi_by_layer(phi, sigma_w, layers):
 
 # %% [markdown]
 # As numbers, for tanh at `sigma_w = 2`, beside one real network of 500 units: what theory says of each layer, and what is
-# measured on one random input.
+# measured on 50 random inputs.
 
 # %% tags=["experiment"]
-q, h, rows = 4.0, torch.randn(500, generator=torch.Generator().manual_seed(0)), []
-h = h / h.square().mean().sqrt()
+q, rows = 4.0, []
+h = torch.randn(50, 500, generator=torch.Generator().manual_seed(0))
 for layer in range(1, 7):
     W = torch.randn(500, 500, generator=torch.Generator().manual_seed(layer)) * 2 / 500**0.5
-    z = W @ h
+    z = h @ W.T
     h, slope = torch.tanh(z), 1 - torch.tanh(z) ** 2
     chi, q_next = one_layer(torch.tanh, 2.0, q)
     rows.append([layer, q, z.square().mean(), chi, 4 * slope.square().mean()])

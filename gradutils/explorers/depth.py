@@ -177,8 +177,8 @@ def explore_recurrent() -> Explorer:
         (artists[f"unit {k}"],) = right.plot([], [], color=colour, linewidth=1)
     right.set(xlim=(0, MOMENTS), ylim=(-1.05, 1.05), xlabel="time", title="Three units")
     sliders = {
-        "activation": choice("activation", ("linear", "tanh")),
-        "gain": slider("gain", 1.1, 0.5, 4, 0.05),
+        "activation": choice("activation", ("tanh", "linear")),
+        "gain": slider("gain", 2.0, 0.5, 4, 0.05),
         "drive": slider("size of the input", 0.0, 0, 4, 0.1, ".1f"),
     }
     return Explorer(Scene(run_recurrent, LiveFigure(figure, artists)), sliders)
