@@ -11,9 +11,13 @@ import pytest
 from gradutils.course.clinic.patients import PATIENTS
 from gradutils.course.exercises import all_exercises
 from gradutils.course.trials import CLAIMS, EXPECTED
+from tests.lesson_form import RULES, Lesson, in_order, tags, what_fails_again
 
 ROOT = Path(__file__).parent.parent
 NAMES = [path.stem for path in sorted((ROOT / "solutions").glob("*.py"))]
+NEW_FORM: set[str] = set()
+NEW = [name for name in NAMES if name[:2] in NEW_FORM]
+OLD = [name for name in NAMES if name not in NEW]
 FURNITURE = {
     "check",
     "hint",
@@ -21,6 +25,8 @@ FURNITURE = {
     "reveal",
     "verdict",
     "progress",
+    "recall",
+    "review",
     "show",
     "machine",
     "plots",
@@ -76,11 +82,35 @@ def prose(name):
     return [cell.source for cell in notebook("solutions", name).cells if cell.cell_type == "markdown"]
 
 
+def lesson(name):
+    number = name[:2]
+    exercises = {key: exercise for key, exercise in all_exercises().items() if key.startswith(number)}
+    return Lesson(number, notebook("solutions", name).cells, exercises)
+
+
 def lines(source):
     return [line for line in source.splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("name", NEW)
+def test_a_lesson_keeps_to_its_form(name, rule):
+    assert rule(lesson(name)) == []
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_a_drawing_is_a_picture(name):
+    for cell in notebook("solutions", name).cells:
+        if "drawing" in tags(cell):
+            assert any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_any_cell_runs_again_after_the_whole_lesson(name, tmp_path):
+    assert what_fails_again(notebook("solutions", name).cells, ROOT / "solutions", tmp_path) == []
+
+
+@pytest.mark.parametrize("name", OLD)
 def test_code_keeps_to_its_limits(name):
     imports, *counts = (len(lines(source)) for source in code(name))
     counts.sort()
@@ -101,7 +131,7 @@ def test_prose_keeps_to_its_limits(name):
     assert len(cells[0].split()) <= 90
     assert "minutes" in cells[0]
     for text in cells:
-        assert len(text.split()) <= 120, text
+        assert name in NEW or len(text.split()) <= 120, text
         assert "!" not in re.sub(r"`[^`]*`|\$[^$]*\$|!\[", "", text), text
 
 
@@ -170,7 +200,8 @@ def test_readme_links_lead_somewhere():
 @pytest.mark.parametrize("name", NAMES)
 def test_every_exercise_is_asked_once_with_minutes_and_difficulty(name):
     asked = re.findall(r"### Exercise (\d\d\.\d+) · [●○]{3} · \d+ minutes", "\n".join(prose(name)))
-    assert asked == sorted(key for key in all_exercises() if key.startswith(name[:2]))
+    assert in_order(asked) == in_order(lesson(name).exercises)
+    assert name in NEW or asked == in_order(asked)
     stubs = [
         cell.source
         for cell in notebook("lessons", name).cells

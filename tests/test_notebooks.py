@@ -126,6 +126,71 @@ def test_a_failing_build_leaves_the_old_files_whole(course, capsys, cell, words)
     assert not list(course.glob("*/.*"))
 
 
+FOLDING = """# %% tags=["experiment"]
+results = [rate**2 for rate in range(3)]
+
+# %%
+print(results)
+
+# %% tags=["drawing", "nbval-ignore-output"]
+print("a drawing")
+
+# %% tags=["reveal"]
+print("because")
+"""
+
+
+def test_a_tagged_cell_is_folded_in_both_notebooks_and_runs(course):
+    build(write(course, FOLDING))
+    solution, lesson = (nbformat.read(path, as_version=4) for path in targets(sources(course, [])[0]))
+    for notebook in (solution, lesson):
+        nbformat.validate(notebook)
+        folded = [cell.metadata.get("jupyter", {}).get("source_hidden", False) for cell in notebook.cells]
+        assert folded == [True, False, True, True]
+        assert [cell.metadata.get("cellView") for cell in notebook.cells] == ["form", None, "form", "form"]
+        assert notebook.cells[2].metadata.tags == ["drawing", "nbval-ignore-output"]
+    assert [cell.outputs[0].text for cell in solution.cells[1:]] == [
+        "[0, 1, 4]\n",
+        "a drawing\n",
+        "because\n",
+    ]
+
+
+@pytest.mark.parametrize("key", ["jupyter", "cellView"])
+@pytest.mark.parametrize("kind", [0, 1])
+def test_a_missing_fold_is_named(course, key, kind):
+    build(write(course, FOLDING))
+    path = targets(sources(course, [])[0])[kind]
+    notebook = nbformat.read(path, as_version=4)
+    del notebook.cells[3].metadata[key]
+    nbformat.write(notebook, path)
+    said = [f"{path}: the tags or the fold of cell 4 are not those of its source"]
+    assert drifted(sources(course, [])) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (FOLDING.replace('"reveal"', '"reveals"'), r"42_things\.py, cell 4 \(print\(\"because\"\)\): has the unknown tag 'reveals'; known"),
+        (GOOD.replace("[markdown]", '[markdown] tags=["drawing"]'), "cell 1 .*: only a code cell"),
+        (GOOD.replace("# %%\ndef", '# %% tags=["experiment"]\ndef'), "cell 2 .*: is folded by its tag"),
+    ],
+)  # fmt: skip
+def test_a_tag_that_cannot_be_kept_is_an_error(course, text, words):
+    with pytest.raises(BuildError, match=words):
+        make_pair(write(course, text)[0])
+
+
+def test_a_lesson_becomes_a_script(course, tmp_path):
+    build(write(course, FOLDING))
+    lesson = targets(sources(course, [])[0])[1]
+    command = [sys.executable, "-m", "nbconvert", "--to", "script", "--output-dir", tmp_path / "as", lesson]
+    subprocess.run(command, check=True, capture_output=True)
+    script = tmp_path / "as" / "42_things.py"
+    ran = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
+    assert ran.stdout.split("\n") == ["[0, 1, 4]", "a drawing", "because", ""]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals work otherwise there")
 def test_an_interrupted_build_leaves_the_old_files_whole(course):
     build(sources(course, []))

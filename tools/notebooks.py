@@ -7,7 +7,7 @@
 
 From the .py (jupytext's percent format) come ``solutions/NN_topic.ipynb``, run, with outputs, and
 ``lessons/NN_topic.ipynb``, with ``...`` for the answers, not run. Lines between ``### BEGIN SOLUTION`` and
-``### END SOLUTION`` are an answer.
+``### END SOLUTION`` are an answer. A cell tagged ``experiment``, ``reveal`` or ``drawing`` opens with its code folded.
 """
 
 import argparse
@@ -34,6 +34,11 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"file_extension": ".py", "name": "python"},
 }
+FOLDED_TAGS = {"experiment", "reveal", "drawing"}
+TAGS = FOLDED_TAGS | {"nbval-ignore-output"}
+# What folds an input: the first is read by JupyterLab and Notebook 7, the second by Colab. VS Code reads neither; it keeps
+# folds in its own memory and no key in a file can set them.
+FOLD = {"jupyter": {"source_hidden": True}, "cellView": "form"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -53,10 +58,27 @@ def read_source(source: Path) -> nbformat.NotebookNode:
     number = source.name[:2]
     for k, cell in enumerate(notebook.cells, start=1):
         cell.id = f"{number}-{k:03d}"
-        cell.metadata = {"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {}
+        cell.metadata = _metadata(cell, f"{source}, cell {k} ({_first_line(cell)})")
     notebook.metadata = nbformat.from_dict(METADATA)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def _metadata(cell, where: str) -> nbformat.NotebookNode:
+    """A cell's tags, and what folds its input where one of them asks for that."""
+    tags = cell.metadata.get("tags", [])
+    if unknown := sorted(set(tags) - TAGS):
+        raise BuildError(f"{where}: has the unknown tag {unknown[0]!r}; known are {', '.join(sorted(TAGS))}")
+    folded = bool(FOLDED_TAGS & set(tags))
+    if folded and cell.cell_type != "code":
+        raise BuildError(f"{where}: only a code cell can be folded, and its tag asks for that")
+    if folded and BEGIN in cell.source:
+        raise BuildError(f"{where}: is folded by its tag, so nobody would find the place for an answer in it")
+    return nbformat.from_dict(({"tags": tags} if tags else {}) | (FOLD if folded else {}))
+
+
+def _first_line(cell) -> str:
+    return cell.source.strip().splitlines()[0][:60] if cell.source.strip() else "empty"
 
 
 def split_answer(text: str, where: str) -> tuple[str, str, int]:
@@ -112,7 +134,7 @@ def make_pair(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNod
     solution = read_source(source)
     lesson = copy.deepcopy(solution)
     for k, cell in enumerate(solution.cells):
-        where = f"{source}, cell {k + 1} ({cell.source.strip().splitlines()[0][:60] if cell.source.strip() else 'empty'})"
+        where = f"{source}, cell {k + 1} ({_first_line(cell)})"
         full, stripped, answers = split_answer(cell.source, where)
         if cell.cell_type == "code":
             if not answers and re.search(r"= check\(", full):
@@ -148,7 +170,7 @@ def execute(notebook: nbformat.NotebookNode, source: Path) -> None:
 def _failing_cell(notebook) -> str:
     for k, cell in enumerate(notebook.cells, start=1):
         if any(output.output_type == "error" for output in cell.get("outputs", [])):
-            return f"cell {k} ({cell.source.strip().splitlines()[0][:60]})"
+            return f"cell {k} ({_first_line(cell)})"
     ran = [k for k, cell in enumerate(notebook.cells, start=1) if cell.get("execution_count")]
     return f"after cell {ran[-1] if ran else 0}"
 
@@ -272,8 +294,10 @@ def _differences(wanted, stored, target: Path) -> list[str]:
     if len(stored.cells) != len(wanted.cells):
         return [f"{target}: has {len(stored.cells)} cells, its source {len(wanted.cells)}"]
     for k, (a, b) in enumerate(zip(wanted.cells, stored.cells, strict=True), start=1):
-        if (a.cell_type, a.source, a.id, a.metadata) != (b.cell_type, b.source, b.id, b.metadata):
+        if (a.cell_type, a.source, a.id) != (b.cell_type, b.source, b.id):
             return [f"{target}: cell {k} differs from its source"]
+        if a.metadata != b.metadata:
+            return [f"{target}: the tags or the fold of cell {k} are not those of its source"]
     counts = [
         cell.execution_count for cell in stored.cells if cell.cell_type == "code" and cell.source.strip()
     ]

@@ -5,10 +5,12 @@ import re
 import shutil
 import time
 
+import nbformat
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import ROOT, SCREENSHOTS
+from tools.notebooks import make_pair
 
 LESSONS = [path.stem for path in sorted((ROOT / "lessons").glob("*.ipynb"))]
 pytestmark = pytest.mark.timeout(600)
@@ -20,6 +22,7 @@ IDLE = """() => {
 }"""
 OUTPUTS = """() => jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code').map(cell => ({
     source: cell.model.sharedModel.source, count: cell.model.executionCount, outputs: cell.model.outputs.toJSON()}))"""
+CLOSED = """() => jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, k) => cell.inputHidden ? [k] : [])"""
 HEIGHT = "() => document.querySelector('.jp-WindowedPanel-outer').scrollHeight"
 
 
@@ -39,6 +42,10 @@ class Page:
 
     def cells(self):
         return self.page.evaluate(OUTPUTS)
+
+    def closed(self):
+        """Which cells show no code, counted from 0."""
+        return self.page.evaluate(CLOSED)
 
     def cell(self, text):
         """The cell with this source text, brought into view."""
@@ -119,7 +126,11 @@ EXPLORERS = {
 @pytest.mark.parametrize("name", LESSONS)
 def test_an_untouched_lesson_runs_to_its_end_and_its_sliders_move(lab, page, name):
     notebook = Page(page, lab, name)
+    stored = nbformat.read(ROOT / "lessons" / f"{name}.ipynb", as_version=4)
+    folded = [k for k, cell in enumerate(stored.cells) if cell.metadata.get("jupyter")]
+    assert notebook.closed() == folded
     notebook.run_all()
+    assert notebook.closed() == folded
     for cell in notebook.cells():
         assert cell["count"], cell["source"]
         for output in cell["outputs"]:
@@ -149,6 +160,58 @@ def move_a_slider(notebook, explorer):
     assert width[0] == 704
     assert width[1] <= width[0]
     notebook.picture(f"slider-{explorer}")
+
+
+FOLDS = """# %% [markdown]
+# # Folds
+#
+# A number is squared. The code is behind the bar.
+
+# %% tags=["experiment"]
+squares = [number**2 for number in range(4)]
+print("squared", *squares)
+
+# %% [markdown]
+# This one is shown.
+
+# %%
+print("the last is", squares[-1])
+
+# %% tags=["reveal"]
+print("because", 3 * 3, "is nine")
+"""
+
+
+@pytest.fixture
+def folds(course, tmp_path):
+    """The name of a lesson of three code cells, of which the second is open."""
+    source = tmp_path / "42_folds.py"
+    source.write_text(FOLDS)
+    nbformat.write(make_pair(source)[1], course / "lessons" / "42_folds.ipynb")
+    yield source.stem
+    (course / "lessons" / "42_folds.ipynb").unlink()
+
+
+def test_folded_cells_are_closed_run_closed_and_open_with_a_click(lab, page, folds):
+    notebook = Page(page, lab, folds)
+    assert notebook.closed() == [1, 4]
+    cell = notebook.cell("squares = ")
+    code, bar = cell.locator(".cm-content"), cell.locator(".jp-InputPlaceholder")
+    expect(code).to_be_hidden()
+    expect(bar).to_contain_text("squares = ")  # the first line of what it hides
+    notebook.run_all()
+    assert "squared 0 1 4 9" in cell.inner_text()
+    assert "because 9 is nine" in notebook.cell("because").inner_text()
+    assert notebook.closed() == [1, 4]
+    expect(code).to_be_hidden()
+    notebook.picture("closed")
+    bar.click()
+    expect(code).to_be_visible()
+    expect(code).to_contain_text("number**2 for number in range(4)")
+    assert notebook.closed() == [4]
+    notebook.picture("opened")
+    cell.locator(".jp-InputCollapser").click()
+    expect(code).to_be_hidden()
 
 
 WRONG = 'def step(x, gradient, lr):\n    return x + lr * gradient\n\n\nstep = check("01.1", step).function'
