@@ -19,3 +19,11 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "_waiting", deque())
     monkeypatch.setattr(progress, "_said", set())
     return tmp_path / "home"
+
+
+@pytest.fixture
+def notebook(home, monkeypatch):
+    """What is asked gets its buttons."""
+    for room in ("quiz", "recall"):
+        monkeypatch.setattr(import_module(f"gradutils.course.{room}"), "in_notebook", lambda: True)
+    return home

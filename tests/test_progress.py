@@ -6,15 +6,19 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from gradutils.course.certificate import certificate
 from gradutils.course.clinic.practice import hit_rate
+from gradutils.course.exercises import all_exercises
 from gradutils.course.progress import (
     Guess,
     Prediction,
+    Recalled,
     State,
+    learner,
     lessons,
     progress,
     progress_file,
@@ -22,6 +26,7 @@ from gradutils.course.progress import (
     record_choice,
     record_guess,
     record_pass,
+    record_recalled,
     record_settled,
     record_try,
 )
@@ -73,16 +78,18 @@ def test_each_event_is_one_line_of_one_write(home, monkeypatch):
     record_choice("01.a", "down")
     record_settled("01.a", "down", False)
     record_guess(5, True, False)
+    record_recalled("01.r1", True)
     content = progress_file().read_bytes()
     assert sum(sizes) == len(content)
-    assert len(sizes) == content.count(b"\n") == 5
+    assert len(sizes) == content.count(b"\n") == 6
     assert content.startswith(b"\n{")
     assert content.endswith(b"}")
     assert all(event["v"] == 1 and event["at"][:2] == "20" for event in logged(home))
     (day,) = read().passed.values()
     assert len(day) == len("2026-01-01")
     assert read() == State(
-        {"01.1": day}, {"01.2": ["It walks\nuphill: Ł"]}, {"01.a": Prediction("down", False)}, {"5": Guess(True, False)}
+        {"01.1": day}, {"01.2": ["It walks\nuphill: Ł"]}, {"01.a": Prediction("down", False)}, {"5": Guess(True, False)},
+        {"01.r1": [Recalled(day, True)]},
     )  # fmt: skip
 
 
@@ -110,6 +117,8 @@ DAMAGE = [
     PASSED.replace('"2026-01-01"', "5"), PASSED.replace("2026-01-01", "yesterday"), PASSED.replace('"01.1"', '["01.1"]'),
     line(event="settled", id="01.a", choice="up", right=1), line(event="chosen", id="01.a", choice=None),
     line(event="guessed", id="5", right=True), line(event="tried", id="01.1"), line(event="tried", id="01.1", mistake=["a"]),
+    line(event="recalled", id="01.r1", right=True), line(event="recalled", id="01.r1", right="yes", at="2026-01-01"),
+    line(event="learner", id="\udc80"), line(event="learner", id=7), line(event="learner", id=""),
     line(event="passed", id="01.1", at="2026-01-01", note="x" * 100_001), b"\xff\xfe\x00{", PASSED.encode("utf-16"),
 ]  # fmt: skip
 
@@ -153,6 +162,22 @@ def test_a_line_torn_anywhere_costs_only_itself(home):
         assert list(state.passed) == ["01.1", "01.2"], whole[:end]
         assert state.predictions == {}
         assert state.skipped == (end > first + 1)  # a newline alone is nothing
+
+
+def test_a_learner_keeps_one_number(home):
+    number = learner()
+    assert number == learner() == read().learner
+    written(home, "progress.jsonl", progress_file().read_bytes() + line(event="learner", id="later").encode())
+    assert learner() == number  # of two kernels that began together the first counts
+    assert [event["event"] for event in logged(home)] == ["learner"] * 2
+
+
+def test_a_learner_whose_file_cannot_be_written_keeps_a_number_for_this_kernel(home):
+    home.write_text("a file where the folder should be")
+    assert learner() == learner()
+    home.unlink()
+    record_pass("01.1")
+    assert [event["event"] for event in logged(home)] == ["learner", "passed"]
 
 
 def test_half_a_letter_is_kept(home):
@@ -308,9 +333,29 @@ def test_the_table(home):
     with pytest.raises(ValueError, match="lesson must be one of"):
         progress("99")
     assert "\n10" not in text
+    record_recalled("01.r2", True)  # asked in lesson 02
+    record_recalled("01.r3", True)
+    record_recalled("01.r3", False)  # the last answer counts
+    assert "0 of 7" in str(progress("02"))
+    assert "1 of 3" in str(progress("02"))
     record_choice("10.a", "at most 7")  # a lesson without exercises is shown for its predictions
     assert str(progress()).splitlines()[-1].split() == ["10", "1", "made"]
     assert str(progress("10")).splitlines()[-1].split() == ["10", "1", "made"]
+
+
+def test_core_and_deeper_are_counted_apart(home, monkeypatch):
+    exercises = all_exercises() | dict.fromkeys(["01.5", "01.6"], SimpleNamespace(deeper=True))
+    for room in ("progress", "certificate"):
+        monkeypatch.setattr(import_module(f"gradutils.course.{room}"), "all_exercises", lambda: exercises)
+    record_pass("01.1")
+    record_pass("01.6")
+    row = str(progress("01")).splitlines()[1]
+    assert "○ 01.4  Deeper: ○ 01.5  ✓ 01.6" in row
+    assert row.split("01.6")[1].split() == ["1", "of", "4", "1", "of", "2", "0", "made"]
+    assert f"Of the core 1 of {len(exercises) - 2}, of what is deeper 1 of 2." in certificate().text
+    record_recalled("01.r2", True)
+    record_recalled("01.r3", False)
+    assert "Questions on earlier lessons answered: 2, of which 1 are known." in certificate().text
 
 
 def test_the_lessons_are_those_of_the_course():
@@ -327,6 +372,7 @@ def test_a_file_from_elsewhere_brings_no_html(home, tmp_path):
     record_settled(f"{sly}.2", sly, True)
     record_settled(f"01.{sly}", sly, True)
     record_try(sly, sly)
+    record_recalled(sly, True)
     assert "img" not in str(progress())
     certificate(sly, tmp_path / "page.html")
     for html in (

@@ -24,7 +24,8 @@ from gradutils.course.progress import (
     record_pass,
     record_try,
 )
-from gradutils.course.quiz import predict, reveal
+from gradutils.course.quiz import in_own_order, predict, reveal
+from gradutils.course.recall import review
 from tests.test_progress import PASSED, line, logged, no_links, written
 
 module = import_module("gradutils.course.progress")  # the face has a function of this name
@@ -308,12 +309,13 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-IDS = st.sampled_from(["00.a", "01.1", "09.4", "10.a", "<b>.1", "01.<b>", ".", ""])
-NAMES = st.sampled_from(["passed", "tried", "chosen", "settled", "guessed", "healed"])
+IDS = st.sampled_from(["00.a", "01.1", "09.4", "10.a", "01.r1", "<b>.1", "01.<b>", ".", ""])
+NAMES = st.sampled_from(["passed", "tried", "chosen", "settled", "guessed", "recalled", "learner", "healed"])
 FIELDS = {"choice": "up", "right": True, "diagnose": False, "mistake": "", "at": "2026-01-01"}
+DAYS = st.sampled_from(["2026-01-01", "2026-13-45", "0000-00-00", "9999-12-31"])
 EVENTS = st.fixed_dictionaries(
     {"v": st.sampled_from([1, 1, 1, 2, "1", None]), "event": NAMES | VALUES, "id": IDS | VALUES},
-    optional={name: st.just(value) | VALUES for name, value in FIELDS.items()},
+    optional={name: st.just(value) | VALUES for name, value in FIELDS.items()} | {"at": DAYS | VALUES},
 )
 JSON = (EVENTS | VALUES).map(json.dumps).map(str.encode)
 LOGS = st.lists(JSON | st.binary(max_size=40), max_size=6).map(b"\n".join)
@@ -334,10 +336,19 @@ def test_whatever_the_files_hold_nothing_raises(home, log, older):
     assert all(isinstance(made.right, bool | None) for made in state.predictions.values())
     assert all(isinstance(answer, bool) for guess in state.guesses.values() for answer in guess)
     table = progress()
-    assert table.text.splitlines()[0].split() == ["lesson", "exercises", "passed", "predictions"]
+    assert table.text.splitlines()[0].split() == [
+        "lesson",
+        "exercises",
+        "core",
+        "deeper",
+        "recall",
+        "predictions",
+    ]
     assert "<b>" not in table.html
     certificate("Ada")
     hit_rate()
+    review()
+    assert in_own_order("00.a", ["up", "down"]) == in_own_order("00.a", ["up", "down"])
     predict("00.a", "Which way?", ["up", "down"], choice="up")
     reveal("00.a", "up")
     assert "00.a" in read().predictions

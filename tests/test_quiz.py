@@ -1,5 +1,7 @@
 """A prediction is kept until it is settled, and a page tells what was done."""
 
+from collections import Counter
+
 import pytest
 
 from gradutils.course.certificate import certificate
@@ -44,8 +46,8 @@ def test_an_answer_that_was_no_option_is_an_error(home):
     with pytest.raises(ValueError, match="run its predict cell first"):
         reveal("77.d", "a")
     predict("77.d", "Which way?", OPTIONS)
-    for wrong in ("sideways", "d", "", 2, None):
-        with pytest.raises(ValueError, match="must be a, b, c or one of"):
+    for wrong in ("sideways", "a", "d", "", 2, None):
+        with pytest.raises(ValueError, match=r"must be one of \['up', 'down', 'neither'\]; got"):
             reveal("77.d", wrong)
 
 
@@ -62,10 +64,59 @@ def test_a_choice_that_is_no_longer_offered_does_not_count(home, capsys):
     assert "No prediction was made" in capsys.readouterr().out
 
 
-def test_an_answer_may_be_a_letter(home, capsys):
+def test_a_choice_may_be_a_letter(home, capsys):
     predict("77.e", "Which way?", OPTIONS, choice="b")
-    reveal("77.e", "b")
+    reveal("77.e", "down")
     assert "✓ Measured: down. As predicted." in capsys.readouterr().out
+
+
+WHY = {"up": "It was too long.", "down": "The sign is lost.", "neither": "It moved."}
+
+
+def test_each_wrong_option_gets_its_reason_the_chosen_one_first(home, capsys):
+    predict("77.g", "Which way?", OPTIONS, choice="neither")
+    capsys.readouterr()
+    reveal("77.g", "up", "It was measured.", wrong=WHY)
+    lines = ["Not “neither”: It moved.", "Not “down”: The sign is lost."]
+    assert capsys.readouterr().out.splitlines()[1:] == ["It was measured.", *lines]
+    reveal("77.g", "down", wrong=WHY)
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "Not “neither”: It moved.",
+        "Not “up”: It was too long.",
+    ]
+
+
+@pytest.mark.parametrize("missing", ["up", "neither"])
+def test_a_wrong_option_without_its_reason_is_an_error(home, missing):
+    predict("77.h", "Which way?", OPTIONS)
+    some = {option: why for option, why in WHY.items() if option != missing}
+    with pytest.raises(ValueError, match="wrong must hold a sentence for each of"):
+        reveal("77.h", "down", wrong=some)
+    with pytest.raises(ValueError, match="wrong must hold a sentence for each of"):
+        reveal("77.h", "down", wrong=WHY | {"sideways": "No option."})
+    reveal("77.h", missing, wrong=some)  # the measured one needs none
+
+
+# The buttons -----------------------------------------------------------------------------------------------------------
+def test_buttons_stand_in_the_learners_own_order(notebook, monkeypatch):
+    places = Counter()
+    for number in range(60):
+        monkeypatch.setenv("GRADUTILS_HOME", str(notebook / str(number)))
+        shown = predict("77.a", "Which way?", OPTIONS).buttons.options
+        assert sorted(shown) == sorted(OPTIONS)
+        assert predict("77.a", "Which way?", OPTIONS).buttons.options == shown  # in every kernel the same
+        places[shown.index("up")] += 1
+    assert all(places[k] > 8 for k in range(3)), places
+    orders = {predict(f"77.{letter}", "Which way?", OPTIONS).buttons.options for letter in "abcdefgh"}
+    assert len(orders) > 1
+
+
+def test_letters_and_the_text_keep_the_order_given(notebook):
+    asked = predict("77.a", "Which way?", OPTIONS, choice="c")
+    assert asked.buttons.value == "neither"
+    assert asked._repr_mimebundle_()["text/plain"].endswith("  a) up\n  b) down\n  c) neither")
+    asked.buttons.value = "up"
+    assert read().predictions["77.a"] == Prediction("up")
 
 
 # The page of results ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ exercise        what an exercise is made of; exercises/ holds them, a file per l
 clinic          the emergency room: patients, their charts and their treatment
 trials          the claims, their verdicts, and the table of all trials
 quiz            predictions before a run, settled by what the run measured
+recall          questions on earlier lessons: three where a lesson begins, and those that are due today
+questions       what it asks, with the reason for each option
 progress        what the learner has passed and predicted; certificate makes a page of it
 display         cards, tables and figures: the only room that asks where it runs
 settings        what a learner's code can leave changed, and how it is put back
@@ -25,10 +27,12 @@ from gradutils.course.checks import check, exercises, hint
 from gradutils.course.display import show, speak_for_figures, table
 from gradutils.course.progress import progress
 from gradutils.course.quiz import predict, reveal
+from gradutils.course.recall import recall, review
 from gradutils.course.trials import verdict
 
 __all__ = [
-    "certificate", "check", "exercises", "hint", "machine", "predict", "progress", "reveal", "show", "table", "verdict",
+    "certificate", "check", "exercises", "hint", "machine", "predict", "progress", "recall", "reveal", "review", "show",
+    "table", "verdict",
 ]  # fmt: skip
 
 

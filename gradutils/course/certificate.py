@@ -14,7 +14,8 @@ from gradutils import __version__
 from gradutils.course.clinic.patients import PATIENTS
 from gradutils.course.display import Card
 from gradutils.course.exercises import all_exercises
-from gradutils.course.progress import lessons, progress, read
+from gradutils.course.progress import is_deeper, lessons, progress, read, share
+from gradutils.course.questions import QUESTIONS
 
 MARK = "<!-- gradutils: a page of results -->"
 PAGE = """<!DOCTYPE html>
@@ -54,9 +55,18 @@ def _summary(name: str) -> list[str]:
     lines += [
         f"Exercises passed: {len(passed)} of {len(all_exercises())}. Patients healed: {len(healed)} of {len(PATIENTS)}."
     ]
+    deeper = [key for key in all_exercises() if is_deeper(key)]
+    if deeper:
+        core = [key for key in all_exercises() if key not in deeper]
+        lines += [f"Of the core {share(passed, core)}, of what is deeper {share(passed, deeper)}."]
     lines += [
         f"Predictions settled: {len(settled)}, of which {sum(settled)} were right. A wrong one taught as much."
     ]
+    recalled = [answers[-1].right for key, answers in state.recalled.items() if key in QUESTIONS]
+    if recalled:
+        lines += [
+            f"Questions on earlier lessons answered: {len(recalled)}, of which {sum(recalled)} are known."
+        ]
     if days:
         lines += [f"From {days[0]} to {days[-1]}."]
     return [

@@ -8,11 +8,12 @@ The file of before the log, ``progress.json``, is read first and left as it is.
 import json
 import os
 import re
+import secrets
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from html import escape
 from io import BytesIO, FileIO
@@ -25,6 +26,7 @@ from platformdirs import user_data_dir
 from gradutils.course.clinic.patients import PATIENTS
 from gradutils.course.display import ORANGE, Card, aligned, paragraphs, show
 from gradutils.course.exercises import all_exercises
+from gradutils.course.questions import RECALLS
 
 LOG, OLD = "progress.jsonl", "progress.json"
 LIMIT, LONGEST = 4_000_000, 100_000  # bytes of a file and of a line; a thousand tries are 0.2 MB
@@ -53,18 +55,26 @@ class Guess(NamedTuple):
     diagnose: bool  # whether `diagnose` was right about the same patient
 
 
+class Recalled(NamedTuple):
+    day: str
+    right: bool
+
+
 @dataclass
 class State:
     """What all events amount to.
 
     ``passed`` holds the day of the first pass, ``tries`` the mistake of each try that was not right, "" without a name;
-    both go by the id of an exercise or a patient, ``guesses`` by the number of a new patient.
+    both go by the id of an exercise or a patient, ``guesses`` by the number of a new patient, ``recalled`` holds every
+    answer to a question on an earlier lesson, and ``learner`` the number that decides in which order options stand.
     """
 
     passed: dict[str, str] = field(default_factory=dict)
     tries: dict[str, list[str]] = field(default_factory=dict)
     predictions: dict[str, Prediction] = field(default_factory=dict)
     guesses: dict[str, Guess] = field(default_factory=dict)
+    recalled: dict[str, list[Recalled]] = field(default_factory=dict)
+    learner: str = ""
     skipped: int = 0  # entries of the files that could not be read
 
     def add(self, event) -> None:
@@ -80,6 +90,12 @@ class State:
                 self._predict(key, Prediction(choice, right))
             case {"v": 1, "event": "guessed", "id": str(key), "right": bool(you), "diagnose": bool(rules)}:
                 self.guesses.setdefault(key, Guess(you, rules))
+            case {"v": 1, "event": "recalled", "id": str(key), "right": bool(right), "at": str(at)} if (
+                DAY.match(at)
+            ):
+                self.recalled.setdefault(key, []).append(Recalled(at[:10], right))
+            case {"v": 1, "event": "learner", "id": str(key)} if key.isalnum():
+                self.learner = self.learner or key  # of two kernels that began together the first counts
             case _:
                 self.skipped += 1
 
@@ -186,10 +202,31 @@ def record_guess(number: int, right: bool, diagnose: bool) -> None:
     _record("guessed", str(number), right=right, diagnose=diagnose)
 
 
+def record_recalled(question_id: str, right: bool) -> None:
+    """Note whether a question on an earlier lesson was answered rightly; every answer counts."""
+    _record("recalled", question_id, right=right)
+
+
+def learner() -> str:
+    """The learner's own random number: drawn when it is first asked for, the same in every later kernel."""
+    if not read().learner:
+        _record("learner", secrets.token_hex(8))
+    return read().learner
+
+
+def now() -> datetime:
+    """The time, in UTC as everywhere in the log. All that asks for the time asks here."""
+    return datetime.now(UTC)
+
+
+def today() -> date:
+    return now().date()
+
+
 def _record(event: str, key: str, **more) -> None:
     """Append an event after those that wait; where that fails they go on waiting. Only an interrupt is raised."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    _waiting.append({"v": 1, "event": event, "id": key, "at": now, **more})
+    at = now().isoformat(timespec="seconds")
+    _waiting.append({"v": 1, "event": event, "id": key, "at": at, **more})
     try:
         with _turn:
             while _waiting:
@@ -221,12 +258,15 @@ def lessons() -> list[str]:
 
 
 def progress(lesson: str | None = None) -> Card:
-    """A table: each lesson's exercises or patients, passed or open, and the predictions made; ``progress("01")`` for one lesson."""
+    """A table of what is passed and open, lesson by lesson, with the questions recalled and the predictions made.
+
+    ``progress("01")`` shows one lesson. Its core is counted apart from what stands in its part "Deeper".
+    """
     state = read()
     if lesson is not None and lesson not in lessons():
         raise ValueError(f"lesson must be one of {', '.join(map(repr, lessons()))}; got {lesson!r}")
     listed = [name for name in lessons() if _of(name, to_pass()) or _of(name, state.predictions)]
-    head = ("lesson", "exercises", "passed", "predictions")
+    head = ("lesson", "exercises", "core", "deeper", "recall", "predictions")
     rows = [head, *(_row(state, name) for name in (listed if lesson is None else [lesson]))]
     unread = f"Entries of the progress file that cannot be read, and stay as they are: {state.skipped}."
     notes = [unread] if state.skipped else []
@@ -237,16 +277,33 @@ def _of(lesson: str, ids: Iterable[str]) -> list[str]:
     return [key for key in ids if key.startswith(f"{lesson}.")]
 
 
-def _row(state: State, lesson: str) -> tuple[str, str, str, str]:
+def is_deeper(exercise_id: str) -> bool:
+    """Whether an exercise stands in its lesson's part "Deeper"; patients do not."""
+    return getattr(all_exercises().get(exercise_id), "deeper", False)
+
+
+def _row(state: State, lesson: str) -> tuple[str, ...]:
     ids = _of(lesson, to_pass())
-    passed = [exercise_id in state.passed for exercise_id in ids]
-    marks = "  ".join(f"{'✓' if done else '○'} {i}" for i, done in zip(ids, passed, strict=True))
+    core, deeper = ([key for key in ids if is_deeper(key) == where] for where in (False, True))
+    marks = _marks(state, core) + (f"  Deeper: {_marks(state, deeper)}" if deeper else "")
+    asked = RECALLS.get(lesson, ())
+    known = [key for key in asked if key in state.recalled and state.recalled[key][-1].right]
     made = [state.predictions[key] for key in _of(lesson, state.predictions)]
     settled = [prediction.right for prediction in made if prediction.right is not None]
     predictions = f"{len(made)} made"
     if settled:
         predictions += f", {sum(settled)} of {len(settled)} right"
-    return lesson, marks, f"{sum(passed)} of {len(ids)}" if ids else "", predictions
+    counts = (share(state.passed, core), share(state.passed, deeper), share(known, asked))
+    return lesson, marks, *counts, predictions
+
+
+def _marks(state: State, ids: list[str]) -> str:
+    return "  ".join(f"{'✓' if key in state.passed else '○'} {key}" for key in ids)
+
+
+def share(done: Container[str], ids: Sequence[str]) -> str:
+    """How many of the ids are done, as "3 of 4"; nothing where there are none."""
+    return f"{sum(key in done for key in ids)} of {len(ids)}" if ids else ""
 
 
 def _html(rows: list[tuple[str, ...]]) -> str:

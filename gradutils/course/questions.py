@@ -1,0 +1,217 @@
+"""The questions on earlier lessons: what `recall` asks in a lesson, and what `review` brings back days later."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with one right option.
+
+    after     the exercise, or the lesson, whose pass brings the question into the review
+    because   why the right option is right
+    wrong     each other option -> why it is wrong
+    """
+
+    after: str
+    question: str
+    right: str
+    because: str
+    wrong: dict[str, str]
+
+    @property
+    def options(self) -> list[str]:
+        """All options in an order that knows nothing of the right one: the alphabet's."""
+        return sorted([self.right, *self.wrong])
+
+
+# Those of lesson 00 wait for lesson 01. So `review` in lesson 00 says the same on every first day.
+# fmt: off
+QUESTIONS = {
+    "00.r1": Question(
+        "01.1", "A signal is multiplied by 1.1 in each of 100 layers. In the end it is larger by a factor of about…",
+        "14,000", "The factor is 1.1 to the power 100, because each layer multiplies what the last one left.",
+        {"10": "That adds a tenth per layer. But every layer takes its tenth of a larger signal.",
+         "110": "That is 1.1 times 100. The layers follow one another, so their factors multiply."}),
+    "00.r2": Question(
+        "01.1", "A signal is multiplied by 0.9 in each of 100 layers. Of its size remain about…",
+        "3 parts in 100,000", "0.9 to the power 100 is that small, because no layer adds anything back.",
+        {"1 part in 100": "That is left after 44 layers already, because 0.9 to the power 44 is 0.01.",
+         "1 part in 10": "That is left after 22 layers already, because 0.9 to the power 22 is 0.1."}),
+    "00.r3": Question(
+        "01.1", "The root mean square of the four numbers 3, 4, 0, 0 is…",
+        "2.5", "The squares sum to 25. Their mean over four numbers is 6.25, and its root is 2.5.",
+        {"1.75": "That is the mean. The rms squares first, because signs must not cancel.",
+         "5": "That is the length. The rms divides by the count, so that widths can be compared."}),
+    "00.r4": Question(
+        "01.1", "A signal grows by the same factor in every layer. On a logarithmic axis it is…",
+        "a straight line", "The logarithm turns equal factors into equal steps, so the line rises evenly.",
+        {"a curve that bends upwards": "So it looks on a linear axis, because there equal factors are growing steps.",
+         "a curve that flattens": "That would be a factor that falls with depth, but here it is the same everywhere."}),
+    "00.r5": Question(
+        "01.1", "A signal grows by a factor of 1.1 per layer. It has doubled after about…",
+        "7 layers", "1.1 to the power 7 is 1.95, because the tenths are taken of a growing signal.",
+        {"10 layers": "Ten added tenths would double it. The factors multiply, so it takes fewer layers.",
+         "70 layers": "By then it is 800 times as large, because it doubles every seven layers."}),
+    "01.r1": Question(
+        "01.1", "A valley has the curvature 4, the rate is 0.55. A step of gradient descent multiplies x by…",
+        "-1.2", "The factor is 1 - lr times curvature, because the gradient is curvature times x.",
+        {"0.45": "That is 1 - lr. The curvature is missing, and it multiplies the rate first.",
+         "2.2": "That is lr times curvature. The step subtracts it from 1, which leaves -1.2."}),
+    "01.r2": Question(
+        "01.3", "The largest curvature of a valley is 50. Plain descent diverges above the rate…",
+        "0.04", "The limit is 2 / curvature, because there the factor of a step is exactly -1.",
+        {"0.02": "That is 1 / curvature, the best rate: one step lands in the minimum, as the factor is 0.",
+         "0.08": "That is far above the limit: the factor is -3, so each step triples the distance."}),
+    "01.r3": Question(
+        "01.3", "A valley has the curvatures 100 and 1, the rate is 0.01. After 50 steps what is still far off?",
+        "the flat direction", "Its factor is 0.99 per step, because the steep direction limits the rate of both.",
+        {"the steep direction": "Its factor is 1 - 0.01 times 100, which is 0, so one step was enough.",
+         "both alike": "Each direction has a curvature of its own, and so a factor of its own."}),
+    "01.r4": Question(
+        "01.4", "Heavy ball with beta = 0.9 diverges where rate times curvature passes…",
+        "3.8", "The edge is 2 + 2 beta, because the velocity works against a step that changes sides.",
+        {"2.0": "That is the edge of plain descent. Momentum moves it, because the last move counts too.",
+         "0.2": "That is 2 - 2 beta. But momentum widens the range of rates, it does not narrow it."}),
+    "01.r5": Question(
+        "01.5", "A run starts at x = 1, and its factor is -1.2 per step. It passes float32's limit of 3e38 after…",
+        "some 490 steps", "The number is ln(3e38) / ln(1.2), because the sizes multiply from step to step.",
+        {"some 40 steps": "That would need a factor of 10 per step, because the limit has 38 zeros.",
+         "no number of steps": "Only its sign alternates. Its size grows by a fifth in every step, without a bound."}),
+    "02.r1": Question(
+        "02.1", "z = h @ W.T, and delta is the derivative of L with respect to z. That with respect to W is…",
+        "delta.T @ h", "Entry (i, j) sums delta[i] h[j] over the batch, because W[i, j] joins just these two.",
+        {"delta @ W": "That is the derivative with respect to h, because each h[j] reaches z through column j.",
+         "h.T @ delta": "It has the shape of W.T. The product holds W transposed, so the order turns."}),
+    "02.r2": Question(
+        "02.1", "The bias b is added to every row of z. The derivative of L with respect to b is…",
+        "delta, summed over the batch", "Every row uses the same b, and the effects of all uses add up.",
+        {"delta, averaged over the batch": "A mean belongs to the loss. If L is one, delta holds its 1/B already.",
+         "a vector of ones": "That is how z depends on b. The chain rule still multiplies it by delta."}),
+    "02.r3": Question(
+        "02.4", "A tensor is used in two places of a network. Its gradient is…",
+        "the sum of two gradients", "Both uses move the loss, and small changes of the loss add up.",
+        {"the product of two gradients": "Factors multiply along one way. These are two ways, side by side.",
+         "the gradient of the later use": "The earlier use moves the loss as well, so leaving it out is wrong."}),
+    "02.r4": Question(
+        "02.3", "In float32 (u is 1e-7) the central difference is most exact with an eps near…",
+        "5e-3, the cube root of u", "There bend and rounding balance, because one goes as eps squared, one as u / eps.",
+        {"3e-4, the square root of u": "That suits the one-sided difference, because its error goes as eps and not its square.",
+         "1e-7, u itself": "There the two values differ by rounding alone, because eps is as small as u."}),
+    "02.r5": Question(
+        "02.4", "Twenty random matrices, one after the other, act on a circle of arrows. The arrows then…",
+        "lie along one line", "Each matrix stretches some directions more, and along the way these stretchings multiply.",
+        {"point everywhere, as before": "Only rotations keep a circle. Random matrices stretch directions unequally.",
+         "form an oval, as after one": "Each further matrix stretches the oval again, so its ratio grows with depth."}),
+    "03.r1": Question(
+        "03.1", "In a wide network a layer multiplies the squared gradient by chi_1, which is…",
+        "sigma_w^2 E[phi'(z)^2]", "A gradient passes through weights and slopes, and both enter with their squares.",
+        {"sigma_w^2 E[phi(z)^2]": "That is the signal of the next layer, because it is made of values, not slopes.",
+         "sigma_w E[phi'(z)]": "The squared gradient is asked for, so weights and slopes are squared as well."}),
+    "03.r2": Question(
+        "03.1", "ReLU at sigma_w = 2. Per layer the size of the gradient grows by a factor of…",
+        "1.41", "chi_1 is sigma_w^2 / 2, which is 2. The size takes the root, because chi_1 is for squares.",
+        {"1.00": "That holds at sigma_w = sqrt(2), because only there chi_1 = sigma_w^2 / 2 is 1.",
+         "2.00": "That is chi_1, the factor of the squared gradient. The size takes its root."}),
+    "03.r3": Question(
+        "03.2", "On its way forward a ReLU signal overflows to inf in layer 30. The first NaN stands in…",
+        "layer 31", "The next sum meets inf - inf, because weights have both signs, and that is NaN.",
+        {"layer 30": "An overflow gives inf, which is a number. NaN needs an operation such as inf - inf.",
+         "the loss": "It does not wait so long, because every sum over both signs makes NaN of inf."}),
+    "03.r4": Question(
+        "03.3", "A deep ReLU network explodes, yet its weight gradients have one size in all layers. Why?",
+        "The signal grows forwards as delta grows backwards.",
+        "dW = delta.T @ h is a product, so growth of the one hides behind the other.",
+        {"Its delta does not grow in these layers.": "It does grow backwards. Only the product with a small signal hides it.",
+         "Each layer's gradient is a mean over the batch.": "That scales all layers alike, so it cannot even out a growth."}),
+    "03.r5": Question(
+        "03.2", "Deep tanh layers, sigma_w = 4. How does the training fail?",
+        "The loss stays finite and does not fall.", "The values are bounded, so nothing overflows, but the gradient is noise.",
+        {"The loss becomes a NaN in a few steps.": "tanh bounds every signal, so no sum on the way forward overflows.",
+         "It does not, because slopes are at most 1.": "The weights multiply as well, and at this scale they win over the slopes."}),
+    "04.r1": Question(
+        "04.2", "What an activation does to the squared gradient is decided by…",
+        "its mean squared slope at the signal", "A unit stands where its z puts it, so slopes elsewhere do not count.",
+        {"its largest slope": "That lies at one place, and most units stand elsewhere because z is spread.",
+         "the bound of its values": "That limits the signal. A gradient passes through slopes and weights instead."}),
+    "04.r2": Question(
+        "04.3", "The critical scales of ReLU and of tanh are…",
+        "sqrt(2) and 1", "ReLU removes half of the squared gradient, so that its weights must make up for it.",
+        {"1 and sqrt(2)": "At 1 ReLU loses half of the squared gradient per layer, so it needs the larger scale.",
+         "1 and 1": "That is Xavier's scale, derived for straight lines. ReLU lets only half through."}),
+    "04.r3": Question(
+        "04.6", "A unit of the first ReLU layer is 0 for every image. Further steps of plain descent…",
+        "leave its weights as they are", "Its slope is 0 for every image, so its weights get no gradient at all.",
+        {"bring it back slowly": "A small slope could do that, as in a leaky ReLU. This one is exactly 0.",
+         "shrink its weights": "Only a gradient or weight decay moves weights, and here there is neither."}),
+    "05.r1": Question(
+        "05.1", "A linear layer from 100 to 400 units, weights of variance 1/100. Going back, the squared gradient gets…",
+        "4 times as large", "Its sum has fan-out = 400 terms of variance 1/100, and 400/100 is 4.",
+        {"1 times as large": "That is the signal going forwards, because its sum has fan-in = 100 terms.",
+         "1/4 as large": "It is the other way round: the sum back has more terms than the variance allows for."}),
+    "05.r2": Question(
+        "05.5", "50 ReLU layers, all norms are even, and nothing is learnt. What do you look at?",
+        "the cosine between two inputs", "Inputs may have become one direction, and a norm cannot show that.",
+        {"the norms of each layer's delta": "They are even, as was said. A signal that is the same for all has good norms too.",
+         "the largest curvature": "It limits the rate. No rate tells inputs apart that have become one direction."}),
+    "05.r3": Question(
+        "05.1", "nn.Linear draws with variance 1/(3n). With ReLU its gradient is multiplied per layer by…",
+        "0.41", "chi_1 is sigma_w^2 / 2, which is 1/6 here, and the root of it is 0.41.",
+        {"0.71": "That is the root of 1/2, for sigma_w = 1. The default's sigma_w is smaller, 1/sqrt(3).",
+         "1.00": "That is He's scale, because it takes sigma_w^2 = 2 to make up for ReLU."}),
+    "06.r1": Question(
+        "06.2", "Which clip keeps the direction of the gradient?",
+        "by norm, all tensors together", "It multiplies all entries by one factor, and that turns nothing.",
+        {"by norm, each tensor alone": "Each tensor gets a factor of its own, so the whole vector turns.",
+         "by value, each entry alone": "Large entries are cut and small ones are not, so the direction turns."}),
+    "06.r2": Question(
+        "06.4", "Every step of a run is clipped by norm. Twice the threshold does the same as…",
+        "twice the rate", "Each step has the length rate times threshold, so that only their product counts.",
+        {"half the rate": "That halves the length of a step, and twice the threshold doubles it.",
+         "no change at all": "That is so where nothing is clipped. Here the threshold sets the length."}),
+    "06.r3": Question(
+        "06.5", "The gradient is 1, 2, inf. After a clip by norm at 1 it is…",
+        "0, 0, NaN", "The factor is 1 / inf = 0. It makes 0 of what is finite, and NaN of inf.",
+        {"1, 1, 1": "So a clip by value would leave it, because it looks at each entry alone.",
+         "NaN, NaN, NaN": "So it is with a NaN in it: the norm is NaN then. Here the norm is inf."}),
+    "07.r1": Question(
+        "07.2", "Full batch, tanh, squared error, rate 0.4. In training the sharpness rises…",
+        "to about 5, and stays there", "Above 2 / lr the run bounces to flatter places, and below it sharpness goes on rising.",
+        {"past 5, and the run diverges": "A quadratic would diverge. This loss is flatter elsewhere, and the bouncing leads there.",
+         "to about 2.5, and stays there": "That is 1 / lr. Nothing pushes back before 2 / lr, so it goes on rising."}),
+    "07.r2": Question(
+        "07.4", "A warmup helps where…",
+        "the start is too sharp", "A small rate keeps the run there until the sharpness has come down.",
+        {"the gradients are noisy": "There a decay helps, because the floor that noise leaves goes with the rate.",
+         "the training is long": "Its length does not matter, because a start that is too sharp harms the first steps."}),
+    "07.r3": Question(
+        "07.5", "Noisy gradients in a valley, a small rate. Half the rate leaves a mean of x squared that is…",
+        "half as large", "Noise enters with lr squared, but the last 1/lr steps count, so lr is left over.",
+        {"as large as before": "The noise of the gradients is as before, but shorter steps carry less of it.",
+         "a quarter as large": "So it is for a single step. But with half the rate twice as many steps are remembered."}),
+    "08.r1": Question(
+        "08.1", "40 residual blocks, branches at He's scale. From last to first the size of the gradient grows by a factor of…",
+        "about a million", "Each block doubles the squared gradient, and the root of 2 to the power 40 is 1e6.",
+        {"about forty": "So it would be if the branches' shares were added. But the blocks multiply.",
+         "about one": "The path does keep its part. But each branch adds as much again to the square."}),
+    "08.r2": Question(
+        "08.3", "L blocks that normalise before the branch. The squared gradient grows by a factor of…",
+        "L + 1", "The path grows, so branch l has the share 1/l. The product of 1 + 1/l is L + 1.",
+        {"2^L": "So it is without a normalisation, because then every branch adds a full share.",
+         "1": "So it is if the sum is normalised, because that divides on the way back as well."}),
+    "08.r3": Question(
+        "08.3", "A block computes h + relu(W h), and W is exactly zero. In training W…",
+        "never moves", "PyTorch takes the slope of ReLU at 0 as 0, so that W gets no gradient.",
+        {"moves slowly at first": "A small W would. At exactly zero the gradient is zero, and it stays so.",
+         "moves as in any block": "So it does in h + W relu(h), because there the zero stands behind a living signal."}),
+}
+# fmt: on
+
+RECALLS = {
+    "02": ("00.r5", "01.r2", "01.r3"),
+    "03": ("01.r4", "02.r1", "02.r5"),
+    "04": ("02.r4", "03.r1", "03.r4"),
+    "05": ("02.r5", "03.r2", "04.r2"),
+    "06": ("01.r2", "03.r3", "05.r2"),
+    "07": ("01.r3", "05.r1", "06.r1"),
+    "08": ("04.r1", "05.r3", "07.r2"),
+}
