@@ -11,40 +11,47 @@ from gradutils.plots.style import EXPLODES, REFERENCE, STABLE, caption, describe
 
 def draw_cycle(ax: Axes, boxes, labels=()) -> Axes:
     """Three to five boxes in a loop, clockwise from the top, with labels on the arrows from each to the next."""
-    if not 3 <= len(boxes) <= 5:
-        raise ValueError(f"boxes must hold 3 to 5 texts; got {len(boxes)}")
-    must_hold("labels", labels or boxes, len(boxes), "one for each arrow, the last back to the first box")
-    labels = list(labels) or [""] * len(boxes)
-    sheet = Sheet(ax)
     count = len(boxes)
-    turn = 2 * np.pi / count
+    if not 3 <= count <= 5:
+        raise ValueError(f"boxes must hold 3 to 5 texts; got {count}")
+    must_hold("labels", labels or boxes, count, "one for each arrow, the last back to the first box")
+    labels = list(labels) or [""] * count
+    turns = 2 * np.pi * (np.arange(count) + 0.5) / count  # of the middles of the arrows
+    sides = [0 if abs(np.sin(turn)) < 0.3 else np.sign(np.sin(turn)) for turn in turns]
+    sheet = Sheet(ax)
     for size in SIZES:
-        width, height = sheet.widest(boxes, size) + 2 * ACROSS + 4, sheet.tallest(boxes, size) + 2 * ALONG + 2
-        aside = sheet.widest(labels, size)
-        rx = min((sheet.width - 4 - width) / 2, (sheet.width - 4) / 2 / 0.75 - aside)
+        width, height = sheet.widest(boxes, size) + 3 * ACROSS, sheet.tallest(boxes, size) + 2.5 * ALONG
         ry = (sheet.height - 4 - height) / 2
-        if rx >= width:
+        outward = [abs(np.sin(turn)) for turn in turns]
+        aside = [
+            (sheet.width / 2 - 12 - sheet.measure(label, size)[0]) / out
+            for label, out, side in zip(labels, outward, sides, strict=True)
+            if side
+        ]
+        rx = min((sheet.width - 4 - width) / 2, *aside)
+        if rx >= 0.8 * width + 12:
             break
-    rx = min(rx, 2.6 * ry)
+    radii = np.array([min(rx, 2.8 * ry), ry])
     middle = np.array([sheet.width, sheet.height]) / 2
 
-    def at(angle, grow=0.0):
-        return middle + np.array([(rx + grow) * np.sin(angle), (ry + grow) * np.cos(angle)])
+    def at(turn):
+        return middle + radii * np.array([np.sin(turn), np.cos(turn)])
 
     for k, (text, label) in enumerate(zip(boxes, labels, strict=True)):
-        angles = np.linspace(k, k + 1, 201) * turn
-        points = np.array([at(angle) for angle in angles])
+        step = np.pi / count
+        points = np.array([at(turn) for turn in np.linspace(turns[k] - step, turns[k] + step, 401)])
         off = np.ones(len(points), dtype=bool)  # an arrow is what of the oval lies off its two boxes
-        for centre in (at(k * turn), at((k + 1) * turn)):
-            off &= (np.abs(points - centre) > np.array([width, height]) / 2 + 2).any(axis=1)
-        sheet.arrow(*points[off][::4], tuple(points[off][-1]))
-        half = (k + 0.5) * turn
-        sine = np.sin(half)
-        side = 0 if abs(sine) < 0.3 else np.sign(sine)
-        ha = {0: "center", 1: "left", -1: "right"}[side]
-        place = at(half, 4) if side else at(half, -8)
-        sheet.text(*place, label, size, STABLE, ha=ha, va="bottom" if not side or np.cos(half) > 0 else "top")
-        sheet.named_box(*at(k * turn), width, height, text, size)
+        for box in (points[0], points[-1]):
+            off &= (np.abs(points - box) > np.array([width, height]) / 2 + 2).any(axis=1)
+        shown = points[off]
+        sheet.arrow(*shown[np.linspace(0, len(shown) - 1, 30).astype(int)])
+        sheet.named_box(*points[0], width, height, text, size, STABLE)
+        out = 1 if sides[k] else -1  # above and below the middle a label stands inside, beside it outside
+        level = 0 if abs(np.cos(turns[k])) < 0.35 else out * np.sign(np.cos(turns[k]))
+        outward = np.array([np.sin(turns[k]) / radii[0], np.cos(turns[k]) / radii[1]])
+        x, y = at(turns[k]) + out * (5 if level else 9) * outward / np.hypot(*outward)
+        ha, va = {0: "center", 1: "left", -1: "right"}[sides[k]], {0: "center", 1: "bottom", -1: "top"}[level]
+        sheet.text(x, y, label, size, ha=ha, va=va)
     hops = [
         f"{plain(text)}{f' ({plain(label)})' if label else ''}"
         for text, label in zip(boxes, labels, strict=True)

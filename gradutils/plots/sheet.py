@@ -1,15 +1,16 @@
 """A sheet of paper to draw on: boxes as large as their text, arrows, and labels, all placed in points."""
 
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
 from gradutils.plots.style import REFERENCE
 
-INK = "#444444"  # what goes forward, and names
+INK = "#444444"  # what goes forward
+PALE = "#77777c"  # what is said by the way
 SIZES = (10, 9.5, 9, 8.5, 8, 7.5, 7)  # of text, the largest that fits is taken
-ACROSS, ALONG = 6, 4  # the room between a text and its box: at the sides, above and below
+ACROSS, ALONG = 5, 4  # the room between a text and its box: at the sides, above and below
 
 
 class Sheet:
@@ -46,8 +47,10 @@ class Sheet:
 
     def text(self, x, y, text, size, colour=INK, *, ha="center", va="center", ground=False) -> None:
         """A text; ``ground`` lets it stand on a line."""
-        ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.8} if ground else None
-        self.ax.text(x, y, text, fontsize=size, color=colour, ha=ha, va=va, bbox=ground, clip_on=False)
+        if text:
+            ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.8} if ground else None
+            place = {"ha": ha, "va": va, "bbox": ground, "clip_on": False}
+            self.ax.text(x, y, text, fontsize=size, color=deep(colour), **place)
 
     def box(self, x, y, width, height, colour=REFERENCE) -> None:
         """A light box with its middle at (x, y)."""
@@ -60,12 +63,10 @@ class Sheet:
     def named_box(self, x, y, width, height, text, size, colour=REFERENCE, numbers="") -> None:
         """A box with its name in it, and smaller below it the numbers."""
         self.box(x, y, width, height, colour)
-        low = self.measure(numbers, size - 1)[1]
-        high = self.measure(text, size)[1]
-        gap = 1.5 if text and numbers else 0
-        self.text(x, y + (low + gap) / 2, text, size, "black")
-        if numbers:
-            self.text(x, y - (high + gap) / 2, numbers, size - 1)
+        high, low = self.measure(text, size)[1], self.measure(numbers, size - 1)[1]
+        between = 1.5 if text and numbers else 0
+        self.text(x, y + (low + between) / 2, text, size, "black")
+        self.text(x, y - (high + between) / 2, numbers, size - 1)
 
     def circle(self, x, y, radius, text, size, colour=REFERENCE) -> None:
         style = {"facecolor": to_rgba(colour, 0.15), "edgecolor": colour, "linewidth": 1.1, "clip_on": False}
@@ -92,9 +93,16 @@ class Sheet:
         self.ax.add_patch(FancyArrowPatch(path=path, shrinkA=0, shrinkB=0, **style))
 
 
+def deep(colour: str) -> tuple[float, float, float]:
+    """The colour of an arrow, darker: thin letters need more of it than lines do."""
+    return tuple(0.72 * part for part in to_rgb(colour))
+
+
 def plain(text: str) -> str:
     """A label as it is read aloud: on one line, without the marks of mathtext."""
-    return " ".join(str(text).replace("$", "").replace("\\", "").split())
+    for mark, word in (("\\partial ", "d"), ("\\times", "x"), ("{", "("), ("}", ")"), ("$", ""), ("\\", "")):
+        text = text.replace(mark, word)
+    return " ".join(text.split())
 
 
 def must_hold(name: str, given, expected: int, why: str) -> None:

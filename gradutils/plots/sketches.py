@@ -1,25 +1,61 @@
-"""Drawings that compute a little: a step in a valley, arrows that add up, a slope under a density, products of matrices."""
+"""Drawings that compute a little: a slope under a density, a step in a valley, vectors, products of matrices."""
 
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-from gradutils.plots.sheet import INK, SIZES, Sheet, plain
+from gradutils.plots.sheet import INK, PALE, SIZES, Sheet, deep, plain
 from gradutils.plots.style import EXPLODES, REFERENCE, STABLE, describe
 
 
 def _derivative(function, x) -> np.ndarray:
-    """Of an elementwise function, by autograd, float64."""
+    """The derivative of an elementwise function by autograd, float64."""
     x = torch.as_tensor(x, dtype=torch.float64).clone().requires_grad_()
     (slope,) = torch.autograd.grad(function(x).sum(), x)
     return slope.numpy()
+
+
+def _bare(ax: Axes) -> None:
+    """Only the axis along the bottom: the heights have no unit."""
+    ax.spines["left"].set_visible(False)
+    ax.set_yticks([])
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+
+
+def _write(ax: Axes, text: str, places, points, colour) -> None:
+    """Write a text at the place, (x, y, right, up), where it covers the fewest points and texts; off by so many points."""
+    ax.figure.draw_without_rendering()  # the layout is found when drawing
+    points = ax.transData.transform(points)
+    taken = [other.get_window_extent() for other in ax.texts if other.get_text()]
+    tried = []
+    for x, y, right, up in places:
+        ha = {-1: "right", 0: "center", 1: "left"}[np.sign(right) if abs(right) > 2 else 0]
+        va = {-1: "top", 0: "center", 1: "bottom"}[np.sign(up) if abs(up) > 2 else 0]
+        label = ax.annotate(
+            text,
+            (x, y),
+            (right, up),
+            textcoords="offset points",
+            color=deep(colour),
+            fontsize=9,
+            ha=ha,
+            va=va,
+            annotation_clip=False,
+        )
+        extent = label.get_window_extent()
+        inside = ax.bbox.x0 <= extent.x0 and extent.x1 <= ax.bbox.x1 and ax.bbox.y0 <= extent.y0 <= ax.bbox.y1
+        covered = extent.padded(2).count_contains(points) + 1000 * extent.count_overlaps(taken)
+        tried.append((covered + 1000 * (not inside), len(tried), label))
+    for _, _, label in sorted(tried)[1:]:
+        label.remove()
 
 
 def draw_slope_under_density(ax: Axes, phi, sigma: float, *, slope=None) -> Axes:
     """What E[phi'(z)^2] averages, z from N(0, sigma^2): phi' over the density of z, and the part of it that phi'^2 keeps.
 
     The density is drawn with height 1, so the coloured area over the grey one is the mean. ``phi`` is elementwise;
-    ``slope`` is its derivative where autograd's is not wanted.
+    ``slope`` is its derivative where autograd's is not wanted. ValueError unless sigma is positive.
     """
     if not sigma > 0:
         raise ValueError(f"sigma must be positive; got {sigma}")
@@ -30,79 +66,83 @@ def draw_slope_under_density(ax: Axes, phi, sigma: float, *, slope=None) -> Axes
     density = np.exp(-0.5 * (z / sigma) ** 2)
     kept = density * slopes**2
     mean = kept.sum() / density.sum()
+    low, high = min(0.0, 1.15 * slopes.min()), max(1.0, slopes.max(), kept.max())
     ax.fill_between(z, density, color=REFERENCE, alpha=0.3, linewidth=0)
-    ax.fill_between(z, kept, color=STABLE, alpha=0.55, linewidth=0)
+    ax.fill_between(z, kept, color=STABLE, alpha=0.6, linewidth=0)
     ax.plot(z, slopes, color=INK, linewidth=1.6)
-    top = 1.3 * max(1.0, slopes.max())
-    ax.set(xlim=(-reach, reach), ylim=(min(0.0, 1.2 * slopes.min()), top), yticks=[], xlabel="$z$")
-    ax.spines["left"].set_visible(False)
-    ax.text(-0.97 * reach, 0.96 * top, "$\\phi'(z)$", color=INK, fontsize=9, va="top")
-    ax.text(
-        0.97 * reach,
-        0.96 * top,
-        f"$E[\\phi'(z)^2] = {mean:.2f}$",
-        color=STABLE,
-        fontsize=9,
-        va="top",
-        ha="right",
-    )
-    share = f"{100 * mean:.0f} % of the density"
-    return describe(
-        ax, f"The density of z with standard deviation {sigma:g} and phi' over it; phi'^2 keeps {share}."
-    )
+    if low < 0:
+        ax.axhline(0, color=REFERENCE, linewidth=0.8)
+    ax.set(xlim=(-reach, reach), ylim=(low, 1.05 * high + 0.32 * (high - low)), xlabel="$z$")
+    _bare(ax)
+    names = [
+        (0, -3, "density of $z$", PALE),
+        (0, -17, r"derivative $\phi'(z)$", INK),
+        (1, -3, rf"$E[\phi'(z)^2] = {mean:.2f}$", deep(STABLE)),
+    ]
+    for right, down, text, shade in names:
+        place = {
+            "xycoords": "axes fraction",
+            "xytext": (-4 if right else 4, down),
+            "textcoords": "offset points",
+        }
+        ax.annotate(
+            text, (right, 1), **place, color=shade, fontsize=9, ha="right" if right else "left", va="top"
+        )
+    words = f"The density of z with standard deviation {sigma:g}, grey, and the derivative phi' over it"
+    return describe(ax, f"{words}; phi'^2 keeps {100 * mean:.0f} % of the density, blue.")
 
 
 def draw_step(ax: Axes, loss, x: float, lr: float, *, low: float, high: float) -> Axes:
     """One step of gradient descent in a valley: the tangent at ``x``, the step against it, and where it lands.
 
-    ``loss`` is an elementwise function of tensors. Red where it lands higher than it began, else blue.
+    ``loss`` is an elementwise function of tensors. Red where it lands higher than it began, else blue. ValueError unless
+    x lies between low and high.
     """
     if not low < x < high:
-        raise ValueError(f"x must lie between low and high, {low} and {high}; got {x}")
+        raise ValueError(f"x must lie between low = {low} and high = {high}; got {x}")
     axis = torch.linspace(low, high, 401, dtype=torch.float64)
-    heights = loss(axis).numpy()
+    heights = loss(axis).detach().numpy()
     slope = float(_derivative(loss, x))
     landed = x - lr * slope
     before, after = (float(loss(torch.tensor(place, dtype=torch.float64))) for place in (x, landed))
-    colour = EXPLODES if not after <= before else STABLE
-    span = heights.max() - heights.min()
-    ax.plot(axis, heights, color=REFERENCE)
-    floor = heights.min() - 0.15 * span
-    half = 0.12 * (high - low) / np.hypot(1, slope * (high - low) / span)
-    ax.plot(
-        [x - half, x + half], [before - half * slope, before + half * slope], color="black", linewidth=1.4
-    )
-    end = np.clip(landed, low, high)
-    arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0}
-    ax.annotate("", (end, floor), (x, floor), arrowprops=arrow)
-    ax.plot([x, x], [floor, before], color=REFERENCE, linewidth=0.8, linestyle="--")
-    ax.plot(x, before, "o", color="black", markersize=6)
+    colour = STABLE if after <= before else EXPLODES
+    bottom, span = heights.min(), np.ptp(heights)
+    floor = bottom - 0.14 * span
     inside = low <= landed <= high
-    if inside:
-        ax.plot([landed, landed], [floor, after], color=REFERENCE, linewidth=0.8, linestyle="--")
-        ax.plot(landed, after, "o", color=colour, markersize=6)
-    ax.text(
-        (x + end) / 2,
-        floor - 0.03 * span,
-        f"step {-lr * slope:+.2g}",
-        color=colour,
-        fontsize=9,
-        ha="center",
-        va="top",
+    end = np.clip(landed, low, high)
+    reach = (
+        0.17 * (high - low) / np.hypot(1, slope * (high - low) / (1.5 * span))
+    )  # the tangent, as long at any slope
+    tangent = np.linspace(x - reach, x + reach, 60)
+    touching = before + slope * (tangent - x)
+    top = max(bottom + 1.08 * span, touching.max() + 0.04 * span)
+    ax.set(xlim=(low, high), ylim=(floor - 0.24 * span, top))
+    _bare(ax)
+    ax.plot(axis, heights, color=REFERENCE)
+    ax.plot(tangent, touching, color="black", linewidth=1.4)
+    spots = [(x, before, "black")] + [(landed, after, colour)] * inside
+    for place, height, shade in spots:
+        ax.plot([place, place], [floor, height], color=REFERENCE, linewidth=0.9, linestyle="--")
+        ax.plot(place, height, "o", color=shade, markersize=6)
+    arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0}
+    if slope:
+        ax.annotate("", (end, floor), (x, floor), arrowprops=arrow)
+    worked = f"$-{lr:g} \\times {f'({slope:.2g})' if slope < 0 else f'{slope:.2g}'} = {-lr * slope:+.2g}$"
+    shares = np.linspace(0, 1, 60)
+    dashed = [
+        np.column_stack([0 * shares + place, floor + shares * (height - floor)]) for place, height, _ in spots
+    ]
+    covered = np.concatenate(
+        [np.column_stack([axis, heights]), np.column_stack([tangent, touching]), *dashed]
     )
-    ax.text(
-        x,
-        before + 0.06 * span,
-        f"derivative {slope:.2g}",
-        fontsize=9,
-        ha="left" if x < (low + high) / 2 else "right",
-    )
-    ax.set(xlim=(low, high), ylim=(floor - 0.18 * span, heights.max() + 0.05 * span), yticks=[])
-    ax.spines["left"].set_visible(False)
+    around = [(x, before, right, up) for up in (7, -7, 0, 20, -20) for right in (12, -12)]
+    _write(ax, f"derivative {slope:.2g}", [*around, (x, before, 0, 10)], covered, "black")
+    under = [((x + end) / 2, floor, 0, -4), (low, floor, 3, -4), (high, floor, -3, -4)]
+    _write(ax, worked, under, covered, colour)
     where = "" if inside else ", outside the picture"
-    higher = "higher than" if colour == EXPLODES else "not higher than"
-    words = f"A valley: at {x:.2g} the derivative is {slope:.2g}; the step of {-lr * slope:+.2g} lands at {landed:.2g}{where}"
-    return describe(ax, f"{words}, {higher} before.")
+    higher = "not higher than" if after <= before else "higher than"
+    words = f"A valley: at {x:.2g} the derivative is {slope:.2g}; the step of {-lr * slope:+.2g}"
+    return describe(ax, f"{words} lands at {landed:.2g}{where}, {higher} before.")
 
 
 def draw_arrows(ax: Axes, arrows: dict, *, reach) -> Axes:
@@ -112,104 +152,101 @@ def draw_arrows(ax: Axes, arrows: dict, *, reach) -> Axes:
     """
     x0, x1, y0, y1 = (-reach, reach, -reach, reach) if np.isscalar(reach) else reach
     ax.set_axis_off()
-    ax.update_datalim([(x0, y0), (x1, y1)])
     ax.set_xlim(x0, x1, auto=True)
     ax.set_ylim(y0, y1, auto=True)
+    ax.update_datalim([(x0, y0), (x1, y1)])  # room that is gained is added around
     ax.set_aspect("equal", adjustable="datalim")
-    for name, ((x, y), (dx, dy), colour) in arrows.items():
-        arrow = {
-            "arrowstyle": "-|>",
-            "color": colour,
-            "linewidth": 1.8,
-            "shrinkA": 0,
-            "shrinkB": 0,
-            "mutation_scale": 12,
-        }
-        ax.annotate("", (x + dx, y + dy), (x, y), arrowprops=arrow)
-        across = np.array([-dy, dx]) / (np.hypot(dx, dy) or 1)
-        ax.annotate(
-            name,
-            (x + dx / 2, y + dy / 2),
-            10 * across,
-            textcoords="offset points",
-            color=colour,
-            fontsize=9,
-            ha="left" if across[0] > 0.3 else "right" if across[0] < -0.3 else "center",
-            va="center",
-        )
+    style = {"arrowstyle": "-|>", "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 12}
+    shares = np.linspace(0, 1, 60)[:, None]
+    points = []
+    for tail, vector, colour in arrows.values():
+        tail, vector = np.array(tail, dtype=float), np.array(vector, dtype=float)
+        ax.annotate("", tail + vector, tail, arrowprops=style | {"color": colour}, annotation_clip=False)
+        points.append(tail + shares * vector)
+    points = np.concatenate(points)
+    for name, (tail, vector, colour) in arrows.items():
+        tail, vector = np.array(tail, dtype=float), np.array(vector, dtype=float)
+        across = np.array([-vector[1], vector[0]]) / (np.hypot(*vector) or 1.0)
+        sides = [
+            (*(tail + share * vector), *(side * away * across))
+            for away in (7, 12)
+            for share in (0.5, 0.4, 0.6, 0.25, 0.75, 0.9)
+            for side in (1, -1)
+        ]
+        _write(ax, name, sides, points, colour)
     said = [
-        f"{plain(name)} from ({x:g}, {y:g}) by ({dx:g}, {dy:g})"
+        f"{plain(name)} from ({x:.3g}, {y:.3g}) by ({dx:.3g}, {dy:.3g})"
         for name, ((x, y), (dx, dy), _) in arrows.items()
     ]
     return describe(ax, f"Arrows: {'; '.join(said)}.")
 
 
+def _grid(entries) -> list[list[str]]:
+    """A matrix, or a vector as a row, as texts."""
+    rows = entries.tolist() if hasattr(entries, "tolist") else list(entries)
+    rows = [list(row) for row in rows] if rows and isinstance(rows[0], list | tuple) else [rows]
+    if len({len(row) for row in rows}) != 1 or not rows[0]:
+        raise ValueError(f"a matrix must have rows of one length; got {rows}")
+    return [[entry if isinstance(entry, str) else f"{float(entry):.4g}" for entry in row] for row in rows]
+
+
 def draw_grid_of_numbers(ax: Axes, matrices, *, highlight=None, shapes=True, colour=STABLE) -> Axes:
-    """Matrices as grids of numbers with their names and shapes below, and signs between: [("h", [[1, 2]]), "@", ...].
+    """Matrices as grids of numbers, names and shapes below them, and signs between: [("h", [[1, 2]]), "@", ...].
 
     Entries are numbers or texts. ``highlight`` maps a name to (row, column), either of which may be None for all of
-    them: those entries stand on ``colour``. ValueError for a name that is not among the matrices.
+    them: those entries stand on ``colour``. ValueError for a name that is not among the matrices, or for rows of several
+    lengths.
     """
     highlight = highlight or {}
-    grids = [
-        (part, None) if isinstance(part, str) else (part[0], np.atleast_2d(np.array(part[1], dtype=object)))
-        for part in matrices
-    ]
-    names = [name for name, grid in grids if grid is not None]
-    if unknown := set(highlight) - set(names):
-        raise ValueError(f"highlight names {sorted(unknown)}; the matrices are {names}")
+    parts = [(part, None) if isinstance(part, str) else (part[0], _grid(part[1])) for part in matrices]
+    names = [name for name, grid in parts if grid]
+    if unknown := sorted(set(highlight) - set(names)):
+        raise ValueError(f"highlight must name some of the matrices {names}; got {unknown}")
+
+    def under(name, grid):
+        return f"{name}  ({len(grid)}, {len(grid[0])})" if shapes else name
+
+    entries = [text for _, grid in parts if grid for row in grid for text in row]
+    labels = [under(*part) for part in parts if part[1]]
+    most = max(len(grid) for _, grid in parts if grid)
     sheet = Sheet(ax)
-    texts = [
-        [[entry if isinstance(entry, str) else f"{float(entry):.4g}" for entry in row] for row in grid]
-        if grid is not None
-        else None
-        for _, grid in grids
-    ]
-    below = [
-        f"{name} ({grid.shape[0]}, {grid.shape[1]})" if shapes else name
-        for name, grid in grids
-        if grid is not None
-    ]
     for size in SIZES:
-        cells = [
-            max(24, sheet.widest([text for row in table for text in row], size) + 10) if table else 0
-            for table in texts
-        ]
-        cell_height = (
-            sheet.tallest([text for table in texts if table for row in table for text in row], size) + 10
-        )
-        labels = iter(below)
+        cell = max(22.0, sheet.widest(entries, size) + 9), sheet.tallest(entries, size) + 9
         widths = [
-            max(cell * grid.shape[1], sheet.measure(next(labels), size)[0])
-            if grid is not None
+            max(cell[0] * len(grid[0]), sheet.measure(under(name, grid), size)[0])
+            if grid
             else sheet.measure(name, size + 2)[0]
-            for cell, (name, grid) in zip(cells, grids, strict=True)
+            for name, grid in parts
         ]
-        rows = max(grid.shape[0] for _, grid in grids if grid is not None)
-        foot = sheet.tallest(below, size) + 5
-        gap = (sheet.width - 4 - sum(widths)) / max(len(grids) - 1, 1)
-        if gap >= 8 and rows * cell_height + foot + 4 <= sheet.height:
+        gap = (sheet.width - 4 - sum(widths)) / max(len(parts) - 1, 1)
+        foot = sheet.tallest(labels, size) + 5
+        if gap >= 7 and most * cell[1] + foot + 4 <= sheet.height:
             break
-    gap = min(gap, 20)
-    x = (sheet.width - sum(widths) - gap * (len(grids) - 1)) / 2
+    gap = min(gap, 18)
+    left = (sheet.width - sum(widths) - gap * (len(parts) - 1)) / 2
     y = (sheet.height + foot) / 2
-    labels = iter(below)
-    for (name, grid), table, cell, width in zip(grids, texts, cells, widths, strict=True):
-        middle = x + width / 2
-        if grid is None:
+    for (name, grid), width in zip(parts, widths, strict=True):
+        middle, left = left + width / 2, left + width + gap
+        if not grid:
             sheet.text(middle, y, name, size + 2)
-        else:
-            row, column = highlight.get(name, (-1, -1))
-            for i, line in enumerate(table):
-                for j, text in enumerate(line):
-                    lit = row in (None, i) and column in (None, j)
-                    place = (
-                        middle + (j - (grid.shape[1] - 1) / 2) * cell,
-                        y - (i - (grid.shape[0] - 1) / 2) * cell_height,
-                    )
-                    sheet.box(*place, cell - 2, cell_height - 2, colour if lit else REFERENCE)
-                    sheet.text(*place, text, size, "black")
-            sheet.text(middle, y - grid.shape[0] * cell_height / 2 - 3, next(labels), size, va="top")
-        x += width + gap
-    said = [name if grid is None else f"{plain(name)} = {grid.tolist()}" for name, grid in grids]
-    return describe(ax, f"Matrices: {' '.join(said)}.")
+            continue
+        row, column = highlight.get(name, (-1, -1))
+        tall, wide = len(grid), len(grid[0])
+        for i, line in enumerate(grid):
+            for j, text in enumerate(line):
+                place = middle + (j - (wide - 1) / 2) * cell[0], y - (i - (tall - 1) / 2) * cell[1]
+                lit = row in (None, i) and column in (None, j)
+                sheet.box(*place, cell[0] - 2, cell[1] - 2, colour if lit else REFERENCE)
+                sheet.text(*place, text, size, "black")
+        sheet.text(middle, y - tall * cell[1] / 2 - 3, under(name, grid), size, va="top")
+    said = [
+        f"{plain(name)} [{', '.join('[' + ', '.join(row) + ']' for row in grid)}]" if grid else name
+        for name, grid in parts
+    ]
+    marked = [f"{plain(name)} at {_place(*place)}" for name, place in highlight.items()]
+    return describe(ax, f"Numbers: {' '.join(said)}." + (f" Marked: {', '.join(marked)}." if marked else ""))
+
+
+def _place(row, column) -> str:
+    words = [f"row {row}"] * (row is not None) + [f"column {column}"] * (column is not None)
+    return " and ".join(words) or "all entries"
