@@ -258,6 +258,9 @@ def test_an_endless_loop_ends_by_itself_and_the_kernel_lives_on(lab, page):
     said = notebook.answer("def step(", endless, seconds=45)
     assert "Stopped after 30 seconds" in said
     notebook.picture("endless")
+    sources = [cell["source"] for cell in notebook.cells()]
+    following = sources[next(k for k, source in enumerate(sources) if "def step(" in source) + 1]
+    assert "Error" not in notebook.answer(following, following)
     assert "01.1 correct" in notebook.answer("def step(", RIGHT)
 
 
