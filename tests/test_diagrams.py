@@ -21,6 +21,10 @@ MOMENTUM = {
     "gradient step": ((2, 1), (0.5, -1.5), plots.STABLE),
     "their sum": ((0, 0), (2.5, -0.5), "black"),
 }
+CLOSE = {
+    name: ((0, 0), (3, up), plots.STABLE)
+    for name, up in (("first moment", 0.3), ("gradient", 0.1), ("step", -0.1))
+}
 PRODUCT = [("h", [[1, 2], [0, 1]]), "@", ("W.T", [[1, 0], [0.5, -1]]), "=", ("z", [[2, -2], [0.5, -1]])]
 LARGE = [("delta.T", np.full((4, 5), -0.25)), "@", ("h", torch.eye(5)), "=", ("dW", [["a", "b"]] * 4)]
 
@@ -60,6 +64,11 @@ DRAWINGS = {
         },
         (6.4, 2.0),
     ),
+    "chain, long steps": (
+        plots.draw_chain,
+        {"values": SEVEN[:5], "steps": ["times W[0], plus b[0]", "tanh", "times W[1], plus b[1]", "mean square"]},
+        (6.4, 1.6),
+    ),
     "chain, half": (plots.draw_chain, two_rows(SEVEN[:3]), (3.2, 2.0)),
     "unit": (plots.draw_unit, {"inputs": ["h[0]", "h[1]"], "weights": ["w[0]", "w[1]"], "output": "z"}, (6.4, 1.6)),
     "unit, many": (
@@ -76,6 +85,11 @@ DRAWINGS = {
         plots.draw_unit,
         {"inputs": ["delta[0]", "delta[1]", "…"], "weights": ["W[0,0]", "W[1,0]", ""], "output": "dL/dh", "backward": True},
         (3.2, 1.8),
+    ),
+    "unit, half, five": (
+        plots.draw_unit,
+        {"inputs": SEVEN[:5], "weights": ["W[0,0]", "W[0,1]", "W[0,2]", "W[0,3]", "W[0,4]"], "output": "z"},
+        (3.2, 1.6),
     ),
     "unrolled": (plots.draw_unrolled, {"steps": 3}, (6.4, 1.6)),
     "unrolled, four": (plots.draw_unrolled, {"steps": 4, "first": 1, "inputs": None}, (6.4, 1.6)),
@@ -101,6 +115,11 @@ DRAWINGS = {
         (6.4, 2.6),
     ),
     "cycle, half": (plots.draw_cycle, {"boxes": ["one", "two", "three", "four"], "labels": list("abcd")}, (3.2, 2.0)),
+    "cycle, half, labels": (
+        plots.draw_cycle,
+        {"boxes": ["weights", "loss", "gradient", "step"], "labels": ["forward", "backward", "times lr", "W - lr g"]},
+        (3.2, 2.0),
+    ),
     "slope": (plots.draw_slope_under_density, {"phi": torch.tanh, "sigma": 3.0}, (6.4, 2.4)),
     "slope, half": (plots.draw_slope_under_density, {"phi": torch.relu, "sigma": 0.5}, (3.2, 2.0)),
     "slope, below zero": (plots.draw_slope_under_density, {"phi": torch.nn.functional.gelu, "sigma": 1.0}, (6.4, 3.6)),
@@ -114,6 +133,7 @@ DRAWINGS = {
     ),
     "arrows": (plots.draw_arrows, {"arrows": MOMENTUM, "reach": (-0.5, 3, -1, 1.5)}, (6.4, 2.4)),
     "arrows, half": (plots.draw_arrows, {"arrows": MOMENTUM, "reach": (-0.5, 3, -1, 1.5)}, (3.2, 2.4)),
+    "arrows, close": (plots.draw_arrows, {"arrows": CLOSE, "reach": (-1, 4, -1, 1)}, (6.4, 1.8)),
     "numbers": (plots.draw_grid_of_numbers, {"matrices": PRODUCT, "highlight": {"h": (0, None)}}, (6.4, 1.6)),
     "numbers, large": (plots.draw_grid_of_numbers, {"matrices": LARGE}, (6.4, 2.0)),
     "numbers, half": (plots.draw_grid_of_numbers, {"matrices": PRODUCT, "shapes": False}, (3.2, 1.6)),
@@ -147,6 +167,11 @@ def test_no_text_is_cut_off_or_covered(new_axes, caplog, name, title):
     with caplog.at_level(logging.WARNING):
         ax = drawn(new_axes, name, title)
     assert not caplog.messages
+    if not name.startswith(("slope", "step", "arrows")):
+        scale = ax.transData.transform([(0, 0), (0, 1)])[:, 1]
+        assert scale[1] - scale[0] == pytest.approx(
+            110 / 72
+        )  # one unit is one point, with a title and without
     texts = written(ax)
     assert texts
     figure, top = ax.figure.bbox, ax.title.get_window_extent().y0 if title else ax.figure.bbox.y1

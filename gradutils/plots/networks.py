@@ -321,9 +321,8 @@ def draw_residual(
     sheet.text((split + join) / 2, y + 3, path, size, va="bottom")
     sheet.circle(join, y, radius, "+", size + 1)
     x = join + radius
-    for text in [*after, ends[1]]:
+    for text, colour in [*((text, STABLE) for text in after), (ends[1], REFERENCE)]:
         sheet.arrow((x, y), (x + gap, y))
-        colour = REFERENCE if text is ends[1] else STABLE
         sheet.named_box(x + gap + wide(text) / 2, y, wide(text), height, text, size, colour)
         x += gap + wide(text)
     if back:

@@ -19,6 +19,7 @@ class Sheet:
     def __init__(self, ax: Axes):
         self.ax = ax
         ax.set_axis_off()
+        ax.set(xticks=[], yticks=[])  # hidden ticks, too, would be measured
         title = ax.get_title(loc="left")
         ax.set_title(title or "A title", loc="left")  # one may come later: its room is kept free
         ax.figure.draw_without_rendering()  # the layout is found when drawing
@@ -45,11 +46,13 @@ class Sheet:
     def tallest(self, texts, size: float) -> float:
         return max((self.measure(text, size)[1] for text in texts), default=0.0)
 
-    def text(self, x, y, text, size, colour=INK, *, ha="center", va="center", ground=False) -> None:
+    def text(
+        self, x, y, text, size, colour=INK, *, ha="center", va="center", ma="center", ground=False
+    ) -> None:
         """A text; ``ground`` lets it stand on a line."""
         if text:
             ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.8} if ground else None
-            place = {"ha": ha, "va": va, "bbox": ground, "clip_on": False}
+            place = {"ha": ha, "va": va, "ma": ma, "bbox": ground, "clip_on": False}
             self.ax.text(x, y, text, fontsize=size, color=deep(colour), **place)
 
     def box(self, x, y, width, height, colour=REFERENCE) -> None:
@@ -66,7 +69,7 @@ class Sheet:
         high, low = self.measure(text, size)[1], self.measure(numbers, size - 1)[1]
         between = 1.5 if text and numbers else 0
         self.text(x, y + (low + between) / 2, text, size, "black")
-        self.text(x, y - (high + between) / 2, numbers, size - 1)
+        self.text(x, y - (high + between) / 2, numbers, size - 1, ma="left")
 
     def circle(self, x, y, radius, text, size, colour=REFERENCE) -> None:
         style = {"facecolor": to_rgba(colour, 0.15), "edgecolor": colour, "linewidth": 1.1, "clip_on": False}

@@ -75,19 +75,14 @@ def draw_slope_under_density(ax: Axes, phi, sigma: float, *, slope=None) -> Axes
     ax.set(xlim=(-reach, reach), ylim=(low, 1.05 * high + 0.32 * (high - low)), xlabel="$z$")
     _bare(ax)
     names = [
-        (0, -3, "density of $z$", PALE),
-        (0, -17, r"derivative $\phi'(z)$", INK),
-        (1, -3, rf"$E[\phi'(z)^2] = {mean:.2f}$", deep(STABLE)),
+        ((4, -3), "density of $z$", PALE),
+        ((4, -17), r"derivative $\phi'(z)$", INK),
+        ((-4, -3), rf"$E[\phi'(z)^2] = {mean:.2f}$", deep(STABLE)),
     ]
-    for right, down, text, shade in names:
-        place = {
-            "xycoords": "axes fraction",
-            "xytext": (-4 if right else 4, down),
-            "textcoords": "offset points",
-        }
-        ax.annotate(
-            text, (right, 1), **place, color=shade, fontsize=9, ha="right" if right else "left", va="top"
-        )
+    style = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 9, "va": "top"}
+    for offset, text, shade in names:
+        corner, side = ((0, 1), "left") if offset[0] > 0 else ((1, 1), "right")
+        ax.annotate(text, corner, offset, color=shade, ha=side, **style)
     words = f"The density of z with standard deviation {sigma:g}, grey, and the derivative phi' over it"
     return describe(ax, f"{words}; phi'^2 keeps {100 * mean:.0f} % of the density, blue.")
 
@@ -110,9 +105,8 @@ def draw_step(ax: Axes, loss, x: float, lr: float, *, low: float, high: float) -
     floor = bottom - 0.14 * span
     inside = low <= landed <= high
     end = np.clip(landed, low, high)
-    reach = (
-        0.17 * (high - low) / np.hypot(1, slope * (high - low) / (1.5 * span))
-    )  # the tangent, as long at any slope
+    pictured = slope * (high - low) / (1.5 * span)  # as it looks: the tangent is drawn as long at any slope
+    reach = 0.17 * (high - low) / np.hypot(1, pictured)
     tangent = np.linspace(x - reach, x + reach, 60)
     touching = before + slope * (tangent - x)
     top = max(bottom + 1.08 * span, touching.max() + 0.04 * span)
@@ -128,13 +122,11 @@ def draw_step(ax: Axes, loss, x: float, lr: float, *, low: float, high: float) -
     if slope:
         ax.annotate("", (end, floor), (x, floor), arrowprops=arrow)
     worked = f"$-{lr:g} \\times {f'({slope:.2g})' if slope < 0 else f'{slope:.2g}'} = {-lr * slope:+.2g}$"
-    shares = np.linspace(0, 1, 60)
-    dashed = [
-        np.column_stack([0 * shares + place, floor + shares * (height - floor)]) for place, height, _ in spots
-    ]
-    covered = np.concatenate(
-        [np.column_stack([axis, heights]), np.column_stack([tangent, touching]), *dashed]
-    )
+    lines = [np.column_stack([axis, heights]), np.column_stack([tangent, touching])]
+    for place, height, _ in spots:
+        down = np.linspace(floor, height, 60)
+        lines.append(np.column_stack([0 * down + place, down]))
+    covered = np.concatenate(lines)
     around = [(x, before, right, up) for up in (7, -7, 0, 20, -20) for right in (12, -12)]
     _write(ax, f"derivative {slope:.2g}", [*around, (x, before, 0, 10)], covered, "black")
     under = [((x + end) / 2, floor, 0, -4), (low, floor, 3, -4), (high, floor, -3, -4)]
@@ -152,6 +144,7 @@ def draw_arrows(ax: Axes, arrows: dict, *, reach) -> Axes:
     """
     x0, x1, y0, y1 = (-reach, reach, -reach, reach) if np.isscalar(reach) else reach
     ax.set_axis_off()
+    ax.set(xticks=[], yticks=[])  # hidden ticks, too, would be measured
     ax.set_xlim(x0, x1, auto=True)
     ax.set_ylim(y0, y1, auto=True)
     ax.update_datalim([(x0, y0), (x1, y1)])  # room that is gained is added around

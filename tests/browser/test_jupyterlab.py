@@ -60,7 +60,7 @@ class Page:
         cell.scroll_into_view_if_needed()
         return cell
 
-    def answer(self, text, source):
+    def answer(self, text, source, seconds=30):
         """Replace a cell's source as a person would, run it, and return the text of its output."""
         cell = self.cell(text)
         cell.locator(".cm-content").click()
@@ -71,7 +71,7 @@ class Page:
         self.page.keyboard.press("Control+Enter")
         # The kernel is idle before it has heard of the cell, too: what shows that it was run is its new number.
         expect(prompt).not_to_have_text(before, timeout=30_000)
-        expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=30_000)
+        expect(prompt).to_have_text(re.compile(r"\[\d+\]"), timeout=1000 * seconds)
         self.page.wait_for_function(IDLE, timeout=30_000)
         return cell.locator(".jp-OutputArea").inner_text()
 
@@ -246,11 +246,49 @@ def test_a_wrong_then_a_right_answer(lab, page):
     assert ("passed", "01.1") in events(lab)
 
 
+@pytest.mark.skipif(
+    not any("Stopped after" in path.read_text() for path in (ROOT / "gradutils" / "course").glob("*.py")),
+    reason="a check has no limit in time",
+)
+def test_an_endless_loop_ends_by_itself_and_the_kernel_lives_on(lab, page):
+    only_in_the_light(lab)
+    notebook = Page(page, lab, "01_gradient_descent")
+    notebook.run_all()
+    endless = WRONG.replace("    return x + lr * gradient", "    while True:\n        pass")
+    said = notebook.answer("def step(", endless, seconds=45)
+    assert "Stopped after 30 seconds" in said
+    notebook.picture("endless")
+    sources = [cell["source"] for cell in notebook.cells()]
+    following = sources[next(k for k, source in enumerate(sources) if "def step(" in source) + 1]
+    assert "Error" not in notebook.answer(following, following)
+    assert "01.1 correct" in notebook.answer("def step(", RIGHT)
+
+
+@pytest.mark.skipif(
+    'recall(\\"02\\")' not in (ROOT / "lessons" / "02_backpropagation.ipynb").read_text(),
+    reason="lesson 02 recalls nothing",
+)
+def test_a_question_on_an_earlier_lesson_is_answered_with_its_reason(lab, page):
+    notebook = Page(page, lab, "02_backpropagation")
+    notebook.run_all()
+    cell = notebook.cell('recall("02")')
+    said = cell.locator(".jp-OutputArea")
+    before = said.inner_text()
+    assert not re.search("[✓✗]", before)
+    cell.locator("input[type=radio]").first.click()
+    expect(said).to_contain_text(re.compile("✓ Right|✗ Not"))
+    assert len(said.inner_text()) > len(before) + 40  # a reason, not only a mark
+    assert events(lab)[-1][0] == "recalled"
+    notebook.picture("recalled")
+
+
 def test_a_prediction_is_kept_and_settled(lab, page):
     notebook = Page(page, lab, "00_start_here")
     notebook.run_all()
     cell = notebook.cell("predict(")
-    cell.locator("input[type=radio]").nth(0).click()
+    cell.get_by_text(
+        "about 20 times as large", exact=True
+    ).click()  # its place differs from learner to learner
     page.wait_for_function("cell => cell.innerText.includes('Your prediction')", arg=cell.element_handle())
     notebook.picture("predicted")
     assert events(lab)[-1] == ("chosen", "00.a", "about 20 times as large")
