@@ -8,18 +8,19 @@
 # - hand in an exercise and read what the check says,
 # - move an explorer, and find out what went wrong when something hangs.
 #
-# Core: about 15 minutes; there is nothing deeper here. It runs in a few seconds. Needs: nothing.
-# Next: [lesson 01, gradient descent](01_gradient_descent.ipynb).
+# Core: about 15 minutes; there is nothing deeper here. It runs in a few seconds. Needs: nothing. Next: [lesson 01,
+# gradient descent](01_gradient_descent.ipynb).
 
 # %% [markdown]
 # ## A cell
 #
-# A page is made of cells. Click the grey one below and press **Shift + Enter**: it runs, and the next one is selected. The
-# first takes a few seconds, because it loads the libraries. A star `[*]` beside a cell means that it is running.
+# A page is made of cells. Click the grey one below and press **Shift + Enter**: it runs, and the next one is selected.
+# The first one takes a few seconds, because it loads the libraries. A star `[*]` beside a cell means that it is
+# running.
 #
-# Some cells are folded: you see what they show, and not their code. That is code which is not needed to follow the lesson,
-# such as the drawing of a figure. A click on the three dots, or on the blue bar at the left, opens them. They run like all
-# others.
+# Some cells are folded: you see what they show, and not their code. That is code which is not needed to follow the
+# lesson, such as the drawing of a figure. A click on the three dots, or on the blue bar at the left, opens them. They
+# run like all others.
 
 # %%
 import matplotlib.pyplot as plt
@@ -41,11 +42,11 @@ plots.draw_cycle(ax, boxes, ["run", "why?", "exercise", "the next doubt"])
 plots.finish(ax, "The way of a lesson, round after round")
 
 # %% [markdown]
-# Every lesson begins with a guess. It is not a test, and nobody counts it. A wrong guess that is settled by a measurement is
-# remembered longer than a right explanation that was only read, because you now know what you expected.
+# Every lesson begins with a guess, which is no test and which nobody counts. A wrong guess that is settled by a
+# measurement is remembered longer than a right explanation that was only read, because you now know what you expected.
 #
-# Each lesson has a **core**, which stands alone, and a part called **Deeper** after its summary. Skip the second when you
-# are short of time: no later core needs it, only some later exercises refer to it.
+# Each lesson has a **core**, which stands alone, and a part called **Deeper** after its summary. Skip the second when
+# you are short of time, because no later core needs it.
 
 # %% [markdown]
 # ## A prediction
@@ -55,20 +56,23 @@ plots.finish(ax, "The way of a lesson, round after round")
 
 # %% tags=["drawing"]
 fig, ax = plt.subplots(figsize=(6.4, 1.6))
-values, numbers = ["in", "h[1]", "h[2]", "h[3]", "out"], ["1", "1.1", "1.21", "1.331", "?"]
+values, numbers = (
+    ["in", "h[1]", "h[2]", "h[3]", "out"],
+    ["1", "1.1", "1.21", "1.331", "?"],
+)
 plots.draw_chain(ax, values, ["x 1.1", "x 1.1", "x 1.1", "..."], numbers=numbers)
 plots.finish(ax, "A signal passes through layers")
 
 # %% [markdown]
-# One network has 100 layers that each make the signal 10 % larger. Another has 100 layers that each make it 10 % smaller.
-# Both begin with the same signal. Run the cell, choose, then go on. (No buttons? Add `choice="a"` to the call.)
+# One network has 100 layers that each make the signal 10 % larger. Another has 100 layers that each make it 10 %
+# smaller, and both begin with the same signal. Run the cell, choose, then go on. (Where there are no buttons, add
+# `choice="a"` to the call.)
 
 # %%
-single = "about 14 thousand times as large"
+single = "about 14 thousand times as large as the second"
 huge = "more than 100 million times as large"
 added = "about 20 times as large"
-question = "After 100 layers the first signal, compared with the second, is…"
-predict("00.a", question, [single, huge, added])
+predict("00.a", "At the end the first signal is…", [single, huge, added])
 
 # %% [markdown]
 # ## A measurement
@@ -91,28 +95,29 @@ reveal(
     huge if ratio > 1e8 else single,
     f"The ratio is {ratio:.1e}.",
     wrong={
-        single: "That is the first signal by itself, 1.1 to the power of 100. The second has shrunk "
-        "in the meantime, by an even larger factor.",
+        single: "That is the first signal by itself, 1.1 to the power of 100. The "
+        "second has shrunk in the meantime, by an even larger factor.",
         huge: "The two stayed closer together.",
-        added: "A hundred times 10 % up and 10 % down would make 20, if they were added. Each layer "
-        "multiplies what the layer before it made.",
+        added: "A hundred times 10 % up and 10 % down would make 20, if they were "
+        "added. Each layer multiplies what the layer before it made.",
     },
 )
 
 # %% [markdown]
-# The axis at the left is logarithmic: every line up is another factor, so what multiplies becomes straight. In figures two
-# colours keep their meaning through the whole course: **red** explodes, **purple** vanishes. Grey is for reference. A dotted
-# black line is theory, drawn over the measurement and never fitted to it. All other colours only tell lines apart.
+# The axis at the left is logarithmic: every line up is another factor, so what multiplies becomes straight. In figures
+# two colours keep their meaning through the whole course: **red** explodes, **purple** vanishes. Grey is for reference,
+# and a dotted black line is theory, drawn over the measurement and never fitted to it. All other colours only tell
+# lines apart.
 #
-# This picture is the subject of the course. A deep network multiplies, layer after layer, and very little decides between
-# red and purple.
+# This picture is the subject of the course, because a deep network multiplies, layer after layer, and very little
+# decides between red and purple.
 
 # %% [markdown]
 # ## An exercise
 #
-# To say how large a signal is we need one number. The course uses the **root mean square**, RMS: the root of the mean of
-# the squares. For the signal $(3, -4)$ the squares are 9 and 16, their mean is $12.5$, and the root of it is $3.5$. It is a
-# kind of average size, and the sign of an entry does not matter.
+# To say how large a signal is we need one number. The course uses the **root mean square**, RMS: the root of the mean
+# of the squares. For the signal $(3, -4)$ the squares are 9 and 16, their mean is $12.5$, and the root of it is $3.5$.
+# It is a kind of average size, and the sign of an entry does not matter.
 #
 # Here is an answer with a mistake in it. Run the cell and read what the check says.
 
@@ -125,9 +130,9 @@ def rms(x):
 check("00.1", rms)
 
 # %% [markdown]
-# A check runs your function on several cases, then compares it with mistakes that people make. If it recognises one, it says
-# which. If not, it shows the smallest case that fails. You can run it as often as you like. Under the message a small
-# triangle opens a hint. The same in code:
+# A check runs your function on several cases, then compares it with mistakes that people make. If it recognises one, it
+# says which, and if not, it shows the smallest case that fails. You can run it as often as you like. Under the message
+# a small triangle opens a hint. The same in code:
 
 # %%
 hint("00.1")
@@ -135,8 +140,8 @@ hint("00.1")
 # %% [markdown]
 # ### Exercise 00.1 · ●○○ · 2 minutes
 #
-# Now yours. Write `rms(x)` for a tensor `x` of any shape, and return one number, as a tensor. Replace the three dots and run
-# the cell.
+# Now yours. Write `rms(x)` for a tensor `x` of any shape, and return one number, as a tensor. Replace the three dots
+# and run the cell.
 
 
 # %%
@@ -154,7 +159,7 @@ rms = check("00.1", rms).function
 #
 # ## Real data
 #
-# Experiments run on 1797 real handwritten digits of 8 x 8 pixels, which come with the course. Nothing is downloaded.
+# Experiments run on 1797 real handwritten digits of 8 x 8 pixels, which come with the course, so nothing is downloaded.
 
 # %%
 data = digits()
@@ -169,14 +174,14 @@ print(len(data.x_train), "images to train on,", len(data.x_test), "to test on")
 print(f"RMS of a pixel: {rms(data.x_train):.2f}")
 
 # %% [markdown]
-# The RMS is 1 because the pixels were **standardised**: their mean was subtracted, and they were divided by their spread.
-# Lesson 05 shows what happens without that.
+# The RMS is 1 because the pixels were **standardised**: their mean was subtracted, and they were divided by their
+# spread. Lesson 05 shows what happens without that.
 #
 # ## An explorer
 #
-# Drag the first slider slowly to the right, or click it and use the arrow keys. You see a walk down a valley that is steep
-# one way and flat the other. The slider sets the length of the steps. At one point the path turns red. Where that is can be
-# computed beforehand: lesson 01 does it.
+# Drag the first slider slowly to the right, or click it and use the arrow keys. You see a walk down a valley that is
+# steep one way and flat the other, and the slider sets the length of the steps. At one point the path turns red. Where
+# that is can be computed beforehand, as lesson 01 will show.
 
 # %%
 explorers.explore_learning_rate()
@@ -185,13 +190,13 @@ explorers.explore_learning_rate()
 # ## Your progress
 #
 # Passed exercises and predictions are kept in one small file in your own data folder, outside the course. You can close
-# everything and come back. Of the whole course:
+# everything and come back, and find this table as you left it.
 
 # %%
 progress()
 
 # %% [markdown]
-# What was learnt once fades. From the second day on the next cell asks again: a few short questions on what you have
+# What was learnt once fades, so from the second day on the next cell asks again: a few short questions on what you have
 # passed, after 1, 3, 7 and 16 days. Come back to this page for it, or call `review()` anywhere.
 
 # %%
@@ -209,21 +214,24 @@ print(machine())
 # %% [markdown]
 # ## When something goes wrong
 #
-# - **A cell hangs** (the star stays): press the black square ■ at the top, *Interrupt*. A check ends by itself after half
-#   a minute and says so.
+# - **A cell hangs** (the star stays): press the black square ■ at the top, *Interrupt*. A check ends by itself after
+#   half a minute and says so.
 # - **Names are not defined**: the kernel was restarted, and forgot. Menu *Run*, *Run All Above Selected Cell*.
-# - **The kernel dies**: usually memory. Close other notebooks under *Running* at the far left, then *Kernel*, *Restart*.
+# - **The kernel dies**: usually memory. Close other notebooks under *Running* at the far left, then *Kernel*,
+#   *Restart*.
 # - **A slider does nothing**: its cell was not run in this sitting. Run it.
 # - **You are stuck**: every lesson has a solution of the same name in the folder `solutions`, with all its output.
 
 # %% [markdown]
 # ## What the course will show
 #
-# Each claim that is often taught is put on trial: a prediction, an experiment over ten random seeds, a verdict. Three of them, as questions:
+# Each claim that is often taught is put on trial: a prediction, an experiment over ten random seeds, a verdict. Three
+# of them, as questions:
 #
-# - ReLU is said to amplify gradients, tanh to tame them. At the same scale of weights, which of the two explodes faster?
+# - ReLU is said to amplify gradients, tanh to tame them. At the same scale of weights, which of the two explodes
+#   faster?
 # - Initialise near zero to be safe. What does such a network do after a thousand steps, at any learning rate?
 # - Clip the gradients and you are safe. Safe from what?
 #
-# Now to [lesson 01](01_gradient_descent.ipynb), which asks how long a step downhill may be.
-# [The solution of this page](../solutions/00_start_here.ipynb)
+# Now to [lesson 01](01_gradient_descent.ipynb), which asks how long a step downhill may be. [The solution of this
+# page](../solutions/00_start_here.ipynb)

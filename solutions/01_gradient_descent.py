@@ -8,8 +8,8 @@
 # - compute the largest stable learning rate of a model on real data,
 # - say what momentum does to that limit, and why.
 #
-# Core: about 70 minutes. Deeper: another 50 minutes. It runs in half a minute.
-# Needs: [lesson 00](00_start_here.ipynb). Next: [lesson 02](02_backpropagation.ipynb).
+# Core: about 70 minutes. Deeper: another 50 minutes. It runs in half a minute. Needs: [lesson 00](00_start_here.ipynb).
+# Next: [lesson 02](02_backpropagation.ipynb).
 
 # %%
 import math
@@ -27,10 +27,10 @@ plots.use_style()
 # %% [markdown]
 # ## Predict
 #
-# A valley: the loss is $2x^2$, so its minimum lies at $x = 0$. We start at $x = 1$ and walk downhill. Each step goes
-# against the slope, and its length is the slope times a fixed number, the learning rate.
+# Picture a valley: the loss is $2x^2$, so its minimum lies at $x = 0$. We start at $x = 1$ and walk downhill, each step
+# against the slope. Its length is the slope times a fixed number, the learning rate.
 #
-# With a rate of `0.45` the loss falls. We take a slightly larger one, `0.55`.
+# With a rate of `0.45` the loss falls at every step. Now we take a slightly larger one, `0.55`.
 
 # %%
 grows = "it grows without bound"
@@ -63,27 +63,29 @@ reveal(
     f"The last loss is {growth:.1e} times the first.",
     wrong={
         grows: "The loss ended below its start.",
-        swings: "It does swing: each step lands on the other side of the minimum. But it lands "
-        "further out than it began, so the loss grows.",
-        faster: "A larger rate is faster only while the step lands short of the minimum. Beyond "
-        "that, more rate means further past it.",
+        swings: "It does swing: each step lands on the other side of the minimum. But "
+        "it lands further out than it began, so the loss grows.",
+        faster: "A larger rate is faster only while the step lands short of the "
+        "minimum. Beyond that, more rate means further past it.",
     },
 )
 
 # %% [markdown]
 # Every one of those steps pointed downhill, and still the loss grew. How can that be? The slope says which way is down
-# *here*. It does not say how far. The step was so long that it landed on the other side of the valley, higher than it
-# began. There the slope was steeper, so the next step was longer still.
+# *here*, but not how far down goes on. The step was so long that it landed on the other side of the valley, higher than
+# it began. There the slope was steeper, so the next step was longer still.
 #
-# Between `0.45` and `0.55` there must be an edge. This lesson finds it, first in one valley, then in many directions at
-# once, and at last on real data.
+# So between `0.45` and `0.55` there must be an edge. This lesson finds it, first in one valley, then in many directions
+# at once, and at last on real data.
 
 # %% [markdown]
 # ## 1 · The step
 #
-# Let us do two steps by hand. The loss is $2x^2$, its slope is $4x$, and we stand at $x = 1$, where the slope is $4$.
+# Let us do two steps by hand, one with each rate. The loss is $2x^2$, its slope is $4x$, and we stand at $x = 1$, where
+# the slope is $4$.
 #
-# - Rate $0.1$: the step is $0.1 \times 4 = 0.4$ long. We land at $1 - 0.4 = 0.6$, and the loss falls from $2$ to $0.72$.
+# - Rate $0.1$: the step is $0.1 \times 4 = 0.4$ long. We land at $1 - 0.4 = 0.6$, and the loss falls from $2$ to
+#   $0.72$.
 # - Rate $0.55$: the step is $0.55 \times 4 = 2.2$ long. We land at $1 - 2.2 = -1.2$, and the loss rises to $2.88$.
 #
 # In the drawing the short black line is the tangent. Its slope, times the rate, is the length of the step.
@@ -100,12 +102,13 @@ for ax, lr in zip(axes, (0.1, 0.55)):
 # $$x \leftarrow x - \mathrm{lr} \cdot \nabla L(x)$$
 #
 # Here $\nabla L(x)$, the **gradient**, holds the slope of $L$ along every coordinate of $x$, and `lr` is the **learning
-# rate**. The minus sign makes the step go down.
+# rate**. The minus sign is there because the gradient points uphill.
 #
 # ### Exercise 01.1 · ●○○ · 3 minutes
 #
 # Write `step(x, gradient, lr)`. `x` and `gradient` are tensors of the same shape. `lr` is a number, or a tensor that
-# broadcasts (a rate for every row). Return the new `x`, and leave the old one as it is: later cells draw the whole path.
+# broadcasts (a rate for every row). Return the new `x`, and leave the old one as it is: later cells draw the whole
+# path.
 
 
 # %%
@@ -150,29 +153,33 @@ for ax, lr in zip(axes, (0.125, 0.375, 0.525)):
 # - rate $0.1$: $\;1 \to 0.6 \to 0.36$, each step *times* $0.6$
 # - rate $0.55$: $\;1 \to -1.2 \to 1.44$, each step *times* $-1.2$
 #
-# A step that subtracts turns out to multiply. The reason is that the slope is itself proportional to $x$: it is $4x$, so
-# the step takes $0.1 \times 4 = 0.4$ of $x$ away and leaves $0.6$.
+# A step that subtracts turns out to multiply. The reason is that the slope is itself proportional to $x$: it is $4x$,
+# so the step takes $0.1 \times 4 = 0.4$ of $x$ away and leaves $0.6$.
 #
-# The number $4$ is the **curvature** of this valley, the rate at which its slope changes. We call it $\lambda$ (lambda).
-# For the loss $\lambda x^2/2$ the slope is $\lambda x$, and a step does this:
+# The number $4$ is the **curvature** of this valley, the rate at which its slope changes. We call it $\lambda$
+# (lambda). For the loss $\lambda x^2/2$ the slope is $\lambda x$, and a step does this:
 #
 # $$x \leftarrow x - \mathrm{lr}\,\lambda x = (1 - \mathrm{lr}\,\lambda)\,x$$
 #
-# So every step multiplies $x$ by the same factor, $1 - \mathrm{lr}\,\lambda$. Neither the rate nor the curvature matters
-# alone. Their product does.
+# So every step multiplies $x$ by the same factor, $1 - \mathrm{lr}\,\lambda$. Neither the rate nor the curvature
+# matters alone, because only their product enters.
 
 # %% tags=["drawing"]
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
 powers = torch.arange(9)
-factors = {"lr = 0.125, factor 0.5": 0.5, "0.375, factor -0.5": -0.5, "0.525, -1.1": -1.1}
+factors = {
+    "lr = 0.125, factor 0.5": 0.5,
+    "0.375, factor -0.5": -0.5,
+    "0.525, -1.1": -1.1,
+}
 curves = {name: factor**powers for name, factor in factors.items()}
 colours = dict(zip(factors, (plots.STABLE, plots.SECOND, plots.EXPLODES)))
 plots.plot_history(ax, curves, colours=colours, ylabel="x", log=False)
 plots.finish(ax, "The three runs above: x is multiplied by one factor per step")
 
 # %% [markdown]
-# What does the factor say? Its *sign* says on which side of the minimum the step lands. Its *size* says whether it lands
-# nearer or further out.
+# What can be read from the factor? Its *sign* says on which side of the minimum the step lands, and its *size* says
+# whether it lands nearer or further out.
 #
 # ### Exercise 01.2 · ●●○ · 6 minutes
 #
@@ -185,35 +192,38 @@ plots.finish(ax, "The three runs above: x is multiplied by one factor per step")
 def regime(lr, curvature):
     ### BEGIN SOLUTION
     factor = 1 - lr * curvature
-    return "diverging" if abs(factor) > 1 else "monotone" if factor >= 0 else "oscillating"
+    return (
+        "diverging" if abs(factor) > 1 else "monotone" if factor >= 0 else "oscillating"
+    )
     ### END SOLUTION
 
 
 regime = check("01.2", regime).function
 
 # %% [markdown]
-# Now the edge between `0.45` and `0.55` has a name. A run moves away when the factor is below $-1$, which means that
-# lr times $\lambda$ is above 2. In the valley $2x^2$ the curvature is 4, so the edge lies at a rate of $2/4 = 0.5$.
+# Now the edge between `0.45` and `0.55` has a name. A run moves away when the factor is below $-1$, which means that lr
+# times $\lambda$ is above 2. In the valley $2x^2$ the curvature is 4, so the edge lies at a rate of $2/4 = 0.5$.
 
 # %% [markdown]
 # ## 3 · Many directions, one learning rate
 #
-# A network has many weights, and its loss a curvature in every direction. How many edges are there then? Take two
-# weights and the loss $(10\,x_1^2 + 0.5\,x_2^2)/2$. Its gradient is $(10\,x_1,\; 0.5\,x_2)$: the two do not mix. So each
-# weight is multiplied by a factor of its own.
+# A network has many weights, and its loss a curvature in every direction. How many edges are there then? Take a loss of
+# two weights, $(10\,x_1^2 + 0.5\,x_2^2)/2$. In its gradient $(10\,x_1,\; 0.5\,x_2)$ the two do not mix, so each weight
+# is multiplied by a factor of its own.
 #
-# - At a rate of $0.19$ the factors are $1 - 1.9 = -0.9$ and $1 - 0.095 = 0.905$. Both shrink.
-# - At a rate of $0.21$ they are $-1.1$ and $0.895$. The first runs away, though the second would like a far larger rate.
+# - At a rate of $0.19$ the factors are $1 - 1.9 = -0.9$ and $1 - 0.095 = 0.905$, so both weights shrink.
+# - At a rate of $0.21$ they are $-1.1$ and $0.895$. The first runs away, though the second would like a far larger
+#   rate.
 #
 # The steepest direction sets the limit for all, here $2/10 = 0.2$.
 #
-# Usually weights do mix. For the loss $x_1^2 + x_1x_2 + x_2^2$ the second derivatives are
+# Usually the weights of a network do mix. For the loss $x_1^2 + x_1x_2 + x_2^2$ the matrix of second derivatives is
 #
 # $$H = \begin{pmatrix} 2 & 1 \\ 1 & 2 \end{pmatrix}, \qquad H\begin{pmatrix}1\\1\end{pmatrix} = 3\begin{pmatrix}1\\1\end{pmatrix},
 # \qquad H\begin{pmatrix}1\\-1\end{pmatrix} = 1\begin{pmatrix}1\\-1\end{pmatrix}$$
 #
-# This matrix is called the **Hessian**. Along $(1, 1)$ it only multiplies by 3, along $(1, -1)$ only by 1. Such directions
-# are its **eigenvectors**, and the numbers are its **eigenvalues**.
+# This matrix is called the **Hessian**, and the gradient is $Hx$. Along $(1, 1)$ it only multiplies by 3, along $(1,
+# -1)$ only by 1. Such directions are its **eigenvectors**, and the numbers are its **eigenvalues**.
 
 # %% tags=["drawing"]
 mixed = torch.tensor([[2.0, 1.0], [1.0, 2.0]]).double()
@@ -255,11 +265,12 @@ for ax, fraction in zip(axes, (0.25, 0.95, 1.01)):
     plots.finish(ax, f"{fraction} of the limit")
 
 # %% [markdown]
-# One rate has to serve all directions. Near the limit the steep direction already shakes, while the flat one still
-# creeps: with factors of $-0.9$ and $0.9$ neither is quick. The ratio of the largest to the smallest curvature is called
-# the **condition number** $\kappa$ (kappa). The larger it is, the longer the flat direction has to wait for the steep one.
+# One rate has to serve all directions. Near the limit the steep direction already shakes while the flat one still
+# creeps, because with factors of $-0.9$ and $0.9$ neither is quick. The ratio of the largest to the smallest curvature
+# is called the **condition number** $\kappa$ (kappa). The larger it is, the longer the flat direction has to wait for
+# the steep one.
 #
-# Move the sliders. Can you make one direction diverge while the other converges?
+# Now move the sliders of the explorer. Can you make one direction diverge while the other converges?
 
 # %%
 explorers.explore_learning_rate()
@@ -268,10 +279,10 @@ explorers.explore_learning_rate()
 # ## Claim on trial: S1
 #
 # *In steep regions a step overshoots: first it oscillates, then it diverges.* This is often taught, and rarely with a
-# number. "First" can only mean: as the rate grows. Within one run the factor never changes.
+# number. "First" can only mean *as the rate grows*, because within one run the factor never changes.
 #
-# **Our prediction.** A step begins to cross the minimum where the rate times the curvature passes 1, and the run
-# diverges where it passes 2. The curvature is that of the steepest direction.
+# **Our prediction.** A step begins to cross the minimum where the rate times the steepest curvature passes 1, and the
+# run diverges where it passes 2.
 #
 # The trial takes ten random valleys in 20 dimensions and sets the rate on either side of both edges. It counts the
 # valleys in which the first step crosses the minimum along the steepest direction, in which the loss ever rises, and in
@@ -279,9 +290,14 @@ explorers.explore_learning_rate()
 
 # %% tags=["experiment"]
 torch.manual_seed(0)
-H = torch.stack([quadratic(0.02 + torch.rand(20), seed) for seed in range(10)])  # (10, 20, 20)
+H = torch.stack(
+    [quadratic(0.02 + torch.rand(20), seed) for seed in range(10)]
+)  # (10, 20, 20)
 values, vectors = torch.linalg.eigh(H)
-steepest, top = values[:, -1].view(10, 1, 1), vectors[..., -1:].mT  # (10, 1, 1), (10, 1, 20)
+steepest, top = (
+    values[:, -1].view(10, 1, 1),
+    vectors[..., -1:].mT,
+)  # (10, 1, 1), (10, 1, 20)
 begin = torch.randn(10, 20, 1).double()
 
 
@@ -299,15 +315,16 @@ counts = {"it crosses": crossed, "the loss rises": rises, "it diverges": diverge
 table({"lr * curvature": products} | counts)
 
 # %% [markdown]
-# The numbers count valleys out of ten. Both edges are where they were predicted. One thing is easily missed: between the
-# edges $x$ swings from side to side, and yet the loss falls at every step. So a loss curve that falls smoothly does not
-# show that the steps overshoot.
+# The numbers count valleys out of ten, and both edges lie where they were predicted. One thing is easily missed.
+# Between the edges $x$ swings from side to side, and yet the loss falls at every step. So a loss curve that falls
+# smoothly does not show that the steps overshoot.
 
 # %% tags=["experiment"]
 exact = crossed == [0, 0, 10, 10, 10, 10] and diverged == [0, 0, 0, 0, 0, 10]
-evidence = "Plain gradient descent, 1000 steps, valleys of 20 dimensions: "
-evidence += f"crossing begins between 0.99 ({crossed[1]} of 10 valleys) and 1.01 ({crossed[2]}), "
-evidence += f"divergence between 1.99 ({diverged[4]}) and 2.01 ({diverged[5]})."
+evidence = "Plain gradient descent, 1000 steps, valleys of 20 dimensions: crossing "
+evidence += f"begins between 0.99 ({crossed[1]} of 10 valleys) and 1.01 "
+evidence += f"({crossed[2]}), divergence between 1.99 ({diverged[4]}) and 2.01 "
+evidence += f"({diverged[5]})."
 verdict("S1", "holds" if exact else "refuted", evidence)
 
 # %% [markdown]
@@ -317,8 +334,8 @@ verdict("S1", "holds" if exact else "refuted", evidence)
 # %% [markdown]
 # ## 4 · Momentum
 #
-# Most optimizers do not take the bare step. They keep a **velocity** $v$, in which old gradients fade slowly. The oldest
-# form is called **heavy ball** (Polyak 1964):
+# Most optimizers do not take the bare step but keep a **velocity** $v$, in which old gradients fade slowly. The oldest
+# form of it is called **heavy ball** (Polyak 1964):
 #
 # $$v \leftarrow \beta v + \nabla L(x), \qquad x \leftarrow x - \mathrm{lr}\, v$$
 #
@@ -331,8 +348,8 @@ verdict("S1", "holds" if exact else "refuted", evidence)
 # | 2 | $0$ | $0.5 + 0 = 0.5$ | $-0.5$ | $-0.5$ |
 # | 3 | $-0.5$ | $0.25 - 0.5 = -0.25$ | $+0.25$ | $-0.25$ |
 #
-# Look at step 2. The gradient is zero, and still the ball moves on, by half of its last move. That is the meaning of the
-# formula: **each move is $\beta$ times the last move, plus the gradient's step.**
+# Look at step 2: the gradient is zero, and still the ball moves on, by half of its last move. That is the meaning of
+# the formula: **each move is $\beta$ times the last move, plus the gradient's step.**
 
 # %% tags=["drawing"]
 fig, ax = plt.subplots(figsize=(6.4, 2.6))
@@ -362,15 +379,14 @@ def heavy_ball(x, v, gradient, lr, beta):
 heavy_ball = check("01.4", heavy_ball).function
 
 # %% [markdown]
-# Where is the edge now? Plain descent runs away when the rate times the curvature passes 2. If the gradient always
-# points the same way, moves pile up, and at $\beta = 0.9$ they become ten times as long. That sounds dangerous.
+# What does that do to the edge? Plain descent runs away when the rate times the curvature passes 2. If the gradient
+# always points the same way, moves pile up, and at $\beta = 0.9$ they become ten times as long, which sounds dangerous.
 
 # %%
-tenth = "0.2: the moves are ten times as long"
-same = "2: the valley has not changed"
-double = "3.8: nearly twice as far out"
-question = "With beta = 0.9, heavy ball runs away when lr times the curvature passes…"
-predict("01.b", question, [tenth, same, double])
+tenth = "lr times curvature is 0.2: the moves are ten times as long"
+same = "it is 2, as before: the valley has not changed"
+double = "it is 3.8, nearly twice as far out"
+predict("01.b", "With beta = 0.9 the edge lies where…", [tenth, same, double])
 
 # %% [markdown]
 # The trial valleys of S1 again, ten of them, 1000 steps each. For three values of beta the rate is set one per cent
@@ -399,10 +415,11 @@ reveal(
     double if further else same,
     "The edge is 2 + 2 beta, in ten valleys of ten.",
     wrong={
-        tenth: "Moves pile up only while the gradient keeps its sign. At the edge it changes sign "
-        "at every step, so the velocity and the gradient pull against each other.",
-        same: "The valley is the same, but the gradient no longer acts alone. To throw the run "
-        "out, it must first undo what is left of the last move.",
+        tenth: "Moves pile up only while the gradient keeps its sign. At the edge it "
+        "changes sign at every step, so the velocity and the gradient pull against "
+        "each other.",
+        same: "The valley is the same, but the gradient no longer acts alone. To "
+        "throw the run out, it must first undo what is left of the last move.",
         double: "Some runs below it diverged, or some above it did not.",
     },
 )
@@ -411,10 +428,11 @@ reveal(
 # Why $2 + 2\beta$? At the edge a run neither shrinks nor grows: it jumps from $1$ to $-1$ and back for ever. Stand at
 # $-1$ and look at the two parts of the next move.
 #
-# - The last move went from $1$ to $-1$, so it was $-2$. Of it $0.9$ is kept: $-1.8$, still outwards.
+# - The last move went from $1$ to $-1$, so it was $-2$. A share of $0.9$ is kept, which is $-1.8$ and still points
+#   outwards.
 # - To come back to $1$, the whole move must be $+2$. So the gradient has to supply $2 + 1.8 = 3.8$.
 #
-# At $-1$ the gradient's step is $\mathrm{lr}\,\lambda$. So the edge is where $\mathrm{lr}\,\lambda = 2 + 2\beta$.
+# At $-1$ the gradient's step is $\mathrm{lr}\,\lambda$, so the edge lies where $\mathrm{lr}\,\lambda = 2 + 2\beta$.
 
 # %% tags=["drawing"]
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
@@ -428,19 +446,19 @@ plots.finish(ax, "At the edge: from -1 back to 1")
 
 # %% [markdown]
 # Momentum and gradient disagree when a run swings, and agree when it creeps. So momentum calms the steep direction and
-# speeds up the flat one. That is why it raises the limit and shortens the wait at the same time. It has a price in
-# memory only: one velocity for each weight. (Is this the only edge? Deeper B shows the matrix of a step, and that it is.)
+# speeds up the flat one. That is why it raises the limit and shortens the wait at the same time. Its price is memory,
+# one velocity for each weight. (That there is no other edge can be read from the matrix of a step, in Deeper B.)
 
 # %% [markdown]
 # ## 5 · Real data
 #
 # So far every loss was a perfect valley. Now we take 150 of the handwritten digits and the smallest model that can read
-# them: ten scores, each a weighted sum of the 64 pixels and a constant. That makes 65 x 10 = 650 weights.
+# them. It has ten scores, each a weighted sum of the 64 pixels and a constant, which makes 650 weights.
 #
 # A **softmax** turns the ten scores into probabilities, and the loss is the **cross-entropy**: minus the logarithm of
 # the probability of the right digit. Its derivative with respect to a score is simple: the probability, minus 1 for the
-# right digit. With zero weights all ten probabilities are $0.1$. So the derivative is $0.1$ for nine scores, and
-# $0.1 - 1 = -0.9$ for the right one: that score must rise, the others fall.
+# right digit. With zero weights all ten probabilities are $0.1$. So the derivative is $0.1$ for nine scores, and $0.1 -
+# 1 = -0.9$ for the right one: that score must rise, the others fall.
 #
 # A small penalty on the weights (`decay`) gives the loss a single minimum.
 
@@ -461,8 +479,8 @@ def problem(rows, decay=0.01):
 
 # %% [markdown]
 # The Hessian holds the derivative of every entry of the gradient with respect to every weight, 650 x 650 of them. That
-# is small enough to write down, so your `critical_lr` can read the limit from it. (For a large network nobody could store
-# it. Deeper D finds its largest eigenvalue without it.)
+# is small enough to write down, so your `critical_lr` can read the limit from it. (For a large network nobody could
+# store it, and Deeper D finds the largest eigenvalue without.)
 
 
 # %%
@@ -478,15 +496,14 @@ limits = [limit_at(gradient_of, place) for place in (zero, minimum)]
 table({"Hessian taken at": ["the start", "the minimum"], "stable below lr": limits})
 
 # %% [markdown]
-# Here is something that no perfect valley has. The two limits differ, because the curvature changes as the weights move.
-# Which of them counts? Take a rate of `0.8` times the limit at the minimum. At the start it is far too large.
+# Here is something that no perfect valley has: the two limits differ, because the curvature changes as the weights
+# move. Which of them counts? Take a rate of `0.8` times the limit at the minimum, which is far too large at the start.
 
 # %%
 settles = "bounce at first, then settle at the minimum"
 diverges = "diverge from the start, as in a valley"
 bounces = "bounce about for ever"
-question = "Training starts at zero weights with that rate. It will…"
-predict("01.c", question, [diverges, settles, bounces])
+predict("01.c", "From zero weights it will…", [diverges, settles, bounces])
 
 # %% [markdown]
 # Six rates, from `0.3` to `1.2` times the limit at the minimum, 600 steps each, all from zero weights. On the left the
@@ -508,7 +525,9 @@ plots.mark_vertical(
     right, limits[0] / limits[1], "limit at the start", colour=plots.REFERENCE
 )
 plots.mark_vertical(right, 1.0, "limit at the minimum")
-plots.finish(right, "After 600 steps", "rate / limit at the minimum", "size of the gradient")
+plots.finish(
+    right, "After 600 steps", "rate / limit at the minimum", "size of the gradient"
+)
 
 # %% tags=["reveal"]
 bounced, settled = bool(norms[1, 2] > norms[0, 2]), bool(last[2] < 5e-3)
@@ -518,17 +537,18 @@ reveal(
     "What counts is the curvature where training wants to stay.",
     wrong={
         settles: "It did not settle, or it did not bounce.",
-        diverges: "In a valley the slope grows with the distance, and so do the steps. The slope of "
-        "cross-entropy is bounded, so a step that is too long does not make the next one longer.",
-        bounces: "It would, if the limit at the minimum were passed too. Below that limit every "
-        "visit near the minimum pulls it in.",
+        diverges: "In a valley the slope grows with the distance, and so do the "
+        "steps. The slope of cross-entropy is bounded, so a step that is too long "
+        "does not make the next one longer.",
+        bounces: "It would, if the limit at the minimum were passed too. Below that "
+        "limit every visit near the minimum pulls it in.",
     },
 )
 
 # %% [markdown]
 # The limit at the minimum separates the runs that settle from those that do not. A little above it they do not run off
-# either: they bounce about, because the slope of cross-entropy is bounded. So a learning rate that is too large need not
-# end in a NaN. It can just keep the loss from falling, and look like a hard problem.
+# either: they bounce about, because the slope of cross-entropy is bounded. So a learning rate that is too large need
+# not end in a NaN. It can just keep the loss from falling, and look like a hard problem.
 
 # %% [markdown]
 # ## 6 · A cliff
@@ -536,13 +556,13 @@ reveal(
 # On the digits the curvature changed by some factor on the way. There are losses on which it changes by many powers of
 # ten. They arise where one weight is applied again and again, as in a recurrent network.
 #
-# The smallest example comes from R. Pascanu, T. Mikolov and Y. Bengio (2013, fig. 6). A single unit starts at
-# $h = 0.5$, then repeats the step below 50 times:
+# The smallest example comes from R. Pascanu, T. Mikolov and Y. Bengio (2013, fig. 6). A single unit starts at $h =
+# 0.5$, then repeats the step below 50 times:
 #
 # $$h \leftarrow w\,\sigma(h) + b$$
 #
-# Here $\sigma$ is the sigmoid, which squeezes any number between 0 and 1. The loss is $(\sigma(h) - 0.7)^2$. We keep
-# $w = 5$ and look at the loss as a function of $b$ alone.
+# Here $\sigma$ is the sigmoid, which squeezes any number between 0 and 1, and the loss is $(\sigma(h) - 0.7)^2$. We
+# keep $w = 5$ and look at the loss as a function of $b$ alone.
 
 # %% tags=["drawing"]
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
@@ -571,9 +591,9 @@ print(f"steeper than 2 on {thin:.0e} of the axis")
 
 # %% [markdown]
 # Nearly everywhere the slope is gentle. In one place, a wall thinner than a hair, it is tens of thousands of times
-# steeper. A step that begins there is as many times longer. But so thin a wall is easily missed. Does a run ever end up on
-# it? We take fifty starts on the plain to its right, and three learning rates. A run counts as thrown once one of its steps is
-# longer than 1, which is more than half of the page.
+# steeper. A step that begins there is as many times longer. But so thin a wall is easily missed, so does a run ever end
+# up on it? We take fifty starts on the plain to its right, and three learning rates. A run counts as thrown once one of
+# its steps is longer than 1, which is more than half of the page.
 
 # %% tags=["experiment"]
 starts = torch.linspace(-2.4, -1.6, 50).double()
@@ -591,21 +611,21 @@ plots.mark_vertical(ax, float(b[steep.argmax()]), "the wall")
 plots.finish(ax, "To and fro across the wall, until a step begins on it")
 
 # %% [markdown]
-# The run walks down the plain on the right and steps over the wall, without touching it. Now it stands on the high plain,
-# which slopes back. So it steps over again, to and fro. Sooner or later a step ends *on* the wall. The next one begins
-# there, and throws the run off the page (red).
+# The run walks down the plain on the right and steps over the wall, without touching it. Now it stands on the high
+# plain, which slopes back, so it steps over again, to and fro. Sooner or later a step ends *on* the wall, and the next
+# one begins there and throws the run off the page (red).
 #
-# *When* that happens cannot be predicted: another processor rounds differently, and the run is thrown at another step.
-# Therefore the table says only "most".
+# *When* that happens cannot be predicted, because another processor rounds differently and the run is thrown at another
+# step. Therefore the table says no more than "most".
 
 # %% [markdown]
 # ## Claim on trial: S9
 #
 # *A smaller learning rate stabilises training.* It is often taught as the first remedy.
 #
-# **Our prediction.** On the digits every run below the limit at the minimum settles, and none above it does. A smaller
-# rate only takes longer. The control that could embarrass the claim is the cliff: there the slope
-# jumps so high that even a rate 25 times smaller should not help.
+# **Our prediction.** On the digits every run below the limit at the minimum settles, none above it does, and a smaller
+# rate only takes longer. The control that could embarrass the claim is the cliff: there the slope jumps so high that
+# even a rate 25 times smaller should not help.
 #
 # The trial draws ten samples of 60 digits. A run has settled if the size of its gradient stays below `0.005` for the
 # last fifth of its steps. It is judged after 100 steps and after 1000.
@@ -628,58 +648,63 @@ table({"rate / limit": fractions} | columns)
 # %% tags=["experiment"]
 smooth, cliff_too = late.tolist() == [10, 10, 0, 0], bool(thrown[1][2])
 evidence = "Plain gradient descent, 1000 steps. Softmax regression, 650 weights: "
-evidence += f"{late[1]} of 10 settle below the limit, {late[2]} of 10 above it. Cliff, one weight: "
-evidence += f"{'most' if cliff_too else 'few'} starts are thrown at a 25 times smaller rate, too."
-verdict("S9", "refuted" if not smooth else "depends" if cliff_too else "holds", evidence)
+evidence += f"{late[1]} of 10 settle below the limit, {late[2]} of 10 above it. Cliff, "
+evidence += f"one weight: {'most' if cliff_too else 'few'} starts are thrown at a 25 "
+evidence += "times smaller rate, too."
+verdict(
+    "S9", "refuted" if not smooth else "depends" if cliff_too else "holds", evidence
+)
 
 # %% [markdown]
 # Three things to take from the tables.
 #
-# - *The price.* At a tenth of the limit nothing has settled after 100 steps. A small rate is safe and slow.
+# - *The price.* At a tenth of the limit nothing has settled after 100 steps, because a small rate is safe and slow.
 # - *The trap.* After 100 steps most runs just above the limit look settled. A short budget flatters a rate that is too
 #   large, because its growth is slow as well.
 # - *The cliff.* A smaller rate is no rescue where the slope jumps, because the wall is steeper than any usable rate
-#   allows. What helps there is to limit the step itself. That is clipping, lesson 06.
+#   allows. What helps there is to limit the step itself, which is called clipping (lesson 06).
 
 # %% [markdown]
 # ## On a real run
 #
-# - It diverges at once? The rate times the steepest curvature is above 2. Divide the rate by 3, and again, until the loss
-#   falls.
-# - `torch.optim.SGD(momentum=0.9)` is your `heavy_ball`. In a valley its limit is $1 + \beta$ times that of plain descent.
-# - Judge a learning rate by its late steps. The first hundred flatter one that is too large.
+# - It diverges at once? Then the rate times the steepest curvature is above 2. Divide the rate by 3, and again, until
+#   the loss falls.
+# - `torch.optim.SGD(momentum=0.9)` is your `heavy_ball`. In a valley its limit is $1 + \beta$ times that of plain
+#   descent.
+# - Judge a learning rate by its late steps, because the first hundred flatter one that is too large.
 # - No NaN does not mean that the rate is right. Compare the loss with one at a third of the rate.
-# - All this is about gradient descent. Adam divides by the size of the gradient, and its limit is another one.
+# - All this is about gradient descent, plain or with momentum. Adam divides by the size of the gradient, and its limit
+#   is another one.
 
 # %% [markdown]
 # ## Summary
 #
-# Each step of gradient descent multiplies the distance along a direction by $1 - \mathrm{lr}\,\lambda$, so it is stable while
-# the rate times the steepest curvature stays below 2, and the flattest direction decides how long it takes. Momentum moves
-# that edge to $2 + 2\beta$, because the last move pulls outwards whenever a run swings. On real data the curvature that
-# counts is the one where training wants to stay, and at a cliff no fixed rate is both safe and quick.
+# Each step of gradient descent multiplies the distance along a direction by $1 - \mathrm{lr}\,\lambda$. So it is stable
+# while the rate times the steepest curvature stays below 2, and the flattest direction decides how long it takes.
+# Momentum moves that edge to $2 + 2\beta$, because the last move pulls outwards whenever a run swings. On real data the
+# curvature that counts is the one where training wants to stay, and at a cliff no fixed rate is both safe and quick.
 
 # %% [markdown]
 # ## Deeper
 #
-# Four parts, each of which stands alone: when a run stops being a number, the matrix of a step with momentum, what
-# momentum is for, and how to find the steepest curvature of a model whose Hessian nobody could store.
+# Four parts follow, and each stands alone. They ask when a run stops being a number, why momentum has just one edge,
+# what momentum is for, and how to find the steepest curvature of a large model.
 #
 # ### A · How long until it is no number
 #
-# A diverging run grows by the same factor at every step. So the step at which it leaves the numbers can be computed, just
-# as lesson 00 computed how a factor of $1.1$ grows over 100 layers. Half precision (`float16`) ends at 65504, `float32`
-# near $10^{38}$. At a rate of $2.1$ on the loss $x^2/2$ the factor is $-1.1$. It reaches $65504$ when $1.1^k = 65504$, so
-# after
+# A diverging run grows by the same factor at every step. So the step at which it leaves the numbers can be computed,
+# just as lesson 00 computed how a factor of $1.1$ grows over 100 layers. Half precision (`float16`) ends at 65504,
+# `float32` near $10^{38}$. At a rate of $2.1$ on the loss $x^2/2$ the factor is $-1.1$. It reaches $65504$ when $1.1^k
+# = 65504$, so after
 #
 # $$k = \frac{\ln 65504}{\ln 1.1} \approx 116 \text{ steps}$$
 #
 # ### Exercise 01.5 · ●●● · 10 minutes
 #
-# The loss is $x^2/2$, so a step is `x = x - lr * x`, from $x = 1$, with `lr` above 2. Write
-# `steps_to_overflow(lr, largest)`, the number of steps after which `x` is no longer finite. `largest` is the largest
-# number of the format. Mind the order in which a computer evaluates `x - lr * x`: the product is formed first, and it
-# may overflow before `x` does.
+# The loss is $x^2/2$, so a step is `x = x - lr * x`, from $x = 1$, with `lr` above 2. Write `steps_to_overflow(lr,
+# largest)`, the number of steps after which `x` is no longer finite. `largest` is the largest number of the format.
+# Mind the order in which a computer evaluates `x - lr * x`: the product is formed first, and it may overflow before `x`
+# does.
 
 
 # %%
@@ -693,6 +718,9 @@ def steps_to_overflow(lr, largest):
 
 steps_to_overflow = check("01.5", steps_to_overflow).function
 
+# %% [markdown]
+# Predicted beside measured, for four formats, at a rate of `2.1`.
+
 # %% tags=["experiment"]
 formats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 for dtype in formats:
@@ -701,8 +729,8 @@ for dtype in formats:
     print(f"{dtype}: predicted {predicted}, measured {int(path.isfinite().sum())}")
 
 # %% [markdown]
-# Double precision only delays the end. One format misses its prediction by a few steps. `bfloat16` keeps about three
-# digits, so every product is rounded by up to half a per cent, and the roundings add up over hundreds of steps.
+# Double precision only delays the end. One format misses its prediction by a few steps, because `bfloat16` keeps about
+# three digits. So every product is rounded by up to half a per cent, and the roundings add up over hundreds of steps.
 
 # %% [markdown]
 # ### B · The matrix of a step, and Nesterov's edge
@@ -713,10 +741,10 @@ for dtype in formats:
 # $$\begin{pmatrix} x_{k+1} \\ x_k \end{pmatrix} =
 # \begin{pmatrix} 1 + \beta - p & -\beta \\ 1 & 0 \end{pmatrix} \begin{pmatrix} x_k \\ x_{k-1} \end{pmatrix}$$
 #
-# Everything follows from the two eigenvalues of this matrix. Their product is its determinant, $\beta$. If they are
+# Everything follows from the two eigenvalues of this matrix, whose product is its determinant, $\beta$. If they are
 # complex, they are conjugates $a \pm bi$, whose product is $a^2 + b^2$, the square of the size of either. So both have
-# the size $\sqrt\beta$, whatever the rate, and the run shrinks. If they are real, one of them can reach $-1$, and that is
-# the edge of section 4. It cannot reach $+1$ while $p$ is above zero. So there is no other edge.
+# the size $\sqrt\beta$, whatever the rate, and the run shrinks. If they are real, one of them can reach $-1$, and that
+# is the edge of section 4. It cannot reach $+1$ while $p$ is above zero, so there is no other edge.
 #
 # **Nesterov's** variant (1983) takes the gradient not where it stands, but where the velocity is about to carry it:
 #
@@ -730,12 +758,14 @@ arrows = {
     "the new move": ((0, 0), (1.15, 0.7), plots.STABLE),
 }
 plots.draw_arrows(ax, arrows, reach=1.6)
-plots.finish(ax, "Nesterov looks ahead: the gradient is taken at the end of the grey arrow")
+plots.finish(
+    ax, "Nesterov looks ahead: the gradient is taken at the end of the grey arrow"
+)
 
 # %% [markdown]
-# It looks ahead, which sounds safer. Is it? Stand at $-1$ once more, at the edge, with $\beta = 0.9$. The last move is
-# carried on by $-1.8$, so the gradient is seen from $-2.8$ and is $2.8$ times as large as at $-1$. It has to supply $3.8$
-# as before, and $2.8\,p = 3.8$ gives $p = 1.36$. In general
+# To look ahead sounds safer, but is it? Stand at $-1$ once more, at the edge, with $\beta = 0.9$. The last move is
+# carried on by $-1.8$, so the gradient is seen from $-2.8$ and is $2.8$ times as large as at $-1$. It has to supply
+# $3.8$ as before, and $2.8\,p = 3.8$ gives $p = 1.36$. In general
 #
 # $$p = \frac{2 + 2\beta}{1 + 2\beta}$$
 #
@@ -748,7 +778,9 @@ for product in (0.99 * nesterov_edge, 1.01 * nesterov_edge):
     for _ in range(1000):
         x, v = heavy_ball(x, v, H @ (x - lr * 0.9 * v), lr, 0.9)
     ends.append(farther(x))
-print(f"Nesterov, beta 0.9, edge {nesterov_edge:.2f}: of 10 valleys {ends[0]} diverge 1 % below,")
+print(
+    f"Nesterov, beta 0.9, edge {nesterov_edge:.2f}: {ends[0]} of 10 diverge 1 % below,"
+)
 print(f"and {ends[1]} diverge 1 % above")
 
 # %%
@@ -761,8 +793,8 @@ explorers.explore_momentum()
 # ### C · A paper in small: the rate map of momentum
 #
 # G. Goh, *Why momentum really works* (Distill, 2017), reads the fate of a run from the eigenvalues of the matrix above.
-# We run your `heavy_ball` on a grid of rates and betas, in one direction, from a fixed start, and measure the factor per
-# step. Dotted is the size of the larger eigenvalue, computed from the matrix.
+# We run your `heavy_ball` on a grid of rates and betas, in one direction, from a fixed start, and measure the factor
+# per step. Dotted is the size of the larger eigenvalue, computed from the matrix.
 
 # %% tags=["experiment"]
 product = torch.arange(0.05, 4.2, 0.05).double()
@@ -772,7 +804,9 @@ for _ in range(200):
     old, (x, v) = x, heavy_ball(x, v, x, product, beta)  # of x**2 / 2 the gradient is x
     sizes.append(torch.hypot(x, old))
 factor = (sizes[-1] / sizes[99].clamp(min=1e-300)) ** (1 / 100)
-trace = (1 + beta - product).to(torch.complex128)  # of the matrix; its determinant is beta
+trace = (1 + beta - product).to(
+    torch.complex128
+)  # of the matrix; its determinant is beta
 root = (trace**2 - 4 * beta).sqrt()
 theory = torch.maximum((trace + root).abs(), (trace - root).abs()) / 2
 print(f"measured minus predicted, median size: {(factor - theory).abs().median():.0e}")
@@ -783,13 +817,14 @@ title = "Factor per step: colours measured; dotted 0.7, 0.8, 0.9 and 1, predicte
 plots.finish(ax, title, "lr * curvature", "beta")
 
 # %% [markdown]
-# The rightmost dotted line is the edge, $2 + 2\beta$. To its left lies a wide plain in which the factor does not depend on
-# the rate at all: there the eigenvalues are complex, and it is $\sqrt\beta$.
+# The rightmost dotted line is the edge, $2 + 2\beta$. To its left lies a wide plain in which the factor does not depend
+# on the rate at all: there the eigenvalues are complex, and it is $\sqrt\beta$.
 #
-# What is momentum for, then? It shortens the wait of the flat direction. In the best case plain descent chooses its rate
-# so that the steepest and the flattest direction have factors of equal size, $\frac{\kappa - 1}{\kappa + 1}$. Over
-# $\kappa/2$ steps that is about $1/e$. With the best rate and beta heavy ball reaches $\frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}$,
-# and needs only $\sqrt\kappa/2$ steps for the same (Polyak 1964). We count the steps to a millionth.
+# What is momentum for, then? It shortens the wait of the flat direction, and here is by how much. In the best case
+# plain descent chooses its rate so that the steepest and the flattest direction have factors of equal size,
+# $\frac{\kappa - 1}{\kappa + 1}$. Over $\kappa/2$ steps that is about $1/e$. With the best rate and beta heavy ball
+# reaches $\frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}$, and needs only $\sqrt\kappa/2$ steps for the same (Polyak 1964). We
+# count the steps to a millionth.
 
 # %% tags=["experiment"]
 
@@ -805,27 +840,33 @@ def steps_needed(kappa, lr, beta):
 kappas, slowest = [10, 30, 100, 300, 1000], lambda k: (k - 1) / (k + 1)
 plain = [steps_needed(k, 2 / (k + 1), 0.0) for k in kappas]
 ball = [steps_needed(k, 4 / (k**0.5 + 1) ** 2, slowest(k**0.5) ** 2) for k in kappas]
-waits = [k / 2 * math.log(1e6) for k in kappas], [k**0.5 / 2 * math.log(1e6) for k in kappas]
+waits = (
+    [k / 2 * math.log(1e6) for k in kappas],
+    [k**0.5 / 2 * math.log(1e6) for k in kappas],
+)
 fig, ax = plt.subplots()
-plots.plot_against_theory(ax, kappas, {"plain": plain, "heavy ball": ball}, waits, log="xy")
+plots.plot_against_theory(
+    ax, kappas, {"plain": plain, "heavy ball": ball}, waits, log="xy"
+)
 title = "Momentum takes the root of the wait"
 plots.finish(ax, title, "condition number", "steps to a millionth")
 
 # %% [markdown]
-# Heavy ball needs somewhat more than its theory. Right at the best setting its two eigenvalues coincide, and then the
-# distance first grows before it shrinks.
+# Heavy ball needs somewhat more than its theory, because right at the best setting its two eigenvalues coincide. Then
+# the distance first grows before it shrinks.
 
 # %% [markdown]
 # ### D · The steepest direction of a large model
 #
-# A network with a million weights has a Hessian with $10^{12}$ entries. But a product $Hv$ is cheap. The directional
-# derivative of the gradient along $v$ is $Hv$, and $\nabla L \cdot v$ is one number whose gradient is
+# A network with a million weights has a Hessian with $10^{12}$ entries. But a product $Hv$ is cheap, and a product is
+# all that we need. The directional derivative of the gradient along $v$ is $Hv$, and $\nabla L \cdot v$ is one number
+# whose gradient is
 #
 # $$\nabla\,(\nabla L \cdot v) = Hv$$
 #
 # because $v$ is held fixed. So a second backward pass, from that number, gives $Hv$ for about the price of a gradient.
 #
-# How does a product find an eigenvalue? Multiply again and again. For the matrix of section 3 and the start $(1, 0)$:
+# How does a product find an eigenvalue? By being repeated. For the matrix of section 3 and the start $(1, 0)$:
 #
 # $$\begin{pmatrix}1\\0\end{pmatrix} \to \begin{pmatrix}2\\1\end{pmatrix} \to \begin{pmatrix}5\\4\end{pmatrix}
 # \to \begin{pmatrix}14\\13\end{pmatrix}$$
@@ -835,7 +876,8 @@ plots.finish(ax, title, "condition number", "steps to a millionth")
 # ### Exercise 01.6 · ●●○ · 8 minutes
 #
 # Write `power_iteration(multiply, v, steps)`. `multiply(v)` returns $Hv$; `v` is an (n,) tensor, the start. Multiply
-# `steps` times, bringing `v` back to length 1 each time. Return the curvature along the last `v`, which is $v \cdot Hv$.
+# `steps` times, bringing `v` back to length 1 each time. Return the curvature along the last `v`, which is $v \cdot
+# Hv$.
 
 
 # %%
@@ -865,18 +907,17 @@ columns = {"limit, all eigenvalues": limits, "limit, 100 products": by_products}
 table({"at": ["the start", "the minimum"]} | columns)
 
 # %% [markdown]
-# A hundred products find what all 650 eigenvalues said, to the printed digits. (Power iteration finds the eigenvalue of the
-# largest *size*. Here all curvatures are positive, so that is the steepest.) Lesson 07 follows this number through the
-# training of a network.
+# A hundred products find what all 650 eigenvalues said, to the printed digits. (Power iteration finds the eigenvalue of
+# the largest *size*. Here all curvatures are positive, so that is the steepest.) Lesson 07 follows this number through
+# the training of a network.
 
 # %% [markdown]
 # ## Further reading
 #
 # - G. Goh, [Why momentum really works](https://distill.pub/2017/momentum/) (2017): the rate map, to play with.
-# - R. Pascanu, T. Mikolov, Y. Bengio,
-#   [On the difficulty of training recurrent neural networks](https://arxiv.org/abs/1211.5063) (2013): where cliffs come from.
-# - J. Cohen et al.,
-#   [Gradient descent on neural networks typically occurs at the edge of stability](https://arxiv.org/abs/2103.00065) (2021):
-#   what the limit does in a network.
+# - R. Pascanu, T. Mikolov, Y. Bengio, [On the difficulty of training recurrent neural
+#   networks](https://arxiv.org/abs/1211.5063) (2013): where cliffs come from.
+# - J. Cohen et al., [Gradient descent on neural networks typically occurs at the edge of
+#   stability](https://arxiv.org/abs/2103.00065) (2021): what the limit does in a network.
 #
 # [The solution of this lesson](../solutions/01_gradient_descent.ipynb) · [Back to the start](00_start_here.ipynb)

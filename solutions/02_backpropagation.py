@@ -8,8 +8,8 @@
 # - say in which layer a wrong gradient was born,
 # - predict at which depth a chaotic network's gradient is nothing but rounding.
 #
-# Core: about 75 minutes. Deeper: another 50 minutes. It runs in 15 seconds.
-# Needs: [lesson 01](01_gradient_descent.ipynb). Next: [lesson 03](03_exploding_gradients.ipynb).
+# Core: about 75 minutes. Deeper: another 50 minutes. It runs in 15 seconds. Needs: [lesson
+# 01](01_gradient_descent.ipynb). Next: [lesson 03](03_exploding_gradients.ipynb).
 
 # %%
 import math
@@ -34,17 +34,17 @@ recall("02")
 # %% [markdown]
 # ## Predict
 #
-# The wall at the end of lesson 01 was made by applying one number fifty times: its slope was a product of fifty factors.
-# In a network the factors are matrices. Each layer turns and stretches what passes through it.
+# The wall at the end of lesson 01 was made by applying one number fifty times, so its slope was a product of fifty
+# factors. In a network the factors are matrices, and each layer turns and stretches what passes through it.
 #
 # We take layers of two units with random weights, and 24 arrows of the same length that point every way. Each layer
-# multiplies every arrow by its matrix.
+# multiplies every arrow by its matrix, one layer after the other.
 
 # %%
 circle = "still point every way, and some are longer than others"
 oval = "point every way, but their ends form a flat oval"
 line = "all lie along one line"
-predict("02.a", "After 20 layers the arrows, seen with the naked eye…", [circle, oval, line])
+predict("02.a", "After 20 layers, to the naked eye, they…", [circle, oval, line])
 
 # %% [markdown]
 # ## What happens
@@ -72,34 +72,39 @@ reveal(
     line if long > 100 * wide else oval if long > 3 * wide else circle,
     f"In the median of ten chains the oval is {long / wide:.0e} times as long as wide.",
     wrong={
-        circle: "Each matrix alone stretches some directions more than others. These ratios multiply "
-        "from layer to layer, so they do not stay small.",
-        oval: "One matrix makes an oval. Twenty of them multiply its length over its width twenty "
-        "times, and what is left of the width cannot be seen.",
+        circle: "Each matrix alone stretches some directions more than others. These "
+        "ratios multiply from layer to layer, so they do not stay small.",
+        oval: "One matrix makes an oval. Twenty of them multiply its length over its "
+        "width twenty times, and what is left of the width cannot be seen.",
         line: "The oval stayed wide.",
     },
 )
 
 # %% [markdown]
-# Each picture is drawn as large as its longest arrow. One matrix turns the circle into an oval. A product of many turns
-# it into a needle, because what was stretched once is longer, and is stretched again. Nearly everything that enters
-# leaves along one line, whatever it was.
+# Each picture is drawn as large as its longest arrow. One matrix turns the circle into an oval, and a product of many
+# turns it into a needle, because what was stretched once is longer, and is stretched again. Nearly everything that
+# enters leaves along one line, whatever it was.
 #
-# A gradient passes through such a product too, from the loss back to the first layer. Can it be trusted after such a
-# journey? To answer that we build the journey ourselves, piece by piece.
+# A gradient passes through such a product too, from the loss back to the first layer. Whether it can be trusted after
+# such a journey is easier to say for someone who has built the journey, piece by piece.
 
 # %% [markdown]
 # ## 1 · One layer, by hand
 #
-# A layer computes $z = hW^T + b$, and then an **activation** $\varphi$ works on each entry: $h' = \varphi(z)$. We call $z$ the
-# **pre-activation**. Rows are examples, so $h$ is (B, n), $W$ is (m, n) and $z$ is (B, m).
+# A layer computes $z = hW^T + b$, and then an **activation** $\varphi$ works on each entry: $h' = \varphi(z)$. We call
+# $z$ the **pre-activation**. Rows are examples, so $h$ is (B, n), $W$ is (m, n) and $z$ is (B, m).
 
 # %% tags=["drawing"]
 fig, ax = plt.subplots(figsize=(6.4, 1.8))
 names, steps = ["h", "z", "h'", "L"], ["W, b", "activation", "later layers"]
 gradients = ["dL/dh", "delta", "dL/dh'", ""]
 plots.draw_chain(
-    ax, names, steps, shapes=["(B, n)", "(B, m)", "(B, m)", ""], back=["", "", ""], gradients=gradients
+    ax,
+    names,
+    steps,
+    shapes=["(B, n)", "(B, m)", "(B, m)", ""],
+    back=["", "", ""],
+    gradients=gradients,
 )
 plots.finish(ax, "One layer: the signal goes right, the gradient comes back")
 
@@ -109,40 +114,43 @@ plots.finish(ax, "One layer: the signal goes right, the gradient comes back")
 # $$W = \begin{pmatrix} 1 & -1 \\ 2 & 1 \end{pmatrix}, \qquad
 # z_1 = 1\cdot 1 + 2 \cdot (-1) = -1, \qquad z_2 = 1 \cdot 2 + 2 \cdot 1 = 4$$
 #
-# Later layers turn $z$ into the loss $L$. Suppose they tell us how $L$ reacts: if $z_1$ grows by a tiny $\epsilon$, $L$ grows
-# by $3\epsilon$, and if $z_2$ does, by $1\epsilon$. We write $\delta = \partial L/\partial z = (3, 1)$ and call it **delta**.
+# Later layers turn $z$ into the loss $L$, and suppose that they tell us how $L$ reacts: if $z_1$ grows by a tiny
+# $\epsilon$, $L$ grows by $3\epsilon$, and if $z_2$ does, by $1\epsilon$. We write $\delta = \partial L/\partial z =
+# (3, 1)$ and call it **delta**.
 #
-# How does $L$ react to the *input* $h_1$? Raise it by $\epsilon$. Then $z_1$ grows by $1\epsilon$ and $z_2$ by $2\epsilon$, because
-# these are the weights of $h_1$. So $L$ grows by $3 \cdot 1\epsilon + 1 \cdot 2\epsilon = 5\epsilon$. The input acts on the loss in
-# two ways, and the two are added.
+# How does $L$ react to the *input* $h_1$? Raise it by $\epsilon$: then $z_1$ grows by $1\epsilon$ and $z_2$ by
+# $2\epsilon$, because these are the weights of $h_1$. So altogether $L$ grows by $3 \cdot 1\epsilon + 1 \cdot 2\epsilon
+# = 5\epsilon$. The input acts on the loss in two ways, and the two are added.
 
 # %% tags=["drawing"]
 fig, ax = plt.subplots(figsize=(6.4, 2.2))
 deltas, ways = ["delta 1 = 3", "delta 2 = 1"], ["times 1", "times 2"]
 plots.draw_unit(ax, deltas, ways, "dL/dh 1 = 5", backward=True)
-plots.finish(ax, "Going back: two units hand their delta to one input, and the ways add up")
+plots.finish(
+    ax, "Going back: two units hand their delta to one input, and the ways add up"
+)
 
 # %% [markdown]
 # The same question for everything else that made $z$:
 #
 # - $h_2$ has the weights $-1$ and $1$: $\;3 \cdot (-1) + 1 \cdot 1 = -2$. Together $\partial L/\partial h = (5, -2)$.
-# - $W_{12}$ sits between $h_2 = 2$ and $z_1$. Raised by $\epsilon$ it moves $z_1$ by $2\epsilon$, and $L$ by $3 \cdot 2 = 6$. So each
-#   weight gets the delta above it times the input below it.
+# - $W_{12}$ sits between $h_2 = 2$ and $z_1$. Raised by $\epsilon$ it moves $z_1$ by $2\epsilon$, and $L$ by $3 \cdot 2
+#   = 6$. So each weight gets the delta above it times the input below it.
 # - $b_1$ moves $z_1$ by just $\epsilon$, so it gets $3$.
 #
 # $$\frac{\partial L}{\partial h} = (5, -2), \qquad \frac{\partial L}{\partial W} = \begin{pmatrix} 3 & 6 \\ 1 & 2 \end{pmatrix}, \qquad
 # \frac{\partial L}{\partial b} = (3, 1)$$
 #
-# In a batch every example has its own row of $h$ and of $\delta$, but all share $W$ and $b$. A shared weight acts on the
-# loss through every example, so the parts of all examples are **added**. If a second example has $\delta = (1, 0)$, then
-# $\partial L/\partial b = (4, 1)$.
+# In a batch every example has its own row of $h$ and of $\delta$, but all share $W$ and $b$. A shared weight acts on
+# the loss through every example, so the parts of all examples are **added**. If a second example has $\delta = (1, 0)$,
+# then $\partial L/\partial b = (4, 1)$.
 
 # %% [markdown]
 # ### Exercise 02.1 · ●●○ · 8 minutes
 #
-# Write `linear_backward(h, W, delta)` for a layer $z = hW^T + b$ and a whole batch: `h` is (B, n), `W` is (m, n), `delta`
-# is (B, m). Return `dh, dW, db`, the derivatives of $L$ with respect to $h$, $W$ and $b$. Each has the shape of its
-# namesake.
+# Write `linear_backward(h, W, delta)` for a layer $z = hW^T + b$ and a whole batch: `h` is (B, n), `W` is (m, n),
+# `delta` is (B, m). Return `dh, dW, db`, the derivatives of $L$ with respect to $h$, $W$ and $b$, each in the shape of
+# its namesake.
 
 
 # %%
@@ -155,14 +163,14 @@ def linear_backward(h, W, delta):
 linear_backward = check("02.1", linear_backward).function
 
 # %% [markdown]
-# The activation is simpler, because it works on each entry by itself. If $z_2 = 4$ and $\varphi$ is ReLU, then $h'_2$ moves as
-# $z_2$ does: its slope is 1. At $z_1 = -1$ ReLU is flat: its slope is 0, and nothing comes back. For tanh the slope is
-# $1 - \tanh^2 z$. At $z = 0.5$, where $\tanh z$ is about $0.46$, that is $1 - 0.21 = 0.79$.
+# The activation is simpler, because it works on each entry by itself. If $z_2 = 4$ and $\varphi$ is ReLU, then $h'_2$
+# moves as $z_2$ does: its slope is 1. At $z_1 = -1$ ReLU is flat: its slope is 0, and nothing comes back. For tanh the
+# slope is $1 - \tanh^2 z$, so at $z = 0.5$, where $\tanh z$ is about $0.46$, it is $1 - 0.21 = 0.79$.
 #
 # ### Exercise 02.2 · ●○○ · 5 minutes
 #
-# Write `activation_backward(phi, z, dh)`. `phi` is `"linear"`, `"relu"` or `"tanh"` (`"linear"` does nothing:
-# $h' = z$). `dh` is the derivative of $L$ with respect to $h' = \varphi(z)$. Return the derivative with respect to $z$. At
+# Write `activation_backward(phi, z, dh)`. `phi` is `"linear"`, `"relu"` or `"tanh"` (`"linear"` does nothing: $h' =
+# z$). `dh` is the derivative of $L$ with respect to $h' = \varphi(z)$. Return the derivative with respect to $z$. At
 # the kink of ReLU any slope from 0 to 1 is taken.
 
 
@@ -180,8 +188,8 @@ activation_backward = check("02.2", activation_backward).function
 # %% [markdown]
 # ## 2 · A judge that knows no calculus
 #
-# How would you know that such code is right? Move the input a little and see what the function does. For $x^3$ at
-# $x = 2$ the slope is $3x^2 = 12$. With $\epsilon = 0.1$:
+# How would you know that such code is right? Move the input a little and see what the function does. For $x^3$ at $x =
+# 2$ the slope is $3x^2 = 12$. With $\epsilon = 0.1$:
 #
 # $$\frac{2.1^3 - 1.9^3}{0.2} = \frac{9.261 - 6.859}{0.2} = 12.01$$
 #
@@ -196,22 +204,23 @@ line_through = ends[0] ** 3 + (ends**3).diff() / ends.diff() * (grid - ends[0])
 curves = {"the curve": grid**3, "the line through two points": line_through}
 curves["the true slope"] = 1 + 3 * (grid - 1)
 plots.plot_against_theory(ax, grid, curves, marker="")
-plots.finish(ax, "The curve bends between the points, so the slope is a little off", "x", "f")
+plots.finish(
+    ax, "The curve bends between the points, so the slope is a little off", "x", "f"
+)
 
 # %% [markdown]
-# It was off by $0.01$, because the curve bends between the two points. That error is $\epsilon^2 f'''/6$, here $0.1^2 \cdot 6/6$:
-# halve $\epsilon$, and it falls to a quarter. By this alone the smallest $\epsilon$ would be the best.
+# It was off by $0.01$, because the curve bends between the two points. That error is $\epsilon^2 f'''/6$, here $0.1^2
+# \cdot 6/6$: halve $\epsilon$, and it falls to a quarter. By this alone the smallest $\epsilon$ would be the best.
 
 # %%
 smallest = "near 1e-7, as small as float32 can tell apart"
 middle = "from 1e-3 to 1e-2"
 largest = "from 1e-1 to 1"
-question = "float32 keeps about seven digits. Which eps gives the most accurate slope of exp(x)?"
-predict("02.b", question, [smallest, middle, largest])
+predict("02.b", "In float32 the best eps for exp(x) is…", [smallest, middle, largest])
 
 # %% [markdown]
-# The slope of $e^x$ is $e^x$ itself, so the error is easy to measure. We take 200 points between `0.5` and `1.5`, 41 values
-# of eps, two formats, and the median of the relative error.
+# The slope of $e^x$ is $e^x$ itself, so the error is easy to measure. We take 200 points between `0.5` and `1.5`, 41
+# values of eps, two formats, and the median of the relative error.
 
 # %% tags=["experiment"]
 
@@ -224,11 +233,15 @@ def relative_error(eps, dtype):  # of the central difference of exp
 
 eps = torch.logspace(-10, 0, 41).double()
 dtypes = {"float32": torch.float32, "float64": torch.float64}
-errors = {name: [relative_error(float(e), t) for e in eps] for name, t in dtypes.items()}
+errors = {
+    name: [relative_error(float(e), t) for e in eps] for name, t in dtypes.items()
+}
 theory = [eps**2 / 6 + torch.finfo(t).eps / 4 / eps for t in dtypes.values()]
 fig, ax = plt.subplots()
 plots.plot_against_theory(ax, eps, errors, theory, log="xy")
-plots.finish(ax, "Too small a step drowns in rounding", "eps", "relative error of the slope")
+plots.finish(
+    ax, "Too small a step drowns in rounding", "eps", "relative error of the slope"
+)
 
 # %% tags=["reveal"]
 best = float(eps[torch.tensor(errors["float32"]).argmin()])
@@ -237,28 +250,29 @@ reveal(
     largest if best > 3e-2 else middle if best > 3e-4 else smallest,
     f"The most accurate eps for float32 is {best:.0e}.",
     wrong={
-        smallest: "There the two values of f agree in all digits but the last. Their difference is "
-        "mostly rounding, and it is divided by a tiny number.",
+        smallest: "There the two values of f agree in all digits but the last. Their "
+        "difference is mostly rounding, and it is divided by a tiny number.",
         middle: "The V has its tip elsewhere.",
-        largest: "Rounding does not matter there, but the bend does: it costs about eps squared over 6.",
+        largest: "Rounding does not matter there, but the bend does: it costs about "
+        "eps squared over 6.",
     },
 )
 
 # %% [markdown]
-# Two straight lines make the V. On the right is the bend, $\epsilon^2/6$. On the left is the rounding. Let $u$ be the step
-# from 1 to the next number of the format (`torch.finfo(dtype).eps`). Each of the two values of $f$ is rounded by up to
-# $u/2$, and on average by half of that. So their difference is off by about $u/2$. Dividing by $2\epsilon$ leaves
-# $u/4\epsilon$.
+# Two straight lines make the V: on the right the bend, $\epsilon^2/6$, and on the left the rounding. Let $u$ be the
+# step from 1 to the next number of the format (`torch.finfo(dtype).eps`). Each of the two values of $f$ is rounded by
+# up to $u/2$, and on average by half of that. So their difference is off by about $u/2$, and dividing by $2\epsilon$
+# leaves $u/4\epsilon$.
 #
-# The lines meet near $\epsilon = \sqrt[3]{u}$: there the bend has become as small as the rounding. Further left the judge
-# only gets worse.
+# The lines meet near $\epsilon = \sqrt[3]{u}$: there the bend has become as small as the rounding. Further left the
+# judge only gets worse.
 #
 # ### Exercise 02.3 · ●●○ · 8 minutes
 #
-# Write `central_difference(f, x, v)`, the slope of `f` at `x` along `v`: how fast `f` grows when `x` moves along `v`. `x`
-# and `v` are tensors of one shape, and `f(x)` is a number. Choose `eps` yourself, by the format of `x` (`x.dtype`). Two
-# digits must be right, in `float32` and in `float64`. Some of the functions bend sharply, and none can be differentiated
-# by autograd.
+# Write `central_difference(f, x, v)`, the slope of `f` at `x` along `v`: how fast `f` grows when `x` moves along `v`.
+# `x` and `v` are tensors of one shape, and `f(x)` is a number. Choose `eps` yourself, by the format of `x` (`x.dtype`).
+# Two digits must be right, in `float32` and in `float64`. Some of the functions bend sharply, and none can be
+# differentiated by autograd.
 
 
 # %%
@@ -274,8 +288,9 @@ central_difference = check("02.3", central_difference).function
 # %% [markdown]
 # ## 3 · A whole network
 #
-# Forwards we keep what every layer saw. `h[k]` enters layer `k`, and `z[k]` is what that layer computes from it. The last
-# `z` is the answer of the network, so the last entry of `h`, which follows it, is not used.
+# Forwards we keep what every layer saw, because the way back needs it. `h[k]` enters layer `k`, and `z[k]` is what that
+# layer computes from it. The last `z` is the answer of the network, so the last entry of `h`, which follows it, is not
+# used.
 
 # %%
 ACTIVATION = {"linear": lambda z: z, "relu": torch.relu, "tanh": torch.tanh}
@@ -290,16 +305,18 @@ def forward(weights, phi, x):
 
 
 # %% [markdown]
-# Backwards, two layers in numbers. The first layer is the one of section 1, with ReLU. The second has one unit, and the
-# loss is half its square:
+# Here is the way back through two layers, in numbers. The first layer is the one of section 1, with ReLU. The second
+# has one unit, and the loss is half its square:
 #
 # $$h_0 = (1, 2) \to z_0 = (-1, 4) \to h_1 = (0, 4), \qquad W_1 = (1,\; 0.5), \quad z_1 = 2, \quad L = z_1^2/2 = 2$$
 #
 # 1. The loss: $\delta_1 = z_1 = 2$.
-# 2. The second layer: $\partial L/\partial W_1 = 2 \cdot (0, 4) = (0, 8)$, and $\partial L/\partial h_1 = 2 \cdot (1,\; 0.5) = (2, 1)$.
-# 3. ReLU: its slopes at $z_0 = (-1, 4)$ are $(0, 1)$, so $\delta_0 = (0, 1)$. The first unit is silent, and gets nothing.
-# 4. The first layer: each delta times each input,
-#    $\partial L/\partial W_0 = \begin{pmatrix} 0 & 0 \\ 1 & 2 \end{pmatrix}$.
+# 2. The second layer: $\partial L/\partial W_1 = 2 \cdot (0, 4) = (0, 8)$, and $\partial L/\partial h_1 = 2 \cdot (1,\;
+#    0.5) = (2, 1)$.
+# 3. ReLU: its slopes at $z_0 = (-1, 4)$ are $(0, 1)$, so $\delta_0 = (0, 1)$. The first unit is silent, and gets
+#    nothing.
+# 4. The first layer: each delta times each input, $\partial L/\partial W_0 = \begin{pmatrix} 0 & 0 \\ 1 & 2
+#    \end{pmatrix}$.
 
 # %% tags=["drawing"]
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
@@ -317,11 +334,11 @@ plots.finish(ax, "Two layers: values above, derivatives below")
 # %% [markdown]
 # ### Exercise 02.4 · ●●○ · 15 minutes
 #
-# Write `backward(weights, phi, h, z, delta)`. `h` and `z` come from `forward`, and `delta` is $\partial L/\partial z$ of the last
-# layer. Return the list of $\partial L/\partial W$, first layer first. (There are no biases here.)
+# Write `backward(weights, phi, h, z, delta)`. `h` and `z` come from `forward`, and `delta` is $\partial L/\partial z$
+# of the last layer. Return the list of $\partial L/\partial W$, first layer first. (There are no biases here.)
 #
-# Your two functions do the work. Go through the layers from the last to the first. In layer `k` compute `dW`. Then, unless
-# `k` is 0, take `dh` through the activation *below* it, whose pre-activation is `z[k - 1]`. That is the next `delta`.
+# Your two functions do the work, layer by layer from the last to the first. In layer `k` compute `dW`. Then, unless `k`
+# is 0, take `dh` through the activation *below* it, whose pre-activation is `z[k - 1]`, and you have the next `delta`.
 
 
 # %%
@@ -376,29 +393,33 @@ first = weights[0].clone().requires_grad_()
 (by_autograd,) = torch.autograd.grad(loss_of(first), first)
 off = (by_hand[0] - by_autograd).norm() / by_autograd.norm()
 difference_off = abs(measured / (by_hand[0] * along).sum() - 1)
-print(f"central difference: off by less than a millionth: {bool(difference_off < 1e-6)}")
+print(
+    f"central difference: off by less than a millionth: {bool(difference_off < 1e-6)}"
+)
 print(f"autograd: equal to 14 digits: {bool(off < 1e-14)}")
 
 # %% [markdown]
-# Ten lines are a backward pass. The judge without calculus needed two forward passes for *one* direction, and there are
-# 64 x 64 of them in this layer alone. Backpropagation found all derivatives on one way back. That is why it, and not the
-# central difference, trains networks.
+# So ten lines are a backward pass, and two judges confirm it. The judge without calculus needed two forward passes for
+# *one* direction, and there are 64 x 64 of them in this layer alone. Backpropagation found all derivatives on one way
+# back. That is why it, and not the central difference, trains networks.
 
 # %% [markdown]
 # ## 4 · Where was the error born?
 #
-# Suppose a judge says that some gradients are wrong. Which line of your code is to blame? Look at the drawing of the two
-# layers again and ask of each result: who uses it further on? `dh` is handed down, through the slopes, to all layers
-# below. `dW` and `db` are handed to nobody. They are ends of the chain.
+# Suppose a judge says that some gradients are wrong. Which line of your code is to blame? Look at the drawing of the
+# two layers again and ask of each result: who uses it further on? `dh` is handed down, through the slopes, to all
+# layers below. `dW` and `db` are handed to nobody, because they are ends of the chain.
 #
 # We spoil one result in layer 2 of the network above, whose six layers are numbered from 0 and now have biases. Then we
-# compare with the right gradients, layer by layer. First `db`, by a mean over the batch in place of the sum. Then `dW`, from the wrong input. Then `dh`, by a
-# forgotten slope.
+# compare with the right gradients, layer by layer. First we spoil `db`, by a mean over the batch in place of the sum,
+# then `dW`, from the wrong input, and then `dh`, by a forgotten slope.
 
 # %% tags=["experiment"]
 
 
-def with_biases(spoilt):  # [(dW, db)] of the six layers; the named result is wrong in layer 2
+def with_biases(
+    spoilt,
+):  # [(dW, db)] of the six layers; the named result is wrong in layer 2
     grads, d = [], delta
     for k in reversed(range(6)):
         dh, dW, db = linear_backward(h[k], weights[k], d)
@@ -408,44 +429,54 @@ def with_biases(spoilt):  # [(dW, db)] of the six layers; the named result is wr
             dW = d.T @ h[k + 1]
         grads.insert(0, (dW, db))
         slope_forgotten = k == 2 and spoilt == "dh"
-        d = dh if k == 0 or slope_forgotten else activation_backward("tanh", z[k - 1], dh)
+        d = (
+            dh
+            if k == 0 or slope_forgotten
+            else activation_backward("tanh", z[k - 1], dh)
+        )
     return grads
 
 
 def wrong_ones(spoilt):
     pairs = zip(with_biases(spoilt), with_biases(None))
-    marks = [[not torch.allclose(a, b) for a, b in zip(got, want)] for got, want in pairs]
-    return [", ".join(n for n, bad in zip(("dW", "db"), mark) if bad) or "-" for mark in marks]
+    marks = [
+        [not torch.allclose(a, b) for a, b in zip(got, want)] for got, want in pairs
+    ]
+    return [
+        ", ".join(n for n, bad in zip(("dW", "db"), mark) if bad) or "-"
+        for mark in marks
+    ]
 
 
 columns = {f"{name} spoilt in layer 2": wrong_ones(name) for name in ("db", "dW", "dh")}
 table({"wrong in layer": range(6)} | columns)
 
 # %% [markdown]
-# A wrong `db` or `dW` shows up in its own layer, and nowhere else, because nothing is computed from it. A wrong `dh` spoils
-# *every* layer below, and none above. So read such a table from the loss downwards. The topmost wrong entry is where to
-# look: if it stands alone, the result itself is wrong, and if everything below is wrong too, it is what was handed down.
+# A wrong `db` or `dW` shows up in its own layer, and nowhere else, because nothing is computed from it. A wrong `dh`
+# spoils *every* layer below, and none above. So read such a table from the loss downwards. The topmost wrong entry is
+# where to look: if it stands alone, the result itself is wrong, and if everything below is wrong too, it is what was
+# handed down.
 #
-# The mean in place of the sum makes `db` too small by the number of examples, at any depth. An error in `dh` is different.
-# It is multiplied by every layer on its way, like everything that travels back. How large it arrives is decided by the
-# layers, not by the error.
+# The mean in place of the sum makes `db` too small by the number of examples, at any depth. An error in `dh` is
+# different, because it is multiplied by every layer on its way, like everything that travels back. How large it arrives
+# is decided by the layers, not by the error.
 
 # %% [markdown]
 # ## 5 · How far a rounding grows
 #
-# There is one error that no code is free of. Every number is rounded, by up to half of `torch.finfo(dtype).eps`, measured
-# against its own size. A rounding in the first layer is a small change of the signal, and later layers stretch it as they
-# stretch everything.
+# There is one error that no code is free of: every number is rounded, by up to half of `torch.finfo(dtype).eps`,
+# measured against its own size. A rounding in the first layer is a small change of the signal, and later layers stretch
+# it as they stretch everything.
 #
-# Suppose each layer multiplies a small change by $1.5$. In `float32` a rounding begins at $6 \cdot 10^{-8}$. It has grown to
-# the size of the signal, 1, when $1.5^k = 1/(6 \cdot 10^{-8})$, so after $k = \ln(1.7 \cdot 10^7)/\ln 1.5 \approx 41$ layers. It is
-# the picture of lesson 00 in new clothes: a small factor, repeated, is a large one.
+# Suppose each layer multiplies a small change by $1.5$. In `float32` a rounding begins at $6 \cdot 10^{-8}$. It has
+# grown to the size of the signal, 1, when $1.5^k = 1/(6 \cdot 10^{-8})$, so after $k = \ln(1.7 \cdot 10^7)/\ln 1.5
+# \approx 41$ layers. It is the picture of lesson 00 in new clothes: a small factor, repeated, is a large one.
 #
 # ### Exercise 02.7 · ●○○ · 4 minutes
 #
-# Each layer multiplies a small change by `growth` (above 1). Write `noise_depth(growth, dtype)`: after how many layers has
-# a rounding grown to 1? It begins at half of `torch.finfo(dtype).eps`. Return the number as it comes, not rounded to whole
-# layers.
+# Each layer multiplies a small change by `growth` (above 1). Write `noise_depth(growth, dtype)`: after how many layers
+# has a rounding grown to 1, if it begins at half of `torch.finfo(dtype).eps`? Return the number as it comes, not
+# rounded to whole layers.
 
 
 # %%
@@ -462,21 +493,20 @@ noise_depth = check("02.7", noise_depth).function
 #
 # *Two implementations that agree prove the gradient right.* Nobody teaches it, and everybody is tempted.
 #
-# We take two kinds of networks of width 64 whose gradients grow by about the same factor per layer: ReLU at
-# `sigma_w = 2.18`, and tanh at `4` (each weight is drawn from $N(0, \sigma_w^2/n)$). The gradient of the first layer is
-# computed in `float32` twice, by your code and by autograd.
+# We take two kinds of networks of width 64 whose gradients grow by about the same factor per layer: ReLU at `sigma_w =
+# 2.18`, and tanh at `4` (each weight is drawn from $N(0, \sigma_w^2/n)$). The gradient of the first layer is computed
+# in `float32` twice, by your code and by autograd. At 40 tanh layers the two agree to five digits.
 
 # %%
 none = "none"
 three = "about three"
 five = "all five"
-question = "At 40 tanh layers the two agree to five digits. How many of these digits are right?"
-predict("02.c", question, [none, three, five])
+predict("02.c", "Of the five digits are right…", [none, three, five])
 
 # %% [markdown]
 # **Our prediction.** A tanh unit stays between $-1$ and $1$, so the signal cannot grow, but a rounding can. After
-# `noise_depth` layers it is as large as the signal, and the gradient is noise. In the ReLU network the signal itself grows
-# by the same factor as the rounding. So the rounding stays as small, *compared with the signal*, as it was.
+# `noise_depth` layers it is as large as the signal, and the gradient is noise. In the ReLU network the signal itself
+# grows by the same factor as the rounding. So the rounding stays as small, *compared with the signal*, as it was.
 #
 # The judge is `float64`, ten networks of each kind and depth. The control is a third program that adds up in another
 # order: the units of every layer are numbered backwards, which changes nothing in mathematics.
@@ -491,7 +521,9 @@ def trial(phi, sigma_w, layers, seed):
 
     def by_hand(weights, x, c):
         h, z = forward(weights, phi, x)
-        return backward(weights, phi, h, z, activation_backward(phi, z[-1], c))[0].double()
+        return backward(weights, phi, h, z, activation_backward(phi, z[-1], c))[
+            0
+        ].double()
 
     first = weights[0].clone().requires_grad_()
     loss = (forward([first, *weights[1:]], phi, x)[0][-1] * c).sum()
@@ -504,9 +536,13 @@ def trial(phi, sigma_w, layers, seed):
 
 
 layers, nets = [10, 20, 30, 40, 50], {"relu": 2.18, "tanh": 4.0}
-found = {p: [[trial(p, s, L, k) for k in range(10)] for L in layers] for p, s in nets.items()}
+found = {
+    p: [[trial(p, s, L, k) for k in range(10)] for L in layers] for p, s in nets.items()
+}
 found = {phi: torch.tensor(rows) for phi, rows in found.items()}  # (depths, seeds, 4)
-size, wrong, apart, turned = ({p: t[..., k] for p, t in found.items()} for k in range(4))
+size, wrong, apart, turned = (
+    {p: t[..., k] for p, t in found.items()} for k in range(4)
+)
 
 # %% tags=["experiment"]
 growth = {p: float(s[-1].median() / s[0].median()) ** (1 / 40) for p, s in size.items()}
@@ -527,27 +563,32 @@ reveal(
     f"Not even the first digit holds in {off['tanh']} of 10 networks.",
     wrong={
         none: "Most of the networks kept some digits.",
-        three: "Rounding grows by a fixed factor per layer. It does not stop halfway: after "
-        "noise_depth layers it has eaten every digit.",
-        five: "The two programs agree because they make the same roundings in the same order. "
-        "That shows that they compute the same thing, and not that it means something.",
+        three: "Rounding grows by a fixed factor per layer. It does not stop halfway: "
+        "after noise_depth layers it has eaten every digit.",
+        five: "The two programs agree because they make the same roundings in the "
+        "same order. That shows that they compute the same thing, and not that it "
+        "means something.",
     },
 )
 
 # %% tags=["experiment"]
-agree, exposed = int((apart["tanh"][3] < 1e-5).sum()), int((turned["tanh"][3] > 0.1).sum())
-evidence = "40 tanh layers of width 64 at the start, float32, no training: "
-evidence += f"in {agree} of 10 networks the two agree to five digits, in {off['tanh']} they are "
-evidence += f"off by a tenth or more (ReLU: {off['relu']}); another order shows it in {exposed}."
+agree, exposed = (
+    int((apart["tanh"][3] < 1e-5).sum()),
+    int((turned["tanh"][3] > 0.1).sum()),
+)
+evidence = f"40 tanh layers of width 64 at the start, float32, no training: in {agree} "
+evidence += f"of 10 networks the two agree to five digits, in {off['tanh']} they are "
+evidence += f"off by a tenth or more (ReLU: {off['relu']}); another order shows it in "
+evidence += f"{exposed}."
 verdict("W7", "refuted" if agree > 5 and off["tanh"] > 5 else "holds", evidence)
 
 # %% [markdown]
-# Hand and autograd agreed because both ran the same forward pass, in the same order, roundings included. The program that
-# adds in another order went its own way. (The dotted line has the right slope and begins too low: every layer adds
+# Hand and autograd agreed because both ran the same forward pass, in the same order, roundings included. The program
+# that adds in another order went its own way. (The dotted line has the right slope and begins too low: every layer adds
 # roundings of its own. The size of that gap we did not predict.)
 #
-# And `float64`, is it right? Nudge the input a little and compare the two gradients by their cosine: 1 means that they
-# point the same way, 0 that they stand at right angles, $-1$ that they are opposed.
+# And is at least `float64` right? Nudge the input a little and compare the two gradients by their cosine: 1 means that
+# they point the same way, 0 that they stand at right angles, $-1$ that they are opposed.
 
 # %% tags=["experiment"]
 
@@ -569,8 +610,8 @@ table({"nudge": nudges} | cosines)
 
 # %% [markdown]
 # So this is no fault of the code, nor of `float32`. The gradient of the tanh network is right for its input, and quite
-# another one for an input a millionth away. Growth of small changes under a signal that stays bounded is called **chaos**.
-# No implementation helps there, because a step in that direction is useless a hair's breadth further on.
+# another one for an input a millionth away. Growth of small changes under a signal that stays bounded is called
+# **chaos**. No implementation helps there, because a step in that direction is useless a hair's breadth further on.
 #
 # Explosions come in two kinds, then: with a signal that grows as fast, and without. `float64` is safe at this depth,
 # because a nudge of the size of its rounding changes nothing.
@@ -578,33 +619,33 @@ table({"nudge": nudges} | cosines)
 # %% [markdown]
 # ## On a real run
 #
-# - Wrote a backward pass? `torch.autograd.gradcheck` is your central difference for every entry. It wants `float64`, small
-#   inputs, and no kinks.
-# - Test at several points and depths. A check that passed at one point proves that point.
+# - You wrote a backward pass? `torch.autograd.gradcheck` is your central difference for every entry. It wants
+#   `float64`, small inputs, and no kinks.
+# - Test it at several points and depths, because a check that passed at one point proves that point.
 # - Gradients are wrong in many layers? Look at the topmost wrong one, and at what it hands down.
-# - A gradient looks odd? Take it twice, with inputs moved by a millionth. If the direction turns, no implementation will
-#   help: the network is chaotic, and its initialisation has to change.
+# - A gradient looks odd? Take it twice, with inputs moved by a millionth. If the direction turns, no implementation
+#   will help: the network is chaotic, and its initialisation has to change.
 # - `bfloat16` keeps 8 bits, so its `noise_depth` is a third of that of `float32`.
 
 # %% [markdown]
 # ## Summary
 #
-# A backward pass hands delta from layer to layer, times the weights and times the slopes, and gives each weight its delta
-# times its input, added over all examples. What is handed down spoils everything below if it is wrong; what is not, only
-# itself. Two programs that agree show that they compute the same thing. In a chaotic network that may be the same noise,
-# because a rounding grows by a factor in every layer.
+# A backward pass hands delta from layer to layer, times the weights and times the slopes, and gives each weight its
+# delta times its input, added over all examples. What is handed down spoils everything below if it is wrong; what is
+# not, only itself. Two programs that agree show that they compute the same thing. In a chaotic network that may be the
+# same noise, because a rounding grows by a factor in every layer.
 
 # %% [markdown]
 # ## Deeper
 #
-# Four parts: a weight that is used twice, the whole chain as one matrix, what the norms of its factors say (claim W9), and
-# how wide the spectrum of a deep network is. C and D use a function from B.
+# Four parts follow: a weight that is used twice, the whole chain as one matrix, what the norms of its factors say
+# (claim W9), and how wide the spectrum of a deep network is. The last two use a function from B.
 #
 # ### A · A value used twice
 #
-# A recurrent network uses one $W$ at every step, and a skip path uses one $h$ in two places. Then the loss depends on it in
-# two ways, and **the ways add up**, as they did for one input and two units in section 1. With numbers: if
-# $L = w \cdot (w \cdot 3)$ at $w = 2$, the outer $w$ gets $w \cdot 3 = 6$, the inner one $w \cdot 3 = 6$, together $12$. And
+# A recurrent network uses one $W$ at every step, and a skip path uses one $h$ in two places. Then the loss depends on
+# it in two ways, and **the ways add up**, as they did for one input and two units in section 1. With numbers: if $L = w
+# \cdot (w \cdot 3)$ at $w = 2$, the outer $w$ gets $w \cdot 3 = 6$, the inner one $w \cdot 3 = 6$, together $12$. And
 # indeed $L = 3w^2$ has the derivative $6w = 12$. In code this is the difference between `=` and `+=`.
 
 # %% tags=["drawing"]
@@ -615,9 +656,9 @@ plots.finish(ax, "One W in two places gets a gradient from each")
 # %% [markdown]
 # ### Exercise 02.5 · ●●○ · 8 minutes
 #
-# Two layers share a square $W$: $h = \tanh(x W^T)$, then $z_2 = h W^T$. The loss is the sum of the entries of $c$ times those
-# of $z_2$. Write `tied_backward(W, x, c)`, which returns $\partial L/\partial W$. Your `linear_backward` and
-# `activation_backward` serve here, too.
+# Two layers share a square $W$: $h = \tanh(x W^T)$, then $z_2 = h W^T$. The loss is the sum of the entries of $c$ times
+# those of $z_2$. Write `tied_backward(W, x, c)`, which returns $\partial L/\partial W$, with the help of your
+# `linear_backward` and `activation_backward`.
 
 
 # %%
@@ -642,14 +683,14 @@ tied_backward = check("02.5", tied_backward).function
 #
 # Between input and output stands the **Jacobian** $J$, which holds the derivative of every output with respect to every
 # input. A small change $v$ of the input moves the output by $Jv$, and a gradient $g$ comes back as $J^Tg$. By the chain
-# rule $J$ is a product, layer by layer, of $W$ and the slopes. With one layer, $W = \begin{pmatrix} 1 & -1 \\ 2 & 1 \end{pmatrix}$
-# and ReLU slopes $(0, 1)$, the change $v = (1, 0)$ becomes $Wv = (1, 2)$, and then $(0, 2)$.
+# rule $J$ is a product, layer by layer, of $W$ and the slopes. With one layer, $W = \begin{pmatrix} 1 & -1 \\ 2 & 1
+# \end{pmatrix}$ and ReLU slopes $(0, 1)$, the change $v = (1, 0)$ becomes $Wv = (1, 2)$, and then $(0, 2)$.
 #
 # ### Exercise 02.6 · ●●○ · 8 minutes
 #
-# Write `push_forward(weights, phi, x, v)`. `x` and `v` are (B, n): inputs, and a small change of each. Every layer is
-# $\varphi(xW^T)$, the last one too. Return the change of the output to first order, which is exactly $Jv$, without building
-# $J$. Nothing needs to be kept, and nothing goes backwards. (`ACTIVATION[phi]` is $\varphi$, and your
+# Write `push_forward(weights, phi, x, v)`. `x` and `v` are (B, n): inputs, and a small change of each. Here every layer
+# is $\varphi(xW^T)$, the last one too. Return the change of the output to first order, which is exactly $Jv$, without
+# building $J$. Nothing needs to be kept, and nothing goes backwards. (`ACTIVATION[phi]` is $\varphi$, and your
 # `activation_backward` multiplies by its slope.)
 
 
@@ -667,8 +708,8 @@ def push_forward(weights, phi, x, v):
 push_forward = check("02.6", push_forward).function
 
 # %% [markdown]
-# Push all unit vectors at once and you have $J$ itself. Its **singular values** say how much it stretches each of a set of
-# perpendicular directions. The circle became an oval, and they are the half axes of that oval.
+# Push all unit vectors at once and you have $J$ itself. Its **singular values** say how much it stretches each of a set
+# of perpendicular directions. The circle became an oval, and they are the half axes of that oval.
 
 
 # %%
@@ -681,30 +722,34 @@ def jacobian(weights, phi, x):  # x (n,): one example
 image = x[0]
 chain = random_weights([64] * 21, 1.0, seed=0)
 stretch = {L: jacobian(chain[:L], "linear", image) for L in (1, 5, 20)}
-stretch = {f"{L} layer{'s' * (L > 1)}": torch.linalg.svdvals(J) for L, J in stretch.items()}
+stretch = {
+    f"{L} layer{'s' * (L > 1)}": torch.linalg.svdvals(J) for L, J in stretch.items()
+}
 fig, ax = plt.subplots()
 curves = {name: values[:40] for name, values in stretch.items()}
-plots.plot_history(ax, curves, ylabel="stretched by", xlabel="singular value, from the largest")
+plots.plot_history(
+    ax, curves, ylabel="stretched by", xlabel="singular value, from the largest"
+)
 plots.finish(ax, "Depth stretches a few directions and flattens the rest")
 
 # %% [markdown]
-# These are the 40 largest of 64. Why a few? What is stretched twice as much per layer as the rest is a million times
-# longer after 20 layers. Here no activation is at work. Try the others: what do orthogonal weights change, with each
-# activation? At which `sigma_w` does a tanh chain of 40 layers keep its size?
+# These are the 40 largest of 64, and only a few of them grow. What is stretched twice as much per layer as the rest is
+# a million times longer after 20 layers. Here no activation is at work, so try the others: what do orthogonal weights
+# change, with each activation? At which `sigma_w` does a tanh chain of 40 layers keep its size?
 
 # %%
 explorers.explore_jacobian()
 
 # %% [markdown]
 # <details><summary>What we found</summary>Orthogonal and linear: every direction keeps its length at every depth. With
-# ReLU orthogonal weights help little, because half of all slopes are 0. With tanh they keep the directions together only at
-# a small <code>sigma_w</code>. A tanh chain keeps its size a little above 1, ReLU at the root of 2.</details>
+# ReLU orthogonal weights help little, because half of all slopes are 0. With tanh they keep the directions together
+# only at a small <code>sigma_w</code>. A tanh chain keeps its size a little above 1, ReLU at the root of 2.</details>
 
 # %% [markdown]
 # ### C · Claim on trial: W9
 #
-# *The product of the layers' norms bounds the gradient, so it tells us something.* It is often taught for explosions. The
-# norm of a matrix is its largest singular value. How large is it? One wide random matrix shows it.
+# *The product of the layers' norms bounds the gradient, so it tells us something.* It is often taught for explosions.
+# The norm of a matrix is its largest singular value, and one wide random matrix shows how large it is.
 
 # %% tags=["drawing"]
 (wide_one,) = random_weights([400, 400], 1.0, seed=0)
@@ -715,13 +760,15 @@ title = "The singular values of one Gaussian matrix at sigma_w = 1 end at 2"
 plots.finish(ax, title, "singular value", "how many of 400")
 
 # %% [markdown]
-# So with Gaussian weights at `sigma_w = 1` the bound says $2^L$ for $L$ layers. That would be right if the direction which
-# one layer stretches most came out as the direction which the next layer stretches most. In random layers it does not.
+# So with Gaussian weights at `sigma_w = 1` the bound says $2^L$ for $L$ layers. That would be right if the direction
+# which one layer stretches most came out as the direction which the next layer stretches most, which in random layers
+# it does not.
 #
-# **Our prediction.** The largest singular value of the product tends to $\sqrt{(L+1)^{L+1}/L^L}$, about $\sqrt{e(L+1)}$.
-# (That is a theorem on wide Gaussian matrices, from Penson and Życzkowski 2011, and Nait Saada and Naderi 2024. We take
-# it from them.) The bound is too large by the quotient of the two. The control that could embarrass us: orthogonal weights
-# stretch every direction alike, so for them the bound must be exact. Ten chains of each kind, width 64.
+# **Our prediction.** The largest singular value of the product tends to $\sqrt{(L+1)^{L+1}/L^L}$, about
+# $\sqrt{e(L+1)}$. (That is a theorem on wide Gaussian matrices, from Penson and Życzkowski 2011, and Nait Saada and
+# Naderi 2024. We take it from them.) The bound is too large by the quotient of the two. The control that could
+# embarrass us: orthogonal weights stretch every direction alike, so for them the bound must be exact. Ten chains of
+# each kind, width 64.
 
 # %% tags=["experiment"]
 depths, too_large = [1, 2, 5, 10, 15, 20], {}
@@ -744,10 +791,15 @@ plots.finish(ax, title, "layers", "bound / largest stretching")
 
 # %% tags=["experiment"]
 vacuous, exact = (float(rows[-1].median()) for rows in too_large.values())
-evidence = "20 linear layers of width 64 at the start, no training: with Gaussian weights the bound "
-evidence += f"is {vacuous:.0e} times too large, with orthogonal ones exact ({exact:.1f}). "
+evidence = "20 linear layers of width 64 at the start, no training: with Gaussian "
+evidence += "weights the bound "
+evidence += (
+    f"is {vacuous:.0e} times too large, with orthogonal ones exact ({exact:.1f}). "
+)
 evidence += "Where it is small, it proves that a gradient vanishes."
-verdict("W9", "holds" if vacuous < 10 else "depends" if exact < 1.1 else "refuted", evidence)
+verdict(
+    "W9", "holds" if vacuous < 10 else "depends" if exact < 1.1 else "refuted", evidence
+)
 
 # %% [markdown]
 # A gradient points in no special direction, so it meets the *average* stretching of each layer, and not the largest.
@@ -756,14 +808,17 @@ verdict("W9", "holds" if vacuous < 10 else "depends" if exact < 1.1 else "refute
 # %% [markdown]
 # ### D · A paper in small: how wide is the spectrum?
 #
-# J. Pennington, S. Schoenholz and S. Ganguli (*Resurrecting the sigmoid*, 2017) ask for more than an average: all singular
-# values should lie close together, so that no direction is lost. They find that ReLU networks cannot have that, and tanh
-# networks only with orthogonal weights. Here are two networks of 16 layers whose *mean* squared stretching is 1.
+# J. Pennington, S. Schoenholz and S. Ganguli (*Resurrecting the sigmoid*, 2017) ask for more than an average: all
+# singular values should lie close together, so that no direction is lost. They find that ReLU networks cannot have
+# that, and tanh networks only with orthogonal weights. Here are two networks of 16 layers whose *mean* squared
+# stretching is 1.
 
 # %% tags=["experiment"]
 
 
-def network(phi, orthogonal, seed, layers=16, n=128):  # its squared singular values, mean 1
+def network(
+    phi, orthogonal, seed, layers=16, n=128
+):  # its squared singular values, mean 1
     chain = random_weights([n] * (layers + 1), 1.0, seed)
     chain = [torch.linalg.qr(W).Q for W in chain] if orthogonal else chain
     chain = [W * math.sqrt(2) for W in chain] if phi == "relu" else chain
@@ -773,7 +828,10 @@ def network(phi, orthogonal, seed, layers=16, n=128):  # its squared singular va
 
 
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.4))
-titles = {("relu", False): "ReLU, Gaussian: wide", ("tanh", True): "tanh, orthogonal: narrow"}
+titles = {
+    ("relu", False): "ReLU, Gaussian: wide",
+    ("tanh", True): "tanh, orthogonal: narrow",
+}
 bins = torch.logspace(-8, 2, 41)
 for ax, (kind, title) in zip(axes, titles.items()):
     ax.hist(network(*kind, seed=0).clamp(min=1e-8), bins=bins, color=plots.STABLE)
@@ -781,9 +839,9 @@ for ax, (kind, title) in zip(axes, titles.items()):
     plots.finish(ax, title, "squared stretching", "how many of 128")
 
 # %% [markdown]
-# On the left most directions are flattened to nothing while a few are stretched many times. On the right all stay
-# together. A number for the width is the **spread**, variance over squared mean. What does one layer add to it? For ReLU
-# the squared slope is 0 or 1, half and half. Its mean is $1/2$ and its variance $1/4$, so the spread is
+# On the left most directions are flattened to nothing while a few are stretched many times, and on the right all stay
+# together. A number for the width is the **spread**, variance over squared mean. What does one layer add to it? For
+# ReLU the squared slope is 0 or 1, half and half. Its mean is $1/2$ and its variance $1/4$, so the spread is
 # $\frac{1/4}{(1/2)^2} = 1$. For any activation it is
 #
 # $$\frac{E[\varphi'^4]}{E[\varphi'^2]^2} - 1$$
@@ -792,8 +850,8 @@ for ax, (kind, title) in zip(axes, titles.items()):
 # spreads of all factors **add up**, as variances do when independent things are added. So 16 ReLU layers with Gaussian
 # weights should have $16 \cdot (1 + 1) = 32$.
 #
-# Reduced: width 128, small inputs (mean square $1/64$), no biases. Ten networks of each kind. The expectations are taken
-# over 20000 evenly spaced quantiles of a Gaussian.
+# Reduced against the paper: width 128, small inputs (mean square $1/64$), no biases. There are ten networks of each
+# kind, and the expectations are taken over 20000 evenly spaced quantiles of a Gaussian.
 
 # %% tags=["experiment"]
 gauss = torch.special.ndtri((torch.arange(20000).double() + 0.5) / 20000)
@@ -810,27 +868,37 @@ def predicted_spread(phi, q, layers):  # q: the mean square of the signal
 
 
 kinds = [(phi, orthogonal) for phi in ACTIVATION for orthogonal in (False, True)]
-spreads = [[float(network(*kind, seed).var(correction=0)) for seed in range(10)] for kind in kinds]
-theory = [predicted_spread(phi, 1 / 64, 16) + 16 * (not orthogonal) for phi, orthogonal in kinds]
+spreads = [
+    [float(network(*kind, seed).var(correction=0)) for seed in range(10)]
+    for kind in kinds
+]
+theory = [
+    predicted_spread(phi, 1 / 64, 16) + 16 * (not orthogonal)
+    for phi, orthogonal in kinds
+]
 middle, (low, high) = plots.median_and_band(torch.tensor(spreads), dim=1)
-names = [f"{phi}, {'orthogonal' if orthogonal else 'Gaussian'}" for phi, orthogonal in kinds]
+names = [
+    f"{phi}, {'orthogonal' if orthogonal else 'Gaussian'}" for phi, orthogonal in kinds
+]
 show = lambda values: [f"{v:.2g}" if abs(v) > 1e-9 else "0" for v in values]
-columns = zip(["predicted", "measured", "10 %", "90 %"], map(show, [theory, middle, low, high]))
+columns = zip(
+    ["predicted", "measured", "10 %", "90 %"], map(show, [theory, middle, low, high])
+)
 table({"": names} | dict(columns))
 
 # %% [markdown]
-# The theory is for endless width, and at this one some medians lie above it. The finding stands: with orthogonal weights a
-# tanh chain near the origin is almost a rotation, and a ReLU chain is not. Lesson 05 asks what that buys in training.
+# The theory is for endless width, and at this one some medians lie above it. The finding stands: with orthogonal
+# weights a tanh chain near the origin is almost a rotation, and a ReLU chain is not. Lesson 05 asks what that buys in
+# training.
 
 # %% [markdown]
 # ## Further reading
 #
 # - A. Karpathy and others, [CS231n notes on learning](https://cs231n.github.io/neural-networks-3/): gradient checks in
 #   practice, with the pitfalls.
-# - J. Pennington, S. Schoenholz, S. Ganguli, [Resurrecting the sigmoid](https://arxiv.org/abs/1711.04735) (2017): the whole
-#   spectrum, by free probability.
-# - T. Nait Saada, A. Naderi,
-#   [The largest singular value of a product of Gaussian matrices](https://arxiv.org/abs/2409.20180) (2024): the limit drawn
-#   over our bound, proved.
+# - J. Pennington, S. Schoenholz, S. Ganguli, [Resurrecting the sigmoid](https://arxiv.org/abs/1711.04735) (2017): the
+#   whole spectrum, by free probability.
+# - T. Nait Saada, A. Naderi, [The largest singular value of a product of Gaussian
+#   matrices](https://arxiv.org/abs/2409.20180) (2024): the limit drawn over our bound, proved.
 #
 # [The solution of this lesson](../solutions/02_backpropagation.ipynb) · [Back to the start](00_start_here.ipynb)

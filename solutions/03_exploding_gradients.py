@@ -8,8 +8,8 @@
 # - read an explosion off the right plot, in the course's networks and in your own,
 # - say at which layer a format overflows, and why some failed runs never do.
 #
-# Core: about 75 minutes. Deeper: another 60 minutes. It runs in 20 seconds.
-# Needs: [lesson 02](02_backpropagation.ipynb). Next: [lesson 04](04_activations.ipynb).
+# Core: about 75 minutes. Deeper: another 60 minutes. It runs in 20 seconds. Needs: [lesson
+# 02](02_backpropagation.ipynb). Next: [lesson 04](04_activations.ipynb).
 
 # %%
 import math
@@ -39,12 +39,12 @@ recall("03")
 # %% [markdown]
 # ## Predict
 #
-# Lesson 02 ended with two kinds of explosion, in networks that nobody trained. Now we train. The task is the digits, the
-# activation ReLU, and the weights are somewhat too large: `sigma_w = 2`, so each is drawn from $N(0, 4/n)$, where $n$ is
-# the number of inputs of its unit.
+# Lesson 02 ended with two kinds of explosion, in networks that nobody trained. Now we train. The task is the digits,
+# the activation ReLU, and the weights are somewhat too large: `sigma_w = 2`, so each is drawn from $N(0, 4/n)$, where
+# $n$ is the number of inputs of its unit.
 #
-# A network with 3 hidden layers learns the digits in 100 steps of gradient descent with momentum. We make it deeper, at the
-# same scale and the same learning rate.
+# A network with 3 hidden layers learns the digits in 100 steps of gradient descent with momentum. We make it deeper, at
+# the same scale and the same learning rate.
 
 # %%
 slower = "falls more slowly, and gets there"
@@ -55,8 +55,9 @@ predict("03.a", "With 24 hidden layers the loss…", [slower, jumps, breaks])
 # %% [markdown]
 # ## What happens
 #
-# Ten networks are trained for each depth, all at once: a weight is a stack of ten matrices. The function below takes the
-# activation, the depth, the scale of the weights, the learning rates and the loss. It returns the loss at every step.
+# Ten networks are trained for each depth, all at once: a weight is a stack of ten matrices. The function below takes
+# the activation, the depth, the scale of the weights, the learning rates and the loss. It returns the loss of each
+# network at every step.
 
 # %% tags=["experiment"]
 
@@ -65,9 +66,13 @@ def train_many(phi, depth, sigma_w, lrs, loss_of, steps=200, width=32):
     generator, sizes = torch.Generator().manual_seed(0), [64] + [width] * depth + [10]
     shapes = list(zip(sizes[1:], sizes[:-1]))
     draws = [torch.randn(10, m, n, generator=generator) / n**0.5 for m, n in shapes]
-    weights = [(sigma_w * draw).repeat(len(lrs), 1, 1).requires_grad_() for draw in draws]
+    weights = [
+        (sigma_w * draw).repeat(len(lrs), 1, 1).requires_grad_() for draw in draws
+    ]
     lr, losses = torch.tensor(lrs).repeat_interleave(10).view(-1, 1, 1), []
-    velocity = [torch.zeros_like(W) for W in weights]  # (N, m, n) with N = rates x seeds
+    velocity = [
+        torch.zeros_like(W) for W in weights
+    ]  # (N, m, n) with N = rates x seeds
     for _ in range(steps):
         rows = torch.randint(1400, (32,), generator=generator)
         h = data.x_train[rows]
@@ -88,8 +93,12 @@ def cross_entropy(scores, y):
 
 # %% tags=["experiment"]
 data, depths = digits(), [3, 6, 24]
-runs = {L: train_many(torch.relu, L, 2.0, [0.01], cross_entropy, 100)[:, 0] for L in depths}
-curves = {f"{L} layers": run.nan_to_num(torch.inf).median(1).values for L, run in runs.items()}
+runs = {
+    L: train_many(torch.relu, L, 2.0, [0.01], cross_entropy, 100)[:, 0] for L in depths
+}
+curves = {
+    f"{L} layers": run.nan_to_num(torch.inf).median(1).values for L, run in runs.items()
+}
 fig, ax = plt.subplots()
 plots.plot_history(ax, curves)
 plots.finish(ax, "Same scale, same rate: deeper, and it dies")
@@ -101,33 +110,33 @@ reveal(
     breaks if dead[24] > 5 else jumps if curves["24 layers"].max() > 10 else slower,
     f"A NaN in {dead[24]} of 10 networks with 24 layers, and in {dead[3]} with 3.",
     wrong={
-        slower: "More layers need not learn more slowly. Here the first loss is already far larger, "
-        "because every layer makes the signal larger.",
-        jumps: "A jump is overcome where the gradient shrinks again afterwards. Here the first step "
-        "makes weights larger still, and the next gradient with them.",
+        slower: "More layers need not learn more slowly. Here the first loss is "
+        "already far larger, because every layer makes the signal larger.",
+        jumps: "A jump is overcome where the gradient shrinks again afterwards. Here "
+        "the first step makes weights larger still, and the next gradient with them.",
         breaks: "Most of the networks kept finite losses.",
     },
 )
 
 # %% [markdown]
-# The task has not changed, and neither has the rate. But look at the first loss: with 24 layers it is far larger, before
-# anything was learnt. Signals grow from layer to layer on their way forwards, and gradients do so on their way back. By how
-# much per layer? It turns out that this can be computed, with a pencil.
+# The task has not changed, and neither has the rate. But look at the first loss: with 24 layers it is far larger,
+# before anything was learnt. Signals grow from layer to layer on their way forwards, and gradients do so on their way
+# back. By how much per layer? It turns out that this can be computed, with a pencil.
 
 # %% [markdown]
 # ## 1 · One layer, one factor
 #
-# Follow a gradient through one layer of lesson 02: from $\delta$ above, back through $W$, then through the slopes of the
-# activation. How large is what arrives, compared with what entered? Weights are random, so we ask for the mean of the
-# *squares*, because squares of independent terms simply add up.
+# Follow a gradient through one layer of lesson 02: from $\delta$ above, back through $W$, then through the slopes of
+# the activation. How large is what arrives, compared with what entered? Weights are random, so we ask for the mean of
+# the *squares*, because squares of independent terms simply add up.
 #
-# **Through $W$.** Let the layer have four units, and let every entry of $\delta$ be $1$ or $-1$, so its mean square is 1. Each
-# weight is drawn with variance $\sigma_w^2/n$; with $\sigma_w = 2$ and $n = 4$ that is 1. One entry of $\delta W$ is a sum of four
-# products, each of mean square $1 \cdot 1$. They are independent and as often negative as positive. So in the square of the
-# sum the mixed terms cancel on average, and the four squares add up to 4.
+# **Through $W$.** Let the layer have four units, and let every entry of $\delta$ be $1$ or $-1$, so its mean square is
+# 1. Each weight is drawn with variance $\sigma_w^2/n$; with $\sigma_w = 2$ and $n = 4$ that is 1. One entry of $\delta
+#    W$ is a sum of four products, each of mean square $1 \cdot 1$. They are independent and as often negative as
+#    positive. So in the square of the sum the mixed terms cancel on average, and the four squares add up to 4.
 #
-# In general $n$ products of mean square $\delta^2 \sigma_w^2/n$ give $\sigma_w^2\,\delta^2$. The width cancels: that is why weights
-# are drawn with a variance over $n$.
+# In general $n$ products of mean square $\delta^2 \sigma_w^2/n$ give $\sigma_w^2\,\delta^2$. The width cancels: that is
+# why weights are drawn with a variance over $n$.
 
 # %% tags=["drawing"]
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
@@ -136,28 +145,29 @@ plots.draw_unit(ax, deltas, ["W", "W", "W", "W"], "n products", backward=True)
 plots.finish(ax, "Mean square of the sum: n terms of sigma_w squared over n each")
 
 # %% [markdown]
-# **Through the slopes.** Each entry is then multiplied by the slope $\varphi'(z)$ of its unit. For ReLU that is 1 where $z$ is
-# positive and 0 elsewhere. With random weights $z$ is positive half of the time. So half of the squares are kept and half
-# are lost, and the mean square is halved: from 4 to 2.
+# **Through the slopes.** Each entry is then multiplied by the slope $\varphi'(z)$ of its unit. For ReLU that is 1 where
+# $z$ is positive and 0 elsewhere. With random weights $z$ is positive half of the time. So half of the squares are kept
+# and half are lost, and the mean square is halved: from 4 to 2.
 #
-# Both together are the factor by which one layer multiplies the mean square of $\delta$. It is called $\chi_1$ (chi; Poole et
-# al. 2016, Schoenholz et al. 2017):
+# Both together are the factor by which one layer multiplies the mean square of $\delta$. It is called $\chi_1$ (chi;
+# Poole et al. 2016, Schoenholz et al. 2017):
 #
 # $$\chi_1 = \sigma_w^2 \; E[\varphi'(z)^2]$$
 #
-# $E$ is the mean over the units. For ReLU $E[\varphi'^2] = \frac12$, so $\chi_1 = \sigma_w^2/2$. At $\sigma_w = 2$ it is 2: the mean
-# square doubles per layer. The *size* of $\delta$ is the root of the mean square (RMS), so it grows by $\sqrt{\chi_1} = \sqrt2$
-# per layer. Over 24 layers that is $\sqrt2^{\,24} = 4096$. And at $\sigma_w = \sqrt2$ the factor is exactly 1. That is He's
-# initialisation.
+# $E$ is the mean over the units. For ReLU $E[\varphi'^2] = \frac12$, so $\chi_1 = \sigma_w^2/2$. So at $\sigma_w = 2$
+# it is 2, and the mean square doubles per layer. The *size* of $\delta$ is the root of the mean square (RMS), so it
+# grows by $\sqrt{\chi_1} = \sqrt2$ per layer. Over 24 layers that is $\sqrt2^{\,24} = 4096$. And at $\sigma_w = \sqrt2$
+# the factor is exactly 1, which is why He's initialisation takes this scale.
 
 # %% [markdown]
-# **And tanh?** Its slope depends on where $z$ lies. If every $z$ were 0, the slope would be 1, and at $\sigma_w = 2$ we would have
-# $\chi_1 = 4 \cdot 1 = 4$. If every $z$ were $1$ or $-1$, the slope would be $1 - \tanh^2 1 = 0.42$, and
-# $\chi_1 = 4 \cdot 0.42^2 = 0.71$. One explodes, the other vanishes. So we need to know how $z$ is spread.
+# **And tanh?** Its slope depends on where $z$ lies. If every $z$ were 0, the slope would be 1, and at $\sigma_w = 2$ we
+# would have $\chi_1 = 4 \cdot 1 = 4$. If every $z$ were $1$ or $-1$, the slope would be $1 - \tanh^2 1 = 0.42$, and
+# $\chi_1 = 4 \cdot 0.42^2 = 0.71$. The one explodes and the other vanishes, so we need to know how $z$ is spread.
 #
-# That is not hard. Each $z$ is a sum of $n$ products of an input and a random weight. A sum of many independent terms has a
-# bell-shaped density, whatever the terms look like: it is **Gaussian**, with mean 0. So one number describes it, its mean
-# square $q$. For tanh at $\sigma_w = 2$ the settled value is about $q = 2.1$, a standard deviation of $1.4$.
+# Here the width helps. Each $z$ is a sum of $n$ products of an input and a random weight. A sum of many independent
+# terms has a bell-shaped density, whatever the terms look like. It is **Gaussian**, with mean 0, so one number
+# describes it, its mean square $q$. For tanh at $\sigma_w = 2$ the settled value is about $q = 2.1$, a standard
+# deviation of $1.4$.
 
 # %% tags=["drawing"]
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.8))
@@ -166,14 +176,14 @@ for ax, (name, phi) in zip(axes, (("ReLU", torch.relu), ("tanh", torch.tanh))):
     plots.finish(ax, f"z, and the slope of {name} there")
 
 # %% [markdown]
-# Where does $q$ come from? The same argument, going forwards: $z$ sums $n$ products of weights with variance $\sigma_w^2/n$ and
-# inputs $\varphi(z)$ of the layer before. So
+# Where does $q$ come from? The same argument, going forwards: $z$ sums $n$ products of weights with variance
+# $\sigma_w^2/n$ and inputs $\varphi(z)$ of the layer before. So
 #
 # $$q_{\text{next}} = \sigma_w^2 \; E[\varphi(z)^2], \qquad z \sim N(0, q)$$
 #
-# Each layer takes $q$ to the next $q$. For ReLU $E[\varphi^2] = q/2$, so $q$ is multiplied by $\sigma_w^2/2$, just as the gradient
-# is. For tanh it settles, because a tanh is never larger than 1. The lines below compute both: `one_layer` takes $q$ to
-# $\chi_1$ and to the next $q$. 2000 evenly spaced quantiles stand for the Gaussian.
+# Each layer takes $q$ to the next $q$. For ReLU $E[\varphi^2] = q/2$, so $q$ is multiplied by $\sigma_w^2/2$, just as
+# the gradient is. For tanh it settles, because a tanh is never larger than 1. The lines below compute both: `one_layer`
+# takes $q$ to $\chi_1$ and to the next $q$. 2000 evenly spaced quantiles stand for the Gaussian.
 
 # %%
 gauss = torch.special.ndtri((torch.arange(2000).double() + 0.5) / 2000)
@@ -183,7 +193,9 @@ def one_layer(phi, sigma_w, q):
     z = (gauss * q**0.5).requires_grad_()
     h = phi(z)
     (slope,) = torch.autograd.grad(h.sum(), z)
-    return sigma_w**2 * float((slope**2).mean()), sigma_w**2 * float((h**2).mean().detach())
+    return sigma_w**2 * float((slope**2).mean()), sigma_w**2 * float(
+        (h**2).mean().detach()
+    )
 
 
 def chi_by_layer(phi, sigma_w, layers):
@@ -195,14 +207,18 @@ def chi_by_layer(phi, sigma_w, layers):
 
 
 # %% [markdown]
-# As numbers, for tanh at `sigma_w = 2`, beside one real network of 500 units: what theory says of each layer, and what is
-# measured on 50 random inputs.
+# As numbers, for tanh at `sigma_w = 2`, beside one real network of 500 units: what theory says of each layer, and what
+# is measured on 50 random inputs.
 
 # %% tags=["experiment"]
 q, rows = 4.0, []
 h = torch.randn(50, 500, generator=torch.Generator().manual_seed(0))
 for layer in range(1, 7):
-    W = torch.randn(500, 500, generator=torch.Generator().manual_seed(layer)) * 2 / 500**0.5
+    W = (
+        torch.randn(500, 500, generator=torch.Generator().manual_seed(layer))
+        * 2
+        / 500**0.5
+    )
     z = h @ W.T
     h, slope = torch.tanh(z), 1 - torch.tanh(z) ** 2
     chi, q_next = one_layer(torch.tanh, 2.0, q)
@@ -210,21 +226,26 @@ for layer in range(1, 7):
     q = q_next
 names = ["layer", "q predicted", "q measured", "chi_1 predicted", "chi_1 measured"]
 columns = dict(zip(names, zip(*rows)))
-table({n: [v if n == "layer" else f"{float(v):.2f}" for v in c] for n, c in columns.items()})
+table(
+    {
+        n: [v if n == "layer" else f"{float(v):.2f}" for v in c]
+        for n, c in columns.items()
+    }
+)
 
 # %% [markdown]
-# The prediction is made for a layer that is infinitely wide, and 500 units come close to it. One thing was assumed on the
-# way. Going back, $\delta$ meets the very $W$ that made $z$ going forwards, and we treated the two as independent. In a wide
-# layer each weight has so little influence on any $z$ that this does no harm. Whether it really does none, the trial below
-# has to show.
+# The prediction is made for a layer that is infinitely wide, and 500 units come close to it. One thing was assumed on
+# the way, and it is not quite true. Going back, $\delta$ meets the very $W$ that made $z$ going forwards, and we
+# treated the two as independent. In a wide layer each weight has so little influence on any $z$ that this does no harm.
+# Whether it really does none, the trial below has to show.
 #
 # ### Exercise 03.1 · ●○○ · 5 minutes
 #
-# To measure the factor we need it from sizes. If $\delta$ has the sizes $8, 4, 2, 1$ from the first layer to the last, then
-# going back it doubles at each of the *three* steps between the four layers: $(8/1)^{1/3} = 2$.
+# To measure the factor we need it from sizes. If $\delta$ has the sizes $8, 4, 2, 1$ from the first layer to the last,
+# then going back it doubles at each of the *three* steps between the four layers: $(8/1)^{1/3} = 2$.
 #
-# Write `growth_per_layer(sizes)`. `sizes` is an (L,) tensor, the size of $\delta$ in each layer, first layer first. Return one
-# number, the factor that takes the last size to the first in equal steps.
+# Write `growth_per_layer(sizes)`. `sizes` is an (L,) tensor, the size of $\delta$ in each layer, first layer first.
+# Return one number, the factor that takes the last size to the first in equal steps.
 
 
 # %%
@@ -241,12 +262,17 @@ growth_per_layer = check("03.1", growth_per_layer).function
 #
 # *In a deep network the gradients multiply through the layers.*
 #
-# **Our prediction.** They multiply by $\sqrt{\chi_1}$ per layer, within three hundredths, in at least 19 of 20 cases. The
-# cases are four activations at five scales. Each is the median of ten random networks of width 128 and 20 layers. Nothing
-# is trained.
+# **Our prediction.** They multiply by $\sqrt{\chi_1}$ per layer, within three hundredths, in at least 19 of 20 cases.
+# The cases are four activations at five scales. Each is the median of ten random networks of width 128 and 20 layers,
+# and nothing is trained.
 
 # %% tags=["experiment"]
-functions = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "selu": torch.selu}
+functions = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "selu": torch.selu,
+}
 sigmas, L = [1.0, 1.4, 2.0, 2.8, 4.0], 20
 growth, theory = {}, {}
 for name, phi in functions.items():
@@ -263,39 +289,45 @@ plots.finish(ax, title, "sigma_w", "growth of delta per layer")
 medians = torch.stack([rows.median(1).values for rows in growth.values()])
 off = (medians / torch.tensor(list(theory.values())) - 1).abs()
 evidence = "Random networks at the start, width 128, 20 layers, no training: "
-evidence += f"{int((off < 0.03).sum())} of 20 cases lie within 3 % of the theory; worst: {off.max():.1%}."
+evidence += f"{int((off < 0.03).sum())} of 20 cases lie within 3 % of the theory; "
+evidence += f"worst: {off.max():.1%}."
 verdict("S2", "holds" if (off < 0.03).sum() >= 19 else "depends", evidence)
 
 # %% [markdown]
-# No line was fitted: the dotted ones were there before any network was drawn. What the figure does not say is that a factor
-# near 1 is harmless. $\sqrt2$ per layer is a thousand over 20 layers. That is why growth is drawn on logarithmic axes, where
-# whatever multiplies becomes nearly a straight line. Nor does it speak of *one* network: narrow ones stray from the
-# median, and Deeper A says how far.
+# No line was fitted: the dotted ones were there before any network was drawn. What the figure does not say is that a
+# factor near 1 is harmless. $\sqrt2$ per layer is a thousand over 20 layers. That is why growth is drawn on logarithmic
+# axes, where whatever multiplies becomes nearly a straight line. Nor does it speak of *one* network: narrow ones stray
+# from the median, and Deeper A says how far.
 
 # %% [markdown]
 # ## 2 · The plot that everybody draws
 #
 # To look for exploding gradients most people plot the norm of each layer's *weight* gradient, because that is what an
-# optimizer sees. Let us test that plot on an explosion that we know: 20 ReLU layers with `sigma_w` at the root of 8. Then
-# $\chi_1 = 8/2 = 4$, so $\delta$ doubles at every layer on its way back.
+# optimizer sees. Let us test that plot on an explosion that we know: 20 ReLU layers with `sigma_w` at the root of 8.
+# Then $\chi_1 = 8/2 = 4$, so $\delta$ doubles at every layer on its way back.
 
 # %%
 first = "in the first layer, by far"
-same = "about the same in all layers"
+same = "in no layer: all are about the same"
 last = "in the last layer, by far"
-question = "delta is 2^19 times as large in the first layer as in the last. The weight gradient is largest…"
-predict("03.b", question, [first, same, last])
+predict("03.b", "The weight gradient is largest…", [first, same, last])
 
 # %% [markdown]
-# Ten networks of width 64, of ReLU and of tanh at the same scale. On the left the size of $\delta$, on the right the norm of
-# the weight gradient. The layers are counted back from the output, so the first layer stands at the right. Dotted is the
-# theory, your `chi_by_layer` multiplied up; from here on it is called `predicted_gradient_profile`.
+# Ten networks of width 64, of ReLU and of tanh at the same scale. On the left the size of $\delta$, on the right the
+# norm of the weight gradient. The layers are counted back from the output, so the first layer stands at the right.
+# Dotted is the theory, your `chi_by_layer` multiplied up; from here on it is called `predicted_gradient_profile`.
 
 # %% tags=["experiment"]
-profiles = {name: gradient_profile(20, 64, name, 8**0.5, batch=8) for name in ("relu", "tanh")}
-seeds = {name: profile.delta[0] for name, profile in profiles.items()}  # (seeds, layers)
+profiles = {
+    name: gradient_profile(20, 64, name, 8**0.5, batch=8) for name in ("relu", "tanh")
+}
+seeds = {
+    name: profile.delta[0] for name, profile in profiles.items()
+}  # (seeds, layers)
 expected = {name: predicted_gradient_profile(name, 20, 8**0.5) for name in seeds}
-expected = {name: seeds[name][:, -1].median() * shape for name, shape in expected.items()}
+expected = {
+    name: seeds[name][:, -1].median() * shape for name, shape in expected.items()
+}
 fig, (left, right) = plt.subplots(1, 2)
 plots.plot_depth_profile(left, seeds, expected, ylabel="RMS of delta")
 plots.finish(left, "delta grows on its way back")
@@ -310,31 +342,34 @@ grown = first_over_last(profiles["relu"].delta)
 reveal(
     "03.b",
     same if 0.2 < ratio < 5 else first if ratio > 1 else last,
-    f"First over last layer, in the median: weight gradient {ratio:.1f}, delta {grown:.0e}.",
+    f"First over last layer: weight gradient {ratio:.1f}, delta {grown:.0e} (medians).",
     wrong={
-        first: "That is what delta does. But a weight gradient is delta times the input of the "
-        "layer, and in the first layer that input is still small.",
+        first: "That is what delta does. But a weight gradient is delta times the "
+        "input of the layer, and in the first layer that input is still small.",
         same: "The weight gradients of the layers differ.",
-        last: "There the input is largest, since the signal has doubled 19 times. But delta is "
-        "smallest there, by the same factor.",
+        last: "There the input is largest, since the signal has doubled 19 times. But "
+        "delta is smallest there, by the same factor.",
     },
 )
 
 # %% [markdown]
-# Both panels show the same networks. A weight gradient is $\delta$ times the layer's input. Going back one layer, $\delta$
-# doubles, and the input of that layer is half as large. The product stays. So the explosion is spread evenly, and the
-# gradient of *every* layer is large.
+# Both panels show the same networks, and they look as if one of them must be wrong. But a weight gradient is $\delta$
+# times the layer's input. Going back one layer, $\delta$ doubles, and the input of that layer is half as large, so the
+# product stays. So the explosion is spread evenly, and the gradient of *every* layer is large.
 #
-# For ReLU without biases this is exact. Multiply one $W$ by $c$: then the output $s$ is multiplied by $c$ too, whichever
-# layer $W$ belongs to. Now ask how $L$ changes with $c$ at $c = 1$. Seen from the weights it is the sum of all $W$ times
-# $\partial L/\partial W$. Seen from the output it is the sum of all $s$ times $\partial L/\partial s$. So
+# For ReLU without biases this is exact. Multiply one $W$ by $c$: then the output $s$ is multiplied by $c$ too,
+# whichever layer $W$ belongs to. Now ask how $L$ changes with $c$ at $c = 1$. Seen from the weights it is the sum of
+# all $W$ times $\partial L/\partial W$. Seen from the output it is the sum of all $s$ times $\partial L/\partial s$. So
 #
 # $$\sum W \cdot \frac{\partial L}{\partial W} = \sum s \cdot \frac{\partial L}{\partial s}$$
 #
-# The right side knows nothing of the layer. So the left side is the same number in every layer. In one network of 20 layers:
+# The right side knows nothing of the layer. So the left side is the same number in every layer. In one network of 20
+# layers:
 
 # %%
-net = init_weights_(mlp(20, 64, "relu"), 2.0, generator=torch.Generator().manual_seed(0))
+net = init_weights_(
+    mlp(20, 64, "relu"), 2.0, generator=torch.Generator().manual_seed(0)
+)
 net(data.x_train[:50]).square().sum().backward()
 matrices = [W for W in net.parameters() if W.ndim == 2]
 products = torch.stack([(W * W.grad).sum().detach() for W in matrices])
@@ -342,16 +377,17 @@ equal = bool(products.std() < 1e-3 * products.abs().mean())
 print(f"{len(products)} layers, equal to 3 digits: {equal}")
 
 # %% [markdown]
-# So look at $\delta$. A rule for reading it: a factor of 10 between the last and the first layer is where trouble begins.
+# So it is $\delta$ that one has to look at. A rule for reading it: a factor of 10 between the last and the first layer
+# is where trouble begins.
 #
 # ### Exercise 03.2 · ●●○ · 6 minutes
 #
-# Write `what_it_does(delta, weight_grad)`: two (L,) tensors, sizes by layer, first layer first. Return `"explodes"` if the
-# size in the first layer is more than 10 times that in the last, `"vanishes"` if it is less than a tenth of it, otherwise
-# `"steady"`. An inf or a NaN anywhere on the way is an explosion.
+# Write `what_it_does(delta, weight_grad)`: two (L,) tensors, sizes by layer, first layer first. Return `"explodes"` if
+# the size in the first layer is more than 10 times that in the last, `"vanishes"` if it is less than a tenth of it,
+# otherwise `"steady"`. An inf or a NaN anywhere on the way is an explosion.
 #
-# Two examples: $\delta = (50, 20, 1)$ explodes, and $(5, 100, 1)$ is steady: only the first and the last size count. One of the
-# two tensors is a decoy.
+# Two examples: $\delta = (50, 20, 1)$ explodes, and $(5, 100, 1)$ is steady: only the first and the last size count.
+# One of the two tensors is a decoy.
 
 
 # %%
@@ -371,8 +407,8 @@ explorers.explore_depth()
 # %% [markdown]
 # ## 3 · Looking into your own network
 #
-# In your own project nobody hands you $\delta$. A **hook** does: a function that torch calls whenever a layer has run. It
-# receives the layer, its inputs and its output, and the forward pass goes on as before.
+# In your own project nobody hands you $\delta$. A **hook** does: a function that torch calls whenever a layer has run.
+# It receives the layer, its inputs and its output, and the forward pass goes on as before.
 
 # %% tags=["drawing"]
 fig, ax = plt.subplots(figsize=(6.4, 1.8))
@@ -380,17 +416,21 @@ steps, gradients = ["Linear", "ReLU", "Linear"], ["", "delta", "", "delta"]
 plots.draw_chain(
     ax, ["x", "output", "h", "output"], steps, back=[None, "", ""], gradients=gradients
 )
-plots.finish(ax, "A hook on each Linear collects its output; delta is the derivative there")
+plots.finish(
+    ax, "A hook on each Linear collects its output; delta is the derivative there"
+)
 
 # %% [markdown]
-# Here is one hook on one layer. It keeps the output in a list. After the forward pass it is removed, or it would run at
-# every later pass as well. Then `torch.autograd.grad(loss, outputs)` gives the derivative of the loss with respect to each
-# tensor in the list. (After `loss.backward()` an output has no `.grad`, because torch keeps gradients of parameters only,
-# unless one calls `output.retain_grad()`.)
+# Here is one hook on one layer, which keeps the output in a list. After the forward pass it is removed, or it would run
+# at every later pass as well. Then `torch.autograd.grad(loss, outputs)` gives the derivative of the loss with respect
+# to each tensor in the list. (After `loss.backward()` an output has no `.grad`, because torch keeps gradients of
+# parameters only, unless one calls `output.retain_grad()`.)
 
 # %%
 layer, outputs = torch.nn.Linear(3, 2), []
-handle = layer.register_forward_hook(lambda layer, inputs, output: outputs.append(output))
+handle = layer.register_forward_hook(
+    lambda layer, inputs, output: outputs.append(output)
+)
 loss = layer(torch.ones(4, 3)).sum()
 handle.remove()
 print(torch.autograd.grad(loss, outputs)[0])  # of a sum: 1 everywhere
@@ -398,7 +438,7 @@ print(torch.autograd.grad(loss, outputs)[0])  # of a sum: 1 everywhere
 # %% [markdown]
 # ### Exercise 03.3 · ●●○ · 12 minutes
 #
-# Write `delta_sizes(model, loss_of, x)`. The loss is `loss_of(model(x))`. Return a list with one number for each
+# Write `delta_sizes(model, loss_of, x)`, where the loss is `loss_of(model(x))`. Return a list with one number for each
 # `torch.nn.Linear` in the model: the RMS of the gradient of the loss with respect to that layer's output.
 #
 # - `model.modules()` goes through all layers, nested ones too. It lists them in the order in which they were *defined*.
@@ -425,19 +465,26 @@ def delta_sizes(model, loss_of, x):
 delta_sizes = check("03.3", delta_sizes).function
 
 # %% [markdown]
-# From here on `Recorder` does this at every step of a training, with the norms of weights, updates and activations beside
-# it. Twelve ReLU layers at `sigma_w = 2`, trained for 20 steps of gradient descent: your hooks before the first step, and
-# the recorder at the first and the last.
+# From here on `Recorder` does this at every step of a training, with the norms of weights, updates and activations
+# beside it. Twelve ReLU layers at `sigma_w = 2`, trained for 20 steps of gradient descent: your hooks before the first
+# step, and the recorder at the first and the last.
 
 # %% tags=["experiment"]
 x, y, net = data.x_train[:256], data.y_train[:256], mlp(12, 64, "relu")
 init_weights_(net, 2.0, generator=torch.Generator().manual_seed(0))
-seen = {"by your hooks": delta_sizes(net, lambda scores: F.cross_entropy(scores, y), x)[:12]}
+seen = {
+    "by your hooks": delta_sizes(net, lambda scores: F.cross_entropy(scores, y), x)[:12]
+}
 optimizer = torch.optim.SGD(net.parameters(), lr=3e-4)
 with Recorder(net) as recorder:
     train(net, F.cross_entropy, [(x, y)] * 20, optimizer, measure=recorder.step)
-for step in (0, 19):  # every second layer is an activation; the norms are made RMS, like yours
-    seen[f"Recorder, step {step}"] = recorder.delta_norm[step, :24:2] / math.sqrt(256 * 64)
+for step in (
+    0,
+    19,
+):  # every second layer is an activation; the norms are made RMS, like yours
+    seen[f"Recorder, step {step}"] = recorder.delta_norm[step, :24:2] / math.sqrt(
+        256 * 64
+    )
 fig, ax = plt.subplots()
 plots.plot_depth_profile(ax, seen)
 plots.finish(ax, "Twelve layers at sigma_w = 2: your hooks and the Recorder agree")
@@ -445,18 +492,19 @@ plots.finish(ax, "Twelve layers at sigma_w = 2: your hooks and the Recorder agre
 # %% [markdown]
 # ## 4 · How deep until it is no number
 #
-# Growth by a factor is something you know from lesson 00, and from the edge of lesson 01. So the depth at which a signal
-# leaves the numbers of a format can be computed as well. Take raw weights from $N(0, 1)$, without the division by $n$, as
-# they are often drawn by mistake. Then $\sigma_w^2 = n$, and for ReLU and a width of 128 $\sqrt{\chi_1} = \sqrt{128/2} = 8$.
+# Growth by a factor is something you know from lesson 00, and from the edge of lesson 01. So the depth at which a
+# signal leaves the numbers of a format can be computed as well. Take raw weights from $N(0, 1)$, without the division
+# by $n$, as they are often drawn by mistake. Then $\sigma_w^2 = n$, and for ReLU and a width of 128 $\sqrt{\chi_1} =
+# \sqrt{128/2} = 8$.
 #
-# `float16` ends at 65504. If the largest entry of layer 1 is $45$, then it is $360$ in layer 2, $2880$ in layer 3, $23040$ in
-# layer 4, and too large in layer 5.
+# The numbers of `float16` end at 65504. If the largest entry of layer 1 is $45$, then it is $360$ in layer 2, $2880$ in
+# layer 3, $23040$ in layer 4, and too large in layer 5.
 #
 # ### Exercise 03.4 · ●●○ · 8 minutes
 #
-# Write `overflow_depth(first, growth, largest)`. Layer 1's largest entry is `first`, and each further layer multiplies it by
-# `growth`. Return the number of the first layer whose largest entry is above `largest`, and `math.inf` if that never
-# happens. (A `growth` of 1 or less needs a thought of its own.)
+# Write `overflow_depth(first, growth, largest)`. Layer 1's largest entry is `first`, and each further layer multiplies
+# it by `growth`. Return the number of the first layer whose largest entry is above `largest`, and `math.inf` if that
+# never happens. (A `growth` of 1 or less needs a thought of its own.)
 
 
 # %%
@@ -473,8 +521,8 @@ def overflow_depth(first, growth, largest):
 overflow_depth = check("03.4", overflow_depth).function
 
 # %% [markdown]
-# Ten networks of width 128 with 16 inputs. The largest entry comes first, so we also measure how far it stands above the
-# RMS, among the 2048 entries of a layer. Then: at which layer does the first inf appear, and when the first NaN?
+# Ten networks of width 128 with 16 inputs. The largest entry comes first, so we also measure how far it stands above
+# the RMS, among the 2048 entries of a layer. Then: at which layer does the first inf appear, and when the first NaN?
 
 # %% tags=["experiment"]
 
@@ -494,36 +542,40 @@ draws = torch.randn(10, 2048, generator=torch.Generator().manual_seed(0))
 peak = float(draws.abs().amax(1).median())
 print(f"largest of 2048 Gaussian numbers: {peak:.1f} times their RMS (median of 10)")
 formats = [torch.float16, torch.bfloat16, torch.float32]
-predicted = [overflow_depth(peak * math.sqrt(128), 8, torch.finfo(t).max) for t in formats]
+predicted = [
+    overflow_depth(peak * math.sqrt(128), 8, torch.finfo(t).max) for t in formats
+]
 found = torch.tensor([[first_inf_and_nan(t, k) for k in range(10)] for t in formats])
-inf_at, later = found[..., 0].median(1).values, (found[..., 1] - found[..., 0]).amax(1) <= 1
+inf_at, later = (
+    found[..., 0].median(1).values,
+    (found[..., 1] - found[..., 0]).amax(1) <= 1,
+)
 columns = {"inf predicted": predicted, "inf at": inf_at.tolist()}
 table({"": formats} | columns | {"NaN there or a layer later": later.tolist()})
 
 # %% [markdown]
-# The prediction is a layer off at most. First comes an inf. Then two infinities of opposite sign meet in one sum, in the
-# same layer or the next, and that is a NaN. So when you find a NaN, look at the layer before. `bfloat16` has the range of
-# `float32`: it does not overflow earlier, it only rounds more coarsely.
+# The prediction is a layer off at most. First comes an inf, because a number has become too large. Then two infinities
+# of opposite sign meet in one sum, in the same layer or the next, and that is a NaN. So when you find a NaN, look at
+# the layer before. `bfloat16` has the range of `float32`: it does not overflow earlier, it only rounds more coarsely.
 
 # %% [markdown]
 # ## Claim on trial: S3
 #
 # *Exploding gradients make the parameters jump about, and training fails.*
 #
-# That it fails is not in doubt. On trial is how it fails: with a NaN, one would think, and so most people look for one. We
-# take four hidden layers, a good initialisation, and learning rates from usable to far too large.
+# That it fails is not in doubt. On trial is how it fails: with a NaN, one would think, and so most people look for one.
+# We take tanh with cross-entropy, four hidden layers, a good initialisation, and rates up to far too large.
 
 # %%
 silent = "none of them"
 half = "about half of them"
 all_of_them = "all of them"
-question = "tanh and cross-entropy, a rate far too large. Of the runs that fail, a NaN is shown by…"
-predict("03.c", question, [silent, half, all_of_them])
+predict("03.c", "Of the failed runs show a NaN…", [silent, half, all_of_them])
 
 # %% [markdown]
-# Four arms: tanh with cross-entropy, with Huber's loss and with squared error, and ReLU with cross-entropy. (Huber's loss
-# is a squared error up to an error of 1, and from there a straight line.) Five rates, ten seeds, plain momentum, judged
-# after 60 and after 150 steps. A run has failed if its loss is a NaN, or no better than nine tenths of guessing.
+# Four arms: tanh with cross-entropy, with Huber's loss and with squared error, and ReLU with cross-entropy. (Huber's
+# loss is a squared error up to an error of 1, and from there a straight line.) Five rates, ten seeds, plain momentum,
+# judged after 60 and after 150 steps. A run has failed if its loss is a NaN, or no better than nine tenths of guessing.
 
 # %% tags=["experiment"]
 
@@ -537,14 +589,20 @@ def huber(scores, y):
     return torch.where(error < 1, error**2, 2 * error - 1).mean((-1, -2))
 
 
-def in_words(loss, steps, guess):  # how many of the failed runs show a NaN, and how many failed
+def in_words(
+    loss, steps, guess
+):  # how many of the failed runs show a NaN, and how many failed
     nan = ~loss[:steps].isfinite().all(0)
     failed = nan | ~(loss[steps - 20 : steps].mean(0) < 0.9 * guess)
     word = "none" if not nan.any() else "all" if nan.sum() == failed.sum() else "some"
     return [word, int(failed.sum())]
 
 
-guess = {cross_entropy: math.log(10), squared_error: 0.09, huber: 0.09}  # of a constant answer
+guess = {
+    cross_entropy: math.log(10),
+    squared_error: 0.09,
+    huber: 0.09,
+}  # of a constant answer
 arms = [("tanh", cross_entropy), ("tanh", huber), ("tanh", squared_error)]
 arms, lrs = [*arms, ("relu", cross_entropy)], [0.1, 0.3, 1.0, 3.0, 10.0]
 ended, scale = {}, {"tanh": 1.0, "relu": 2**0.5}
@@ -564,28 +622,29 @@ reveal(
     "They fail in silence: their loss stays at that of guessing, or worse.",
     wrong={
         silent: "Some of the failed runs showed a NaN.",
-        half: "It does not depend on luck. The slope of the loss is bounded, and so is every unit, "
-        "so no step can be long enough.",
-        all_of_them: "A NaN needs steps that grow without bound. Here a step is at most the rate "
-        "times a bounded gradient.",
+        half: "It does not depend on luck. The slope of the loss is bounded, and so "
+        "is every unit, so no step can be long enough.",
+        all_of_them: "A NaN needs steps that grow without bound. Here a step is at "
+        "most the rate times a bounded gradient.",
     },
 )
 
 # %% [markdown]
 # Whether a NaN comes depends on whether a slope can grow without bound.
 #
-# - *Squared error*: its slope grows with the error. Longer steps make larger errors, and these longer steps. The run ends
-#   in a NaN.
-# - *Cross-entropy and tanh*: the derivative with respect to a score is at most 1 in size, and so is each input of the last
-#   layer. Its weights grow by a bounded amount per step. The layers below are pushed to the flat ends of tanh, where
-#   slopes are nearly 0, and stop learning.
-# - *Huber's loss* is the control. It is a squared error with a bounded slope, and with tanh it fails in silence too. So it
-#   is the slope that decides.
-# - *ReLU* has signals without bound. Sometimes.
+# - *Squared error*: its slope grows with the error. Longer steps make larger errors, and these longer steps, until the run
+#   ends in a NaN.
+# - *Cross-entropy and tanh*: the derivative with respect to a score is at most 1 in size, and so is each input of the
+#   last layer. Its weights grow by a bounded amount per step. The layers below are pushed to the flat ends of tanh,
+#   where slopes are nearly 0, and stop learning.
+# - *Huber's loss* is the control. It is a squared error with a bounded slope, and with tanh it fails in silence too. So
+#   it is the slope that decides.
+# - *ReLU* has signals without bound, so its steps can grow even under cross-entropy, and sometimes they do.
 
 # %% tags=["experiment"]
-evidence = "4 hidden layers of 32, momentum SGD, rates 0.1 to 10, 150 steps. NaN in failed runs: "
-evidence += f"tanh with cross-entropy {quiet}, Huber {bounded}, squared error {loud}; ReLU {relu}."
+evidence = "4 hidden layers of 32, momentum SGD, rates 0.1 to 10, 150 steps. NaN in "
+evidence += f"failed runs: tanh with cross-entropy {quiet}, Huber {bounded}, squared "
+evidence += f"error {loud}; ReLU {relu}."
 as_said = (quiet, bounded, loud) == ("none", "none", "all")
 verdict("S3", "depends" if as_said else "holds", evidence)
 
@@ -595,53 +654,57 @@ verdict("S3", "depends" if as_said else "holds", evidence)
 # - Before the first step take one batch and compare $\delta$ in the first and the last layer. More than a factor of 10?
 #   Change the initialisation, not the learning rate.
 # - Plot $\delta$, and not only the weight gradients: with ReLU they hide an explosion.
-# - Found a NaN? Look at the layer before, for an inf.
-# - Found none? That proves nothing. Compare the loss with guessing, and watch the gradient norm.
+# - If you find a NaN, look for an inf in the layer before.
+# - If you find none, that proves nothing. Compare the loss with guessing, and watch the gradient norm.
 
 # %% [markdown]
 # ## Summary
 #
-# Each layer multiplies the mean square of a gradient by $\chi_1 = \sigma_w^2 E[\varphi'(z)^2]$: the weights add up $n$ terms of
-# variance $\sigma_w^2/n$, and the slopes let a share of it pass. It is known before training, because $z$ is Gaussian, and
-# depth turns a small excess into an explosion. The explosion shows in $\delta$; for ReLU the weight gradients hide it. And a
-# run can fail without a NaN, wherever slopes are bounded.
+# Each layer multiplies the mean square of a gradient by $\chi_1 = \sigma_w^2 E[\varphi'(z)^2]$: the weights add up $n$
+# terms of variance $\sigma_w^2/n$, and the slopes let a share of it pass. It is known before training, because $z$ is
+# Gaussian, and depth turns a small excess into an explosion. The explosion shows in $\delta$; for ReLU the weight
+# gradients hide it. And a run can fail without a NaN, wherever slopes are bounded.
 
 # %% [markdown]
 # ## Deeper
 #
-# Three parts: how far a single network strays from the theory (A), what happens through time (B), and what decides there
-# (C, with claim W8). C needs B.
+# Three parts follow: how far a single network strays from the theory (A), what happens through time (B), and what
+# decides there (C, with claim W8). The last one needs B.
 #
 # ### A · One network lies
 #
-# The theory speaks of very wide networks. How far does one narrow network stray? Under ReLU at He's scale one layer
+# The theory speaks of very wide networks, so how far does one narrow network stray? Under ReLU at He's scale one layer
 # multiplies $|\delta|^2$ by
 #
 # $$\frac{2}{n}\sum_{i=1}^n \xi_i\, g_i^2$$
 #
-# Here $g_i$ is the sum that arrives at unit $i$, a Gaussian number, and $\xi_i$ is its slope, a coin: 0 or 1. The mean of
-# $\xi_i g_i^2$ is $\frac12 \cdot 1$, so the mean of the factor is 1, as $\chi_1$ says.
+# Here $g_i$ is the sum that arrives at unit $i$, a Gaussian number, and $\xi_i$ is its slope, a coin: 0 or 1. The mean
+# of $\xi_i g_i^2$ is $\frac12 \cdot 1$, so the mean of the factor is 1, as $\chi_1$ says.
 #
-# Its variance takes two lines. The square of one term is $\xi_i g_i^4$, whose mean is $\frac12 \cdot 3$, because $E[g^4] = 3$. So
-# one term has the variance $\frac32 - \frac14 = \frac54$. Then $n$ independent terms, each multiplied by $\frac2n$, have
+# Its variance takes two lines. The square of one term is $\xi_i g_i^4$, whose mean is $\frac12 \cdot 3$, because
+# $E[g^4] = 3$. So one term has the variance $\frac32 - \frac14 = \frac54$. Then $n$ independent terms, each multiplied
+# by $\frac2n$, have
 #
 # $$n \cdot \frac{4}{n^2} \cdot \frac54 = \frac5n$$
 #
 # At $n = 64$ that is $0.08$, a standard deviation of $0.28$: one layer easily multiplies by $1.3$ or by $0.7$.
 
 # %% [markdown]
-# Now multiply 29 such factors. A product becomes a sum in logarithms, and a sum of many random terms is Gaussian. For a
-# factor $1 + \epsilon$ the logarithm is about $\epsilon - \epsilon^2/2$. Its variance is about that of $\epsilon$, which is $5/n$. Its mean is
-# not 0 but $-\frac12 \cdot \frac5n$, because of the square. So after $L$ layers $\ln|\delta|^2$ is about Gaussian, with
+# Now multiply 29 such factors, one per step between 30 layers. A product becomes a sum in logarithms, and a sum of many
+# random terms is Gaussian. For a factor $1 + \epsilon$ the logarithm is about $\epsilon - \epsilon^2/2$. Its variance
+# is about that of $\epsilon$, which is $5/n$. Its mean is not 0 but $-\frac12 \cdot \frac5n$, because of the square. So
+# after $L$ layers $\ln|\delta|^2$ is about Gaussian, with
 #
 # $$\text{variance } \beta = \frac{5L}{n}, \qquad \text{mean } -\frac{\beta}{2}$$
 #
-# Hanin and Nica (2020) prove that such a logarithm is Gaussian in the limit; the numbers are ours. One hundred networks of
-# width 64, 30 layers, one input. They are sorted, and each is drawn over the quantile where a Gaussian would put it: the
-# dotted line is the prediction.
+# Hanin and Nica (2020) prove that such a logarithm is Gaussian in the limit; the numbers are ours. One hundred networks
+# of width 64, 30 layers, one input. They are sorted, and each is drawn over the quantile where a Gaussian would put it:
+# the dotted line is the prediction.
 
 # %% tags=["experiment"]
-delta = gradient_profile(30, 64, "relu", 2**0.5, seeds=100, batch=1).delta[0]  # (seeds, 30)
+delta = gradient_profile(30, 64, "relu", 2**0.5, seeds=100, batch=1).delta[
+    0
+]  # (seeds, 30)
 logs, beta = 2 * (delta[:, 0] / delta[:, -1]).log().sort().values, 5 * 29 / 64
 normal = torch.special.ndtri((torch.arange(100) + 0.5) / 100)
 fig, ax = plt.subplots()
@@ -652,14 +715,15 @@ title = f"Same recipe: the luckiest and the unluckiest differ by {spread:.0e}"
 plots.finish(ax, title, "quantile of a Gaussian", "ln of the squared growth")
 
 # %% [markdown]
-# Nothing was changed but the seed. The mean over many networks is kept, and the typical one lies below it. That is why no
-# trial of this course rests on one seed. (Width 64 is small for this theory, and the networks lie somewhat below the line.)
+# Nothing was changed but the seed, and the results differ a thousandfold. The mean over many networks is kept, and the
+# typical one lies below it. That is why no trial of this course rests on one seed. (Width 64 is small for this theory,
+# and the networks lie somewhat below the line.)
 
 # %% [markdown]
 # ### B · Through time
 #
-# A recurrent network applies one $W$ at every step, $h_t = \tanh(h_{t-1} W^T + \text{input})$. Unrolled, it is a deep network
-# whose layers share their weights.
+# A recurrent network applies one $W$ at every step, $h_t = \tanh(h_{t-1} W^T + \text{input})$. Unrolled, it is a deep
+# network whose layers share their weights.
 
 # %% tags=["drawing"]
 fig, ax = plt.subplots(figsize=(6.4, 2.6))
@@ -667,15 +731,17 @@ plots.draw_unrolled(ax, 3)
 plots.finish(ax, "A recurrent network, unrolled: the same W at every step")
 
 # %% [markdown]
-# One unit, by hand. Let $W = 2$, $h_1 = 0.5$, $h_2 = 0.8$, and let the loss hand back $\partial L/\partial h_2 = 1$. The slope of tanh at
-# step 2 is $1 - h_2^2 = 0.36$, because $h_2$ *is* the tanh. So $\partial L/\partial h_1 = 1 \cdot 0.36 \cdot 2 = 0.72$. One step further
-# back, $\partial L/\partial h_0 = 0.72 \cdot (1 - 0.25) \cdot 2 = 1.08$. Slope first, then $W$, and the slope is that of the *later* state.
+# Here is one unit, by hand. Let $W = 2$, $h_1 = 0.5$, $h_2 = 0.8$, and let the loss hand back $\partial L/\partial h_2
+# = 1$. The slope of tanh at step 2 is $1 - h_2^2 = 0.36$, because $h_2$ *is* the tanh. So $\partial L/\partial h_1 = 1
+# \cdot 0.36 \cdot 2 = 0.72$. One step further back, $\partial L/\partial h_0 = 0.72 \cdot (1 - 0.25) \cdot 2 = 1.08$.
+# Slope first, then $W$, and the slope is that of the *later* state.
 #
 # ### Exercise 03.5 · ●●○ · 10 minutes
 #
-# Write `through_time(W, h, dh)`. `h` is (T + 1, n), the states `h[0]` to `h[T]`. `dh` is (n,), the derivative of the loss
-# with respect to the last state `h[T]`. (Nothing but the last state acts on the loss directly.) Return the derivatives with
-# respect to all states, stacked to (T + 1, n): row `t` belongs to `h[t]`, and the last row is `dh` itself.
+# Write `through_time(W, h, dh)`. `h` is (T + 1, n), the states `h[0]` to `h[T]`. `dh` is (n,), the derivative of the
+# loss with respect to the last state `h[T]`. (Nothing but the last state acts on the loss directly.) Return the
+# derivatives with respect to all states, stacked to (T + 1, n): row `t` belongs to `h[t]`, and the last row is `dh`
+# itself.
 
 
 # %%
@@ -692,12 +758,12 @@ through_time = check("03.5", through_time).function
 
 # %% [markdown]
 # **A paper in small: eigenvalues through time.** Y. Bengio, P. Simard and P. Frasconi described the problem in 1994. R.
-# Pascanu, T. Mikolov and Y. Bengio (2013, section 2) put it so for the *linear* recurrent network. The **spectral radius**
-# $\rho$ is the largest size of an eigenvalue of $W$. If it is below 1, the gradient must vanish. It can explode only if it is
-# above 1. In the long run the gradient goes as $\rho^k$ over $k$ steps.
+# Pascanu, T. Mikolov and Y. Bengio (2013, section 2) put it so for the *linear* recurrent network. The **spectral
+# radius** $\rho$ is the largest size of an eigenvalue of $W$. If it is below 1, the gradient must vanish. It can
+# explode only if it is above 1. In the long run the gradient goes as $\rho^k$ over $k$ steps.
 #
-# With all states at 0 every slope of tanh is 1, and your `through_time` is linear. Three radii, ten random $W$ of 64 units
-# each, 100 steps.
+# With all states at 0 every slope of tanh is 1, and your `through_time` is linear. Three radii, ten random $W$ of 64
+# units each, 100 steps.
 
 # %% tags=["experiment"]
 steps_back, radii = torch.arange(0, 101, 5), [0.9, 1.0, 1.1]
@@ -707,7 +773,9 @@ for seed in range(10):
     W, dh = draws[:64] / torch.linalg.eigvals(draws[:64]).abs().max(), draws[64]
     for r, rows in zip(radii, sizes.values()):
         rows.append(through_time(r * W, still, dh / dh.norm()).norm(dim=1).flip(0)[::5])
-measured = {name: torch.stack(rows, 1) for name, rows in sizes.items()}  # (steps, seeds)
+measured = {
+    name: torch.stack(rows, 1) for name, rows in sizes.items()
+}  # (steps, seeds)
 fig, ax = plt.subplots()
 colours = (plots.VANISHES, plots.STABLE, plots.EXPLODES)
 predicted = [r**steps_back for r in radii]
@@ -719,9 +787,9 @@ plots.finish(ax, title, "steps back", "size of dL/dh")
 # The slope is right, and the level is not. At first the gradient shrinks, because a random direction is mostly made of
 # smaller eigenvalues. Only what lies along the largest one survives.
 #
-# Now tanh, with states that move. "Radius above 1, so it explodes" is often said of such networks too. The explorer opens
-# on a tanh network of radius 2 without input, and its gradient explodes. Raise the size of the input. When does the
-# explosion end?
+# Now we take tanh, with states that move. "Radius above 1, so it explodes" is often said of such networks too. The
+# explorer opens on a tanh network of radius 2 without input, and its gradient explodes. Raise the size of the input,
+# and watch when the explosion ends.
 
 # %%
 explorers.explore_recurrent()
@@ -734,16 +802,16 @@ explorers.explore_recurrent()
 #
 # $$\frac{\ln 2 + \ln \frac12 + \ln 3}{3} = 0.37$$
 #
-# In the long run this mean logarithm is the **Lyapunov exponent**. Above 0 small changes grow, which is chaos; below 0 they
-# fade. To compute it push a vector along and look how its length changes. After many steps it would overflow. So bring it
-# back to length 1 after every step, and add up the logarithms of the lengths it had. It is the power iteration of lesson 01
-# in new clothes: there the matrix was always the same, here it changes with the state.
+# In the long run this mean logarithm is the **Lyapunov exponent**. Above 0 small changes grow, which is chaos; below 0
+# they fade. To compute it push a vector along, add up the logarithms of its growth, and bring it back to length 1 after
+# every step. This is the power iteration of lesson 01 in new clothes: there the matrix was always the same, here it
+# changes with the state.
 #
 # ### Exercise 03.6 · ●●● · 10 minutes
 #
-# Write `lyapunov(W, h, v)`. `h` is (T + 1, n), the states; `v` is (n,), a small change of `h[0]`, of any length. Push `v`
-# through the T steps: first `W`, then the slope `1 - h[t]**2` of the new state. Return the mean over the steps of the
-# natural logarithm of the factor by which its length grows.
+# Write `lyapunov(W, h, v)`. `h` is (T + 1, n), the states; `v` is (n,), a small change of `h[0]`, of any length. Push
+# `v` through the T steps: first `W`, then the slope `1 - h[t]**2` of the new state. Return the mean over the steps of
+# the natural logarithm of the factor by which its length grows.
 
 
 # %%
@@ -760,18 +828,20 @@ def lyapunov(W, h, v):
 lyapunov = check("03.6", lyapunov).function
 
 # %% [markdown]
-# **Claim on trial: W8.** *A recurrent network with a spectral radius above 1 explodes.* (Pascanu et al. say it with care;
-# teaching notes drop the care.)
+# **Claim on trial: W8.** *A recurrent network with a spectral radius above 1 explodes.* (Pascanu et al. say it with
+# care; teaching notes drop the care.)
 #
-# **Our prediction.** The gradient grows per step by the Lyapunov exponent, which is about $\frac12\ln\chi_1$. An input of standard
-# deviation $d$ adds $d^2$ to $q$ at every step, so it pushes units to the flat ends of tanh, where slopes are small. At a
-# radius of 2 the rate should turn negative before $d = 2$. The control: is it the *noise* of the input that calms the
-# network? A constant input of the same size has none. Ten networks of 128 units, 100 steps.
+# **Our prediction.** The gradient grows per step by the Lyapunov exponent, which is about $\frac12\ln\chi_1$. An input
+# of standard deviation $d$ adds $d^2$ to $q$ at every step, so it pushes units to the flat ends of tanh, where slopes
+# are small. At a radius of 2 the rate should turn negative before $d = 2$. The control: is it the *noise* of the input
+# that calms the network? A constant input of the same size has none. We take ten networks of 128 units and 100 steps.
 
 # %% tags=["experiment"]
 
 
-def rates(gain, drive, seed, constant=False, n=128):  # of the gradient, and the Lyapunov exponent
+def rates(
+    gain, drive, seed, constant=False, n=128
+):  # of the gradient, and the Lyapunov exponent
     draw = lambda *shape: torch.randn(*shape, generator=generator, dtype=torch.float64)
     generator = torch.Generator().manual_seed(seed)
     W, h, inputs = draw(n, n) * gain / n**0.5, [draw(n)], drive * draw(150, n)
@@ -793,7 +863,9 @@ def predicted_rate(gain, drive):
 drives, found = [0.0, 0.5, 1.0, 2.0, 4.0], []
 for drive in tqdm(drives, leave=False):
     found.append([rates(2.0, drive, seed) for seed in range(10)])
-pair = torch.tensor(found).permute(2, 0, 1)  # gradient and Lyapunov, each (drives, seeds)
+pair = torch.tensor(found).permute(
+    2, 0, 1
+)  # gradient and Lyapunov, each (drives, seeds)
 measured = {"gradient": pair[0], "Lyapunov": pair[1]}
 predicted = [predicted_rate(2.0, drive) for drive in drives]
 fig, ax = plt.subplots()
@@ -805,24 +877,25 @@ plots.finish(ax, title, "standard deviation of the input", "rate per step")
 # %% tags=["experiment"]
 alone, driven = (int((measured["gradient"][k] > 0).sum()) for k in (0, 3))
 constant = sum(rates(2.0, 2.0, seed, constant=True)[0] > 0 for seed in range(10))
-evidence = "tanh networks of 128 units at the start, radius 2, 100 steps, no training: "
-evidence += f"the gradient grows in {alone} of 10, in {driven} with an input of standard deviation 2, "
-evidence += f"in {constant} with a constant one."
-verdict("W8", "depends" if alone >= 9 and max(driven, constant) <= 1 else "holds", evidence)
+evidence = "tanh networks of 128 units at the start, radius 2, 100 steps, no "
+evidence += f"training: the gradient grows in {alone} of 10, in {driven} with an input "
+evidence += f"of standard deviation 2, in {constant} with a constant one."
+verdict(
+    "W8", "depends" if alone >= 9 and max(driven, constant) <= 1 else "holds", evidence
+)
 
 # %% [markdown]
-# A constant input calms the networks as well, so the cause is not noise but saturation. The theory is for endless width; at
-# 128 units the rates lie a little below it. On a real run, then: measure the rate of a recurrent network on real inputs.
-# Its radius alone tells you little.
+# A constant input calms the networks as well, so the cause is not noise but saturation. The theory is for endless
+# width; at 128 units the rates lie a little below it. On a real run, then: measure the rate of a recurrent network on
+# real inputs. Its radius alone tells you little.
 
 # %% [markdown]
 # ## Further reading
 #
-# - R. Pascanu, T. Mikolov, Y. Bengio,
-#   [On the difficulty of training recurrent neural networks](https://arxiv.org/abs/1211.5063) (2013): what the radius says,
-#   and what it does not.
-# - S. Schoenholz et al., [Deep information propagation](https://arxiv.org/abs/1611.01232) (2017): how deep a network can be
-#   before a signal is lost.
+# - R. Pascanu, T. Mikolov, Y. Bengio, [On the difficulty of training recurrent neural
+#   networks](https://arxiv.org/abs/1211.5063) (2013): what the radius says, and what it does not.
+# - S. Schoenholz et al., [Deep information propagation](https://arxiv.org/abs/1611.01232) (2017): how deep a network
+#   can be before a signal is lost.
 # - R. Vogt et al., [On Lyapunov exponents for RNNs](https://arxiv.org/abs/2006.14123) (2020): part C, done thoroughly.
 #
 # [The solution of this lesson](../solutions/03_exploding_gradients.ipynb) · [Back to the start](00_start_here.ipynb)

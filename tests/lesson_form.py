@@ -84,7 +84,7 @@ def sentences(text: str) -> list[str]:
     text = re.sub(r"^\s*(#+ |\|).*$", "\n", plain(text), flags=re.MULTILINE)
     text = re.sub(r"^\s*([-*+]|\d+\.) +", "\n\n", text, flags=re.MULTILINE)
     text = re.sub(r"^\s*> ?", "", text, flags=re.MULTILINE)
-    text = re.sub(r"\b(e\.g|i\.e|vs|cf|al)\.", r"\1", text)
+    text = re.sub(r"\b(e\.g|i\.e|vs|cf|al|fig|eq|[A-Z])\.", r"\1", text)
     found = []
     for block in re.split(r"\n\s*\n", text):
         found += re.split(
@@ -100,8 +100,9 @@ def prose_is_short(lesson: Lesson) -> list[str]:
 
 
 def sentences_are_of_middle_length(lesson: Lesson) -> list[str]:
-    """The last cell names books and is left out."""
-    found = [sentence for text in lesson.prose()[:-1] for sentence in sentences(text)]
+    """The first cell lists goals, the last one books: both are left out, and so are labels, such as "Our prediction."."""
+    found = [sentence for text in lesson.prose()[1:-1] for sentence in sentences(text)]
+    found = [sentence for sentence in found if len(words(sentence)) > 3]
     counts = [len(words(sentence)) for sentence in found]
     wrong = [f"{n} words, at most 35: {s}" for s, n in zip(found, counts, strict=True) if n > 35]
     middle = statistics.median(counts)
@@ -208,10 +209,10 @@ def code_is_short(lesson: Lesson) -> list[str]:
 
 
 def folds_have_words_above(lesson: Lesson) -> list[str]:
-    """What is folded is said in words just above, for a row of folds once; a reveal shows words itself."""
+    """What an experiment does is said in words just above, for a row of folds once. A reveal shows words itself, a drawing has its title."""
     wrong = []
     for k, cell in enumerate(lesson.cells):
-        if is_folded(cell) and "reveal" not in tags(cell):
+        if "experiment" in tags(cell):
             above = next((other for other in reversed(lesson.cells[:k]) if not is_folded(other)), None)
             if above is None or above.cell_type != "markdown" or not _ends_in_prose(above.source):
                 wrong.append(f"no sentence stands above this fold: {cell.source}")

@@ -15,7 +15,7 @@ from tests.lesson_form import RULES, Lesson, in_order, tags, what_fails_again
 
 ROOT = Path(__file__).parent.parent
 NAMES = [path.stem for path in sorted((ROOT / "solutions").glob("*.py"))]
-NEW_FORM: set[str] = set()
+NEW_FORM = {"00", "01", "02", "03"}
 NEW = [name for name in NAMES if name[:2] in NEW_FORM]
 OLD = [name for name in NAMES if name not in NEW]
 FURNITURE = {
