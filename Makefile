@@ -26,8 +26,10 @@ test: .venv/test.stamp
 quick: .venv/test.stamp lint
 	$(BIN)/python -m tools.quick $(QUICK_ARGS)
 
+# Lessons in the new form keep to 88 columns, which a reader's page has.
+NARROW = --line-length 88 $(wildcard solutions/0[0-3]_*.py)
 lint: .venv/test.stamp
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/codespell
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ruff format --check $(NARROW) && $(BIN)/codespell
 	$(BIN)/python -m tools.notebooks --check
 unit: .venv/test.stamp
 	$(BIN)/python -m pytest tests --ignore=tests/browser -n $(WORKERS) --dist worksteal
@@ -44,7 +46,7 @@ notebooks: .venv/test.stamp
 bench: .venv/bench.stamp
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 format: .venv/test.stamp
-	$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+	$(BIN)/ruff check --fix . ; $(BIN)/ruff format . ; $(BIN)/ruff format $(NARROW)
 # After requirements/direct.in or pyproject.toml changed. LOCK_ARGS=--upgrade takes the newest of what they leave free.
 lock: .venv/bin/python
 	$(BIN)/python -m tools.lock $(LOCK_ARGS)

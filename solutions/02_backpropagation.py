@@ -718,6 +718,9 @@ def jacobian(weights, phi, x):  # x (n,): one example
     return push_forward(weights, phi, x.expand(n, n), torch.eye(n).double()).T
 
 
+# %% [markdown]
+# Chains of 1, 5 and 20 layers of 64 linear units, one network each, with weights that keep the mean square of a signal.
+
 # %% tags=["experiment"]
 image = x[0]
 chain = random_weights([64] * 21, 1.0, seed=0)

@@ -201,11 +201,20 @@ def code_is_short(lesson: Lesson) -> list[str]:
         ]
     if sum(counts) > 130:
         wrong.append(f"{sum(counts)} lines are shown, at most 130")
-    if (hidden := sum(len(lines(source)) for source in folded)) > 110:
-        wrong.append(f"{hidden} lines are folded, at most 110")
+    for part, tried in zip(("core", "part Deeper"), _experiments(lesson), strict=True):
+        if tried > 170:
+            wrong.append(f"the {part} folds {tried} lines of experiments, at most 170")
     if (middle := statistics.median(counts)) > 4:
         wrong.append(f"half of the shown cells have {middle} lines or more, at most 4")
     return wrong
+
+
+def _experiments(lesson: Lesson) -> tuple[int, int]:
+    """Lines of experiments before Deeper and in it."""
+    begin = _where_deeper_begins(lesson)
+    border = len(lesson.cells) if begin is None else lesson.headings()[begin][2]
+    counts = [len(lines(cell.source)) if "experiment" in tags(cell) else 0 for cell in lesson.cells]
+    return sum(counts[:border]), sum(counts[border:])
 
 
 def folds_have_words_above(lesson: Lesson) -> list[str]:

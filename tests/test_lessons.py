@@ -85,7 +85,7 @@ def prose(name):
 def lesson(name):
     number = name[:2]
     exercises = {key: exercise for key, exercise in all_exercises().items() if key.startswith(number)}
-    return Lesson(number, notebook("solutions", name).cells, exercises)
+    return Lesson(number, notebook("lessons", name).cells, exercises)  # as a learner opens it
 
 
 def lines(source):
