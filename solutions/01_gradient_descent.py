@@ -358,7 +358,7 @@ arrows = {
     "the gradient's step": ((1.0, -0.6), (0.35, 1.1), plots.SECOND),
     "the new move": ((0, 0), (1.35, 0.5), plots.STABLE),
 }
-plots.draw_arrows(ax, arrows, reach=1.6)
+plots.draw_arrows(ax, arrows, reach=(-1, 2.4, -0.7, 0.6))
 plots.finish(ax, "A move with momentum is a sum of two")
 
 # %% [markdown]
@@ -441,7 +441,9 @@ arrows = {
     "the gradient's step: +3.8": ((-2.8, 0), (3.8, 0), plots.SECOND),
     "together: +2": ((-1, -0.5), (2, 0), plots.STABLE),
 }
-plots.draw_arrows(ax, arrows, reach=3.0)
+plots.draw_arrows(ax, arrows, reach=(-3.4, 1.6, -0.8, 0.9))
+for x in (-1, 1):
+    plots.mark_vertical(ax, x, f"x = {x}", colour=plots.REFERENCE)
 plots.finish(ax, "At the edge: from -1 back to 1")
 
 # %% [markdown]
@@ -757,7 +759,7 @@ arrows = {
     "the gradient, seen from there": ((1.0, -0.6), (0.15, 1.3), plots.SECOND),
     "the new move": ((0, 0), (1.15, 0.7), plots.STABLE),
 }
-plots.draw_arrows(ax, arrows, reach=1.6)
+plots.draw_arrows(ax, arrows, reach=(-1, 2.4, -0.7, 0.8))
 plots.finish(
     ax, "Nesterov looks ahead: the gradient is taken at the end of the grey arrow"
 )

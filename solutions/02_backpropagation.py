@@ -57,12 +57,12 @@ chains = torch.randn(10, 20, 2, 2).double() / math.sqrt(2)  # ten chains of 20 l
 
 # %% tags=["drawing"]
 fig, axes = plt.subplots(1, 3)
-for ax, layers in zip(axes, (1, 5, 20)):
+for ax, count in zip(axes, (1, 5, 20)):
     moved = arrows
-    for W in chains[0, :layers]:
+    for W in chains[0, :count]:
         moved = moved @ W
     plots.plot_vectors(ax, moved)
-    plots.finish(ax, f"{layers} layer{'s' * (layers > 1)}")
+    plots.finish(ax, f"{count} layer{'s' * (count > 1)}")
 
 # %% tags=["reveal"]
 products = torch.stack([torch.linalg.multi_dot(list(chain)) for chain in chains])

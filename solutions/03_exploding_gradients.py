@@ -608,14 +608,18 @@ arms, lrs = [*arms, ("relu", cross_entropy)], [0.1, 0.3, 1.0, 3.0, 10.0]
 ended, scale = {}, {"tanh": 1.0, "relu": 2**0.5}
 for phi, loss_of in tqdm(arms, leave=False):
     loss = train_many(functions[phi], 4, scale[phi], lrs, loss_of, steps=150)
-    pairs = [in_words(loss, steps, guess[loss_of]) for steps in (60, 150)]
-    ended[f"{phi}, {loss_of.__name__}"] = sum(pairs, [])
-rows = list(zip(*ended.values()))  # words and counts after 60 steps, then after 150
-columns = {"a NaN in the failed, 60 steps": rows[0], "150 steps": rows[2]}
-table({"": ended} | columns | {"20 or more of 50 failed": [n >= 20 for n in rows[3]]})
+    early, late = (in_words(loss, steps, guess[loss_of]) for steps in (60, 150))
+    ended[f"{phi}, {loss_of.__name__}"] = early + late
+arm_by_arm = list(zip(*ended.values()))  # words, counts at 60 steps; at 150 steps
+columns = {"a NaN in the failed, 60 steps": arm_by_arm[0], "150 steps": arm_by_arm[2]}
+table(
+    {"": ended}
+    | columns
+    | {"20 or more of 50 failed": [n >= 20 for n in arm_by_arm[3]]}
+)
 
 # %% tags=["reveal"]
-quiet, bounded, loud, relu = rows[2]
+quiet, bounded, loud, relu = arm_by_arm[2]
 reveal(
     "03.c",
     {"none": silent, "some": half, "all": all_of_them}[quiet],

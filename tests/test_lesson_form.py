@@ -146,7 +146,7 @@ def test_a_lesson_that_breaks_a_rule_is_told_which(tmp_path, name):
 
 
 def test_short_sentences_are_told(tmp_path):
-    broken = lesson(tmp_path, GOOD.replace("# We double", "# It is. " * 40 + "We double"))
+    broken = lesson(tmp_path, GOOD.replace("# We double", "# So it is now. " * 40 + "We double"))
     assert "lies between 12 and 16" in "".join(RULES[1](broken))
 
 
