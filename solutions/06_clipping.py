@@ -32,8 +32,8 @@ plots.use_style()
 # Lesson 01 ended at a cliff: runs walk to a wall, step over it to and fro, and sooner or later a step ends *inside* the wall and throws the run far away. A smaller rate only bought time. Now every slope above `0.1` is cut to `0.1`.
 
 # %%
-options = ["most are thrown all the same", "they still cross the wall, but stay near", "they come to rest"]
-predict("06.a", "With the clip, at the rate that threw most of them, runs…", options)
+far, near, rest = "are thrown all the same", "still cross the wall, but stay near", "come to rest"
+predict("06.a", "With the clip, at the rate that threw most of them, most runs…", [far, near, rest])
 
 # %% [markdown]
 # ## What happens
@@ -74,11 +74,13 @@ for ax, path, title in zip(axes, (free, clipped), ("No clip", "Clipped at 0.1"))
     plots.plot_path_1d(ax, cliff, path[:end, 1], low=-3.2, high=-1.4, name="b")
     plots.finish(ax, title)
 
-# %%
+# %% tags=["reveal"]
 crossing = int((clipped[-100:].diff(dim=0).sign().diff(dim=0) != 0).any(0).sum())
 words = ["most" if count > 25 else "some" if count else "none" for count in thrown]
 because = f"Thrown without the clip: {words[0]}; with it: {words[1]}."
-reveal("06.a", "a" if thrown[1] > 25 else "b" if crossing > 25 else "c", because)
+wrong = {far: "A step is at most rate times limit now, so none of them leads far away."}
+wrong |= {rest: "At the wall the slope is cut, not zero, so a run steps over it and back for ever."}
+reveal("06.a", far if thrown[1] > 25 else near if crossing > 25 else rest, because, wrong)
 
 # %% [markdown]
 # The clip limits the length of a step to `0.05`. It does not know where to go: a run still walks down to the wall, over it, and back. It is never thrown, and it never comes to rest. Move the threshold.
@@ -230,12 +232,15 @@ plots.plot_against_theory(ax, lrs, lines, log="x", rough=True, colours=[*plots.Q
 plots.finish(ax, "A threshold moves and widens the window of rates", "learning rate", "test accuracy")
 
 # %%
+larger, equal, smaller = "threshold 1", "threshold 0.1", "threshold 0.01"
 question = "If every step is clipped, rate 0.3 with threshold 0.1 does the same as rate 0.03 with…"
-predict("06.b", question, ["threshold 1", "threshold 0.1", "threshold 0.01"])
+predict("06.b", question, [larger, equal, smaller])
 
-# %%
+# %% tags=["reveal"]
 same = (accuracy[1, 6, 0] - accuracy[1, 4, 1]).abs().median()  # (rate 0.3, threshold 0.1) and (0.03, 1)
-reveal("06.b", "a" if same < 0.02 else "c", "The products are equal, and so is what is learnt: one knob.")
+wrong = {equal: "Each step would be a tenth as long, because its length is rate times threshold."}
+wrong |= {smaller: "Each step would be a hundredth as long, because both of its factors are smaller."}
+reveal("06.b", larger if same < 0.02 else smaller, "The products are equal, and so is what is learnt.", wrong)
 
 # %%
 explorers.explore_rate_and_threshold()
@@ -293,10 +298,11 @@ table({"threshold": arms, "most of ten networks learn": [n > 7 for n in hits]})
 # ## 5 · What is no number
 
 # %%
+all_nan, one_nan, skipped = "all are NaN", "one is NaN, none has moved", "none is NaN, the step was skipped"
 question = "One gradient entry is inf. After torch's clip_grad_norm_ and a step, among the weights…"
-predict("06.c", question, ["all are NaN", "one is NaN, none has moved", "all have moved as usual"])
+predict("06.c", question, [all_nan, one_nan, skipped])
 
-# %%
+# %% tags=["reveal"]
 cases, after = {"1, 2, inf": [1, 2, math.inf], "1, 2, nan": [1, 2, math.nan], "4 times 2e19": [2e19] * 4}, {}
 for clip in (torch.nn.utils.clip_grad_norm_, torch.nn.utils.clip_grad_value_):
     after[clip.__name__] = []
@@ -306,8 +312,10 @@ for clip in (torch.nn.utils.clip_grad_norm_, torch.nn.utils.clip_grad_value_):
         clip(p, 1.0)
         after[clip.__name__].append(", ".join(f"{value:g}" for value in p.grad))
 table({"gradient": cases} | after)
-answer = {"0, 0, nan": "b", "nan, nan, nan": "a"}.get(after["clip_grad_norm_"][0], "c")
-reveal("06.c", answer, "c / inf is 0, and 0 times inf is NaN.")
+answer = {"0, 0, nan": one_nan, "nan, nan, nan": all_nan}.get(after["clip_grad_norm_"][0], skipped)
+wrong = {all_nan: "With a NaN in the gradient they would be. An inf makes 0 of all finite entries."}
+wrong |= {skipped: "By default torch does not look at the norm, so the step is taken with what is left."}
+reveal("06.c", answer, "c / inf is 0, and 0 times inf is NaN.", wrong)
 
 # %% [markdown]
 # A single NaN spoils all. In the last row every entry is finite, only their norm overflows: the step silently does nothing. `error_if_nonfinite=True` makes torch say so.

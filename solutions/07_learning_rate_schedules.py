@@ -32,8 +32,8 @@ plots.use_style()
 # Lesson 01: on a quadratic, descent diverges as soon as the rate passes 2 over the **sharpness**, the largest curvature. A network's sharpness changes while it trains. Full batch, 150 digits, tanh, squared error, rate `0.3`: the limit is `6.7`. The sharpness begins near 5.
 
 # %%
-options = ["stays below the limit", "rises to it and stays there", "passes it, and the run diverges"]
-predict("07.a", "In training the sharpness…", options)
+below, rises, breaks = "stays below the limit", "rises to it, and stays", "passes it, and the run diverges"
+predict("07.a", "In training the sharpness…", [below, rises, breaks])
 
 # %% [markdown]
 # ## 1 · Curvature along a direction
@@ -94,9 +94,11 @@ for k, title in enumerate(("Rate 0.3", "Raised to 0.45", "Lowered to 0.3, late")
     plots.plot_against_theory(axes[k], steps, {"": sharp[:, k]}, [limits[:, k]], marker="", rough=True)
     plots.finish(axes[k], title, "step", "sharpness")
 
-# %%
+# %% tags=["reveal"]
 late = float((sharp[-20:, 0] / limits[-1, 0]).median())
-reveal("07.a", "b" if 0.9 < late < 1.1 else "a", f"At the end it is {late:.2f} of the limit, in the median.")
+wrong = {below: "Descent drifts to sharper places, and only at the limit does something push back."}
+wrong |= {breaks: "A quadratic would diverge. Here the bouncing itself leads to flatter places."}
+reveal("07.a", rises if 0.9 < late < 1.1 else below, f"The median ends at {late:.2f} of it.", wrong)
 
 # %% [markdown]
 # Dotted: 2 over the rate. The sharpness rises to it and stays within a few hundredths: raise the rate, and it comes down. Lower the rate late, and it climbs only slowly, because little loss is left to push it. At the ceiling the loss rises now and then, and falls all the same: look at it in the explorer.
@@ -409,13 +411,13 @@ table({"beta2": beta2s.tolist()} | columns)
 # `beta2` of `0.9` against `0.999`, at a large and at a smaller rate, batches of 32. Step 800 is a bad batch (pixels 20 times as large, wrong labels). Before it, after step 300, we count bursts: losses that pass `0.3`.
 
 # %%
-question = "Before the bad batch, at the large rate, the runs with beta2 = 0.9 show…"
-predict("07.b", question, ["fewer bursts than those with 0.999", "as many", "more"])
+oftener, alike, fewer = "more bursts than those with 0.999", "as many", "fewer"
+predict("07.b", "At the large rate, before the bad batch, beta2 = 0.9 shows…", [oftener, alike, fewer])
 
 # %% [markdown]
 # **Our prediction.** From one bad batch, yes: Adam notices it sooner. But a short memory also forgets. When gradients have become tiny, the first ordinary one gets a step of full size: late bursts. With `0.999` it has not forgotten when they were large, and small ones get small steps. So at the large rate `0.9` bursts more often, and at the smaller one neither does.
 
-# %%
+# %% tags=["reveal"]
 data, draw, bad = digits(), torch.Generator().manual_seed(5), 800
 rows, wrong = torch.randint(1400, (860, 32), generator=draw), torch.randint(10, (32,), generator=draw)
 right = lambda k: (data.x_train[rows[k]], data.y_train[rows[k]])
@@ -427,7 +429,9 @@ loss = train_many(torch.relu, nets, data, lr, **options).loss.view(860, 2, 2, 10
 high, peak = loss[300:bad] > 0.3, loss[bad + 1 :].amax(0)
 bursts, spared = (high[1:] & ~high[:-1]).sum(0), int((peak[:, 1] > 2 * peak[:, 0]).sum(1).min())
 more = int((bursts[0, 0] > bursts[0, 1]).sum())
-reveal("07.b", "c" if more > 5 else "b", f"At the smaller rate: {'some' if bursts[1].any() else 'none'}.")
+wrong = {alike: "Late in the run gradients are tiny, and only the long memory knows the large ones."}
+wrong |= {fewer: "A short memory notices a bad batch sooner. It also forgets large gradients sooner."}
+reveal("07.b", oftener if more > 5 else alike, f"Bursts at the smaller one: {int(bursts[1].sum())}.", wrong)
 evidence = f"Bad batch: a peak twice as high with 0.999 in {plots.how_many([spared])[0]}. Late bursts: more with 0.9."
 verdict("W14", "depends" if spared > 7 and more > 5 else "refuted" if spared < 3 else "holds", evidence)
 

@@ -34,8 +34,9 @@ plots.use_style()
 # He's scale keeps gradients alive in a plain ReLU network, though 50 layers of it could not be trained (lesson 05). Now a skip path around each layer: $h \leftarrow h + W\,\text{relu}(h)$, with He's weights, 40 blocks.
 
 # %%
-options = ["as large as at the end", "much larger", "much smaller"]
-predict("08.a", "In the first block the gradient is…", options)
+full, root, share = "1, as it stands", "1/sqrt(40)", "1/40"
+question = "The largest factor on the branches with which the gradient grows less than twofold is…"
+predict("08.a", question, [full, root, share])
 
 # %% [markdown]
 # ## What happens
@@ -51,10 +52,13 @@ theory = {name: predicted_residual_profile(40, scale=s) for name, s in scales.it
 plots.plot_depth_profile(ax, sizes, theory, ylabel="size of the gradient")
 plots.finish(ax, "Forty skip paths, and the gradient explodes")
 
-# %%
+# %% tags=["reveal"]
 grown = sizes["branch x 1"][:, 0].median()
-because = f"It grows by a factor of {grown:.0e}. A path of its own does not keep it small."
-reveal("08.a", "b" if grown > 10 else "c" if grown < 0.1 else "a", because)
+because = f"With 1 it grows by a factor of {grown:.0e}. A path of its own does not keep it small."
+tame = [name for name, rows in zip((full, root, share), sizes.values()) if rows[:, 0].median() < 2]
+wrong = {full: "Path and branch bring the same square, so each of the forty blocks doubles it."}
+wrong |= {share: "It is smaller than need be, because the forty squares of 1/sqrt(40) add up to 1 only."}
+reveal("08.a", tame[0], because, wrong)
 
 # %% [markdown]
 # ## 1 · One plus something, many times
@@ -143,8 +147,9 @@ explorers.explore_residual()
 # *Initialise near zero to be stable.* In a plain network it puts all to sleep, already at 5 layers (first two rows of the table below). And with a skip path?
 
 # %%
-question = "Branches relu(W h) on a skip path. All W start at exactly zero. The network…"
-predict("08.b", question, ["trains best", "trains, but slowly", "never uses its branches"])
+w_last, relu_last, either, neither = "W relu(h) only", "relu(W h) only", "either", "neither"
+question = "Branches on a skip path, all W exactly zero. Most networks come above 0.5 with the branch…"
+predict("08.b", question, [w_last, relu_last, either, neither])
 
 # %% [markdown]
 # **Our prediction.** Near zero ($0.01$) is right: the network begins as its path, and the branches grow. At exactly zero it depends on what comes last. In $h + \text{relu}(Wh)$ the slope of ReLU at zero is 0, and no gradient reaches $W$: never more than a linear model. In $h + W\,\text{relu}(h)$ the gradient of $W$ is not zero. 30 blocks of 20 units, two rates, two budgets.
@@ -183,12 +188,17 @@ enough = {name: (a > 0.5).sum(-1).amax(-1).tolist() for name, a in found.items()
 early, late = (plots.how_many(counts) for counts in zip(*enough.values()))
 table({"networks above 0.5": enough, "after 50 steps": early, "after 100": late})
 
-# %%
+# %% tags=["reveal"]
 asleep, linear = (
     found[name][1].median(-1).values.max() for name in ("skip, zero, ReLU last", "linear model")
 )
 same = bool((asleep - linear).abs() < 0.05)
-reveal("08.b", "c" if same else "b", f"As far as a linear model, within 0.05: {'yes' if same else 'no'}.")
+answer = [neither, relu_last, w_last, either][(late[5] == "most") + 2 * (late[6] == "most")]
+wrong = {relu_last: "There the zero stands before a ReLU, whose slope at 0 is 0, so W gets no gradient."}
+wrong |= {either: "In relu(W h) no gradient reaches W, because the slope of ReLU at 0 is 0."}
+wrong |= {neither: "In W relu(h) the gradient of W is not zero, because what enters it is alive."}
+because = f"With ReLU last as far as a linear model, within 0.05: {'yes' if same else 'no'}."
+reveal("08.b", answer, because, wrong)
 evidence = (
     f"Plain at 0.01: {late[1]}. With a skip: 0.01 {late[4]}; zero {late[5]} (ReLU last), {late[6]} (W last)."
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Question:
     """A question with one right option.
 
-    after     the exercise, or the lesson, whose pass brings the question into the review
+    after     the exercise whose pass brings the question into the review
     because   why the right option is right
     wrong     each other option -> why it is wrong
     """

@@ -57,15 +57,10 @@ def due_days(state: State) -> dict[str, int]:
     """For each question whose exercise has been passed, the day on which it is due, as an ordinal."""
     days = {}
     for key, question in QUESTIONS.items():
-        passed = [_ordinal(state.passed[done]) for done in state.passed if _belongs(done, question.after)]
-        if passed := [day for day in passed if day]:
+        if passed := _ordinal(state.passed.get(question.after, "")):
             answers = [(_ordinal(answer.day), answer.right) for answer in state.recalled.get(key, ())]
-            days[key] = _due(min(passed), answers)
+            days[key] = _due(passed, answers)
     return days
-
-
-def _belongs(exercise_id: str, after: str) -> bool:
-    return exercise_id == after or exercise_id.startswith(f"{after}.")
 
 
 def _due(passed: int, answers: list[tuple[int, bool]]) -> int:
@@ -73,7 +68,7 @@ def _due(passed: int, answers: list[tuple[int, bool]]) -> int:
     step, since = 0, passed
     for day, right in answers:
         if day >= since:
-            step = 0 if not right else step + (day >= since + _pause(step))
+            step = step + (day >= since + _pause(step)) if right else 0
             since = day
     return since + _pause(step)
 
@@ -84,7 +79,7 @@ def _pause(step: int) -> int:
 
 
 def _ordinal(day: str) -> int:
-    """A day of the progress file as a number, 0 for one that no calendar has."""
+    """A day of the progress file as a number, 0 for none and for one that no calendar has."""
     try:
         return date.fromisoformat(day).toordinal()
     except ValueError:
