@@ -5,15 +5,30 @@ Numbers are handed to transformations.py; here are words, several returned value
 
 import contextlib
 import inspect
+from dataclasses import replace
 from itertools import combinations
 from types import FunctionType
 
+import numpy as np
 import torch
 
 from gradutils.course.compare import Run, _is_number, difference
-from gradutils.course.transformations import LOOKED_AT, Pair, close, pair_of, phrases
+from gradutils.course.transformations import (
+    DIGITS,
+    LOOKED_AT,
+    Pair,
+    close,
+    digits_within,
+    holds,
+    pair_of,
+    phrases,
+)
 
 BARE = ("values differ.", "answer differs.", "the other way round.")
+BY_CHANCE = (
+    "zeros",
+    "negative",
+)  # what random numbers can have or lack: said only where nothing else divides
 
 
 def explained(message: str, exercise, cases: list[tuple], wanted: list[Run], runs: list[Run]) -> str:
@@ -47,7 +62,7 @@ def relation(
     cases = [
         c if isinstance(c, dict) else {f"argument {k + 1}": v for k, v in enumerate(c)} for c in cases
     ] or [{}] * len(wanted)
-    with contextlib.suppress(OverflowError):  # a whole number too long for a float
+    with contextlib.suppress(OverflowError), np.errstate(all="ignore"):  # a whole number too long for a float
         return _relation(wanted, got, names, cases, rtol, "Your")
     return ""
 
@@ -62,13 +77,16 @@ def _relation(wanted, got, names, cases, rtol, subject) -> str:
     if columns and (found := _exchanged(*columns, names, rtol)):
         return found
     pairs = [pair_of(*case, rtol) for case in zip(wanted, got, cases, strict=True)]
-    if all(pairs) and (found := _numbers_related(pairs, subject)):
+    if all(pairs) and (found := _numbers_related(pairs, right, subject)):
         return found
     if columns and (found := _by_column(*columns, names, cases, rtol)):
         return found
-    where = _where(right, cases, subject)
     wrong = [pair for pair, is_right in zip(pairs, right, strict=True) if not is_right]
-    phrase = next(phrases(wrong), "") if where and all(wrong) and len(wrong) > 1 else ""
+    numbers = all(wrong) and len(wrong) > 1
+    if numbers and (found := _places(wrong, subject)):
+        return found
+    where = _where(right, cases, subject)
+    phrase = next(phrases(wrong), "") if where and numbers else ""
     there = _said(wrong, phrase, subject) if phrase else ""
     return where + (f" In the wrong cases {there[0].lower()}{there[1:]}." if there else "")
 
@@ -78,11 +96,15 @@ def _right(want, got, rtol) -> bool:
 
 
 # Numbers ---------------------------------------------------------------------------------------------------------------
-def _numbers_related(pairs: list[Pair], subject: str) -> str:
-    phrase = next(phrases(pairs), "")
-    if not phrase:
-        return _constant(pairs, subject) or _places(pairs, subject)
-    return f"{_said(pairs, phrase, subject)}, in every case."
+def _numbers_related(pairs: list[Pair], right: list[bool], subject: str) -> str:
+    wrong = [pair for pair, is_right in zip(pairs, right, strict=True) if not is_right]
+    if len(wrong) < 2:
+        return ""
+    others = [pair for pair, is_right in zip(pairs, right, strict=True) if is_right]
+    always = "" if others else ", in every case"
+    if phrase := next(phrases(wrong + others), ""):  # where most fail comes first: it decides soonest
+        return f"{_said(pairs, phrase, subject)}{always}."
+    return _constant(pairs, subject)
 
 
 def _said(pairs: list[Pair], phrase: str, subject: str) -> str:
@@ -99,15 +121,13 @@ def _who(subject: str) -> str:
 
 def _constant(pairs: list[Pair], subject: str) -> str:
     """One number in all places of all cases, where the right ones differ."""
-    got = {f"{v + 0.0:.6g}" for pair in pairs for t in pair.got for v in t.flatten()[:LOOKED_AT].tolist()}
+    got = {f"{v + 0.0:.6g}" for pair in pairs for t in pair.got for v in t.ravel()[:LOOKED_AT].tolist()}
     if len(got) != 1 or got & {"nan"}:
         return ""
     number = float(got.pop())
-    off = [
-        pair for pair in pairs if not all(close(a, torch.full_like(a, number), pair.tol) for a in pair.want)
-    ]
-    wanted = {f"{v:.3g}" for pair in off for t in pair.want for v in t.flatten()[:LOOKED_AT].tolist()}
-    same = all(bool((t == t.flatten()[0]).all()) for pair in pairs for t in pair.got if t.numel())
+    off = [pair for pair in pairs if not all(close(a, np.full_like(a, number), pair.tol) for a in pair.want)]
+    wanted = {f"{v:.3g}" for pair in off for t in pair.want for v in t.ravel()[:LOOKED_AT].tolist()}
+    same = all((t == t.ravel()[0]).all() for pair in pairs for t in pair.got if t.size)
     if len(off) < 2 or len(wanted) < 2 or not same:
         return ""
     return f"{_who(subject)} {number:.6g} in every case, whatever the arguments."
@@ -115,25 +135,34 @@ def _constant(pairs: list[Pair], subject: str) -> str:
 
 def _places(pairs: list[Pair], subject: str) -> str:
     """Which of the items that a value is made of are right: those at its beginning, or at its end."""
-    kinds = set()
-    marks = []
-    for pair in pairs:
-        items = list(zip(pair.want, pair.got, strict=False))
-        if len(pair.want) == 1 and pair.want[0].ndim and pair.alike:
-            items = list(zip(pair.want[0], pair.got[0], strict=True))
-            kinds.add("entry" if pair.want[0].ndim == 1 else "row")
-        else:
-            kinds.add("value")
-        if len(pair.want) != len(pair.got) or len(items) < 2:
-            return ""
-        marks.append([close(a, b, pair.tol) for a, b in items])
-    if len(kinds) > 1 or sum(len(row) >= 3 for row in marks) < 2:
+    parts = [
+        (pair, pair.want[0], pair.got[0])
+        if len(pair.want) == 1 and pair.want[0].ndim and pair.alike
+        else (pair, pair.want, pair.got)
+        for pair in pairs
+    ]
+    if any(len(want) != len(got) or len(want) < 2 for _, want, got in parts):
+        return ""
+    marks = [[close(a, b, pair.tol) for a, b in zip(want, got, strict=True)] for pair, want, got in parts]
+    kinds = {
+        "value" if want is pair.want else "entry" if want.ndim == 1 else "row" for pair, want, _ in parts
+    }
+    agreeing = sum(
+        digits_within(pair.tol) * sum(mark and np.any(a) for mark, a in zip(row, want, strict=True))
+        for row, (pair, want, _) in zip(marks, parts, strict=True)
+    )
+    if len(kinds) > 1 or sum(len(row) >= 3 for row in marks) < 2 or agreeing < DIGITS:
         return ""
     thing, of = kinds.pop(), "" if subject == "Your" else f" of {subject.removesuffix(' is')}"
     for place, k in (("first", 0), ("last", -1)):
-        for state, is_it in (("wrong", False), ("right", True)):
-            if all(row[k] is is_it and row.count(is_it) == 1 for row in marks):
-                return f"Only the {place} {thing}{of} is {state}, in every case."
+        if all(not row[k] and row.count(False) == 1 for row in marks):
+            chosen = [replace(pair, want=[want[k]], got=[got[k]]) for pair, want, got in parts]
+            phrase = next(phrases(chosen), "")
+            return f"Only the {place} {thing}{of} is wrong" + (
+                f": {_said(chosen, phrase, 'it is')}." if phrase else "."
+            )
+        if all(row[k] and row.count(True) == 1 for row in marks):
+            return f"Only the {place} {thing}{of} is right."
     return ""
 
 
@@ -172,13 +201,16 @@ def _columns(wanted: list, got: list) -> tuple[list, list] | None:
 
 
 def _exchanged(wanted: list, got: list, names, rtol) -> str:
-    def agree(k, j):
-        return all(_right(a, b, rtol) for a, b in zip(wanted[k], got[j], strict=True))
-
     for i, j in combinations(range(len(wanted)), 2):
-        differ = sum(not _right(a, b, rtol) for a, b in zip(wanted[i], wanted[j], strict=True))
         others = [k for k in range(len(wanted)) if k not in (i, j)]
-        if differ >= 2 and agree(i, j) and agree(j, i) and all(agree(k, k) for k in others):
+        if not all(_right(a, b, rtol) for k in others for a, b in zip(wanted[k], got[k], strict=True)):
+            continue
+        one, two = (list(zip(columns[i], columns[j], strict=True)) for columns in (wanted, got))
+        pairs = [pair_of(*both, {}, rtol) for both in zip(one, two, strict=True)]
+        if not all(pairs):
+            continue
+        turned = (pair_of((b, a), (b, a), {}, rtol).want for a, b in one)
+        if holds(pairs, turned):
             both = _listed([_name(names, i), _name(names, j)])
             return f"{both[0].upper() if not names else both[0]}{both[1:]} are exchanged, in every case."
     return ""
@@ -236,6 +268,8 @@ def _where(right: list[bool], cases: list[dict], subject: str) -> str:
             # Where each case has a word of its own, any cases at all could be told apart by it.
             if len(set(groups[0]) | set(groups[1])) < min(len(cases), 5):
                 found.setdefault(key, (name, *(_listed(sorted(set(group)), "or") for group in groups)))
+    plain = {key: value for key, value in found.items() if key not in BY_CHANCE}
+    found = plain or found
     if not 1 <= len(found) <= 2:
         return ""
     (name, one, other), *more = found.values()

@@ -1,6 +1,6 @@
 """Transformations that turn right numbers into wrong ones, each tried on all cases of an exercise at once.
 
-A transformation is named only where it holds in every case and could have failed: `_holds` counts what speaks for it.
+A transformation is named only where it holds in every case and could have failed: `holds` counts what speaks for it.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import torch
 
 from gradutils.course.compare import _is_number, _tolerance
@@ -36,10 +37,10 @@ CONSTANTS = {
 
 @dataclass(frozen=True)
 class Pair:
-    """What the reference and the answer returned in one case, as tensors of float64."""
+    """What the reference and the answer returned in one case, as arrays of float64."""
 
-    want: list[torch.Tensor]
-    got: list[torch.Tensor]
+    want: list[np.ndarray]
+    got: list[np.ndarray]
     tol: float
     arguments: dict[str, Any] = field(default_factory=dict)
 
@@ -55,16 +56,16 @@ def pair_of(want, got, arguments, rtol) -> Pair | None:
     return None if a is None or b is None else Pair(a, b, rtol or _loosest(want), arguments)
 
 
-def leaves_of(value) -> list[torch.Tensor] | None:
-    """The tensors that a value is made of; None where it is made of other things too."""
+def leaves_of(value) -> list[np.ndarray] | None:
+    """The arrays that a value is made of; None where it is made of other things too."""
     if isinstance(value, torch.Tensor) and not value.is_complex():
-        return [value.detach().double()] if value.numel() <= LARGEST else None
+        return [value.detach().double().numpy()] if value.numel() <= LARGEST else None
     if _is_number(value):
-        return [torch.tensor(float(value), dtype=torch.float64)]
+        return [np.array(float(value))]
     if isinstance(value, (tuple, list)) and len(value) > LARGEST:
         return None
     if isinstance(value, list) and value and all(map(_is_number, value)):
-        return [torch.tensor([float(item) for item in value], dtype=torch.float64)]
+        return [np.array([float(item) for item in value])]
     if not isinstance(value, (tuple, list)):
         return None
     parts = [leaves_of(item) for item in value]
@@ -78,19 +79,26 @@ def _loosest(value) -> float:
     return _tolerance(value.dtype) if floating else 1e-6
 
 
-def _scale(t: torch.Tensor) -> float:
-    return t.nan_to_num(0.0, 0.0, 0.0).abs().amax().item() if t.numel() else 0.0
+def close(a: np.ndarray, b: np.ndarray, tol: float) -> bool:
+    """Whether b is a, up to ``tol`` of an entry and of the largest one; what is not finite must be the same."""
+    if a.shape != b.shape:
+        return False
+    a, b = np.ravel(a), np.ravel(b)
+    finite = np.isfinite(a)
+    if not finite.all():
+        if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+            return False
+        a, b = a[finite], b[finite]
+    size = np.abs(a)
+    return not size.size or bool((np.abs(a - b) <= tol * (size + size.max())).all())
 
 
-def close(a: torch.Tensor, b: torch.Tensor, tol: float) -> bool:
-    return a.shape == b.shape and torch.allclose(b, a, rtol=tol, atol=tol * _scale(a), equal_nan=True)
-
-
-def _holds(pairs: list[Pair], predictions: Iterable[list[torch.Tensor]], fitted: int = 0) -> bool:
+def holds(pairs: list[Pair], predictions: Iterable[list[np.ndarray]], fitted: int = 0) -> bool:
     """Whether the answer returned what is predicted in every case, and in two or more not by itself.
 
-    Only numbers count that the relation changes, each different one once, by the digits in which it agrees; a whole
-    number, which is hit by chance more easily, by two. ``fitted`` numbers are taken off.
+    Only numbers count that the relation changes, each different one once, by the digits in which it agrees (within
+    twice the tolerance, on either side); a whole number, which is hit by chance more easily, by two. ``fitted`` numbers
+    are taken off.
     """
     seen: dict[str, float] = {}
     informative = 0
@@ -102,21 +110,26 @@ def _holds(pairs: list[Pair], predictions: Iterable[list[torch.Tensor]], fitted:
         changed = _changed(predicted, pair)
         informative += bool(changed)
         for value in changed:
-            seen[f"{value:.2e}"] = 2 if value == round(value) else -math.log10(pair.tol)
+            seen[f"{value:.2e}"] = 2 if value == round(value) else digits_within(pair.tol)
     digits = sum(seen.values()) - fitted * max(seen.values(), default=0)
     return informative >= 2 and digits >= DIGITS
 
 
-def _changed(predicted: list[torch.Tensor], pair: Pair) -> list[float]:
+def digits_within(tol: float) -> float:
+    """How many digits agree where two numbers are as close as `close` asks."""
+    return -math.log10(4 * tol)
+
+
+def _changed(predicted: list[np.ndarray], pair: Pair) -> list[float]:
     """Numbers in which a prediction is not the right value itself: finite, and not 0."""
     found: list[float] = []
     for k, a in enumerate(predicted):
-        new = a.flatten()
+        new = np.ravel(a)
+        kept = np.isfinite(new) & (new != 0)
         if len(predicted) == len(pair.want) and a.shape == pair.want[k].shape:
-            right = pair.want[k].flatten()
-            new = new[(new - right).abs() > 3 * pair.tol * torch.maximum(new.abs(), right.abs())]
-        new = new[new.isfinite() & (new != 0)]
-        found += new[: LOOKED_AT - len(found)].tolist()
+            right = np.ravel(pair.want[k])
+            kept &= ~(np.abs(new - right) <= 3 * pair.tol * np.maximum(np.abs(new), np.abs(right)))
+        found += new[kept][: LOOKED_AT - len(found)].tolist()
     return found
 
 
@@ -135,56 +148,60 @@ def _in_a_row(function: Callable) -> Callable[[list], list]:
     def transform(leaves):
         if len(leaves) == 1:
             return [function(leaves[0])] if leaves[0].ndim == 1 else leaves
-        return [leaves[k] for k in function(torch.arange(len(leaves))).tolist()]
+        return [leaves[k] for k in function(np.arange(len(leaves))).tolist()]
 
     return transform
 
 
 def _one(function: Callable) -> Callable[[list], list]:
-    return lambda leaves: [function(leaves[0])] if len(leaves) == 1 and leaves[0].ndim else leaves
+    return lambda leaves: (
+        [function(leaves[0])] if len(leaves) == 1 and leaves[0].ndim and leaves[0].size else leaves
+    )
 
 
 # What stands first is named where two fit: the plainest first.
 OF_THE_RIGHT: dict[str, Callable[[list], list]] = {
-    "the right {ones} without the sign": _each(torch.abs),
-    "the right {ones}, all made negative": _each(lambda t: -t.abs()),
-    "the right {ones} with 0 in place of what is negative": _each(lambda t: t.clamp(min=0)),
+    "the right {ones} without the sign": _each(np.abs),
+    "the right {ones}, all made negative": _each(lambda t: -np.abs(t)),
     "1 divided by the right {ones}": _each(lambda t: 1 / t),
-    "the right {ones} squared": _each(torch.square),
-    "the square root of the right {ones}": _each(torch.sqrt),
+    "the right {ones} squared": _each(np.square),
+    "the square root of the right {ones}": _each(np.sqrt),
     "1 minus the right {ones}": _each(lambda t: 1 - t),
-    "the logarithm of the right {ones}": _each(torch.log),
-    "the logarithm to base 2 of the right {ones}": _each(torch.log2),
-    "the logarithm to base 10 of the right {ones}": _each(torch.log10),
-    "e to the power of the right {ones}": _each(torch.exp),
+    "the logarithm of the right {ones}": _each(np.log),
+    "the logarithm to base 2 of the right {ones}": _each(np.log2),
+    "the logarithm to base 10 of the right {ones}": _each(np.log10),
+    "e to the power of the right {ones}": _each(np.exp),
     "the right {ones} transposed": _matrix(lambda t: t.T),
-    "the right {ones} with the rows in reverse order": _matrix(lambda t: t.flip(0)),
-    "the right {ones} with the columns in reverse order": _matrix(lambda t: t.flip(1)),
-    "the right {ones} in reverse order": _in_a_row(lambda t: t.flip(0)),
+    "the right {ones} with the rows in reverse order": _matrix(lambda t: t[::-1]),
+    "the right {ones} with the columns in reverse order": _matrix(lambda t: t[:, ::-1]),
+    "the right {ones} in reverse order": _in_a_row(lambda t: t[::-1]),
+    "the right {ones} with the first two exchanged": _in_a_row(
+        lambda t: t[[1, 0, *range(2, len(t))]] if len(t) > 1 else t
+    ),
     "the right {ones} without the first": _in_a_row(lambda t: t[1:]),
     "the right {ones} without the last": _in_a_row(lambda t: t[:-1]),
     "the right {ones} without the first row": _matrix(lambda t: t[1:]),
     "the right {ones} without the last row": _matrix(lambda t: t[:-1]),
-    "the right {ones} moved on by one place, the last one in front": _in_a_row(lambda t: t.roll(1)),
-    "the right {ones} moved back by one place, the first one at the end": _in_a_row(lambda t: t.roll(-1)),
-    "the right {ones} with the rows moved on by one place": _matrix(lambda t: t.roll(1, 0)),
-    "the right {ones} with the rows moved back by one place": _matrix(lambda t: t.roll(-1, 0)),
-    "the right {ones} sorted in rising order": _one(lambda t: t.sort().values),
-    "the right {ones} sorted in falling order": _one(lambda t: t.sort(descending=True).values),
-    "the sum of the right values": _one(torch.sum),
-    "the mean of the right values": _one(torch.mean),
-    "the largest of the right values": _one(torch.amax),
-    "the running sum of the right {ones}": _one(lambda t: t.cumsum(0)),
+    "the right {ones} moved on by one place, the last one in front": _in_a_row(lambda t: np.roll(t, 1)),
+    "the right {ones} moved back by one place, the first one at the end": _in_a_row(lambda t: np.roll(t, -1)),
+    "the right {ones} with the rows moved on by one place": _matrix(lambda t: np.roll(t, 1, 0)),
+    "the right {ones} with the rows moved back by one place": _matrix(lambda t: np.roll(t, -1, 0)),
+    "the right {ones} sorted in rising order": _one(np.sort),
+    "the right {ones} sorted in falling order": _one(lambda t: np.sort(t)[..., ::-1]),
+    "the sum of the right values": _one(np.sum),
+    "the mean of the right values": _one(np.mean),
+    "the largest of the right values": _one(np.max),
+    "the running sum of the right {ones}": _one(lambda t: np.cumsum(t, 0)),
 }
 # With one number more to agree: whole numbers are near to many others.
 ROUNDED: dict[str, Callable[[list], list]] = {
-    "the right {ones} rounded to whole numbers": _each(torch.round),
-    "the right {ones} rounded down to whole numbers": _each(torch.floor),
-    "the right {ones} rounded up to whole numbers": _each(torch.ceil),
-    "the right {ones} with the decimals cut off": _each(torch.trunc),
-    "the right {ones} rounded to 1 decimal": _each(lambda t: t.round(decimals=1)),
-    "the right {ones} rounded to 2 decimals": _each(lambda t: t.round(decimals=2)),
-    "the right {ones} rounded to 3 decimals": _each(lambda t: t.round(decimals=3)),
+    "the right {ones} rounded to whole numbers": _each(np.round),
+    "the right {ones} rounded down to whole numbers": _each(np.floor),
+    "the right {ones} rounded up to whole numbers": _each(np.ceil),
+    "the right {ones} with the decimals cut off": _each(np.trunc),
+    "the right {ones} rounded to 1 decimal": _each(lambda t: np.round(t, 1)),
+    "the right {ones} rounded to 2 decimals": _each(lambda t: np.round(t, 2)),
+    "the right {ones} rounded to 3 decimals": _each(lambda t: np.round(t, 3)),
 }
 # Here it is the answer's values that have to be turned to give the right ones.
 OF_YOURS: dict[str, Callable[[list], list]] = {
@@ -192,8 +209,8 @@ OF_YOURS: dict[str, Callable[[list], list]] = {
     "the right {ones} and one more at the end": _in_a_row(lambda t: t[:-1]),
     "the right {ones} and one more row in front": _matrix(lambda t: t[1:]),
     "the right {ones} and one more row at the end": _matrix(lambda t: t[:-1]),
-    "right, but their sum is wanted": _one(torch.sum),
-    "right, but their mean is wanted": _one(torch.mean),
+    "right, but their sum is wanted": _one(np.sum),
+    "right, but their mean is wanted": _one(np.mean),
     "right, but their sum over the rows is wanted": _matrix(lambda t: t.sum(0)),
     "right, but their sum over the columns is wanted": _matrix(lambda t: t.sum(1)),
 }
@@ -206,15 +223,15 @@ def phrases(pairs: list[Pair]) -> Iterator[str]:
         yield from _shifted(pairs)
     for table, fitted in ((OF_THE_RIGHT, 0), (ROUNDED, 1)):
         for phrase, turn in table.items():
-            if _holds(pairs, (turn(pair.want) for pair in pairs), fitted):
+            if holds(pairs, (turn(pair.want) for pair in pairs), fitted):
                 yield phrase
-    if all([t.numel() for t in pair.want] == [t.numel() for t in pair.got] for pair in pairs):
+    if all([t.size for t in pair.want] == [t.size for t in pair.got] for pair in pairs):
         reshaped = ([a.reshape(b.shape) for a, b in zip(pair.want, pair.got, strict=True)] for pair in pairs)
-        if _holds(pairs, reshaped):
+        if holds(pairs, reshaped):
             yield "the right {ones} in another shape"
     swapped = [Pair(pair.got, pair.want, pair.tol) for pair in pairs]
     for phrase, turn in OF_YOURS.items():
-        if _holds(swapped, (turn(pair.want) for pair in swapped)):
+        if holds(swapped, (turn(pair.want) for pair in swapped)):
             yield phrase
     yield from _with_arguments(pairs)
     if all(pair.alike for pair in pairs):
@@ -223,58 +240,61 @@ def phrases(pairs: list[Pair]) -> Iterator[str]:
 
 def _scaled(pairs: list[Pair]) -> Iterator[str]:
     """One factor per case: the same in all, or a size or an argument of the case, or just one per case."""
-    factors = [_at_largest(pair, torch.div) for pair in pairs]
+    factors = [_at_largest(pair, np.divide) for pair in pairs]
     known = [factor for factor in factors if factor is not None]
-    if not known or not all(map(math.isfinite, known)) or 0 in known:
+    if not known or 0 in known:
         return
     tol = max(pair.tol for pair in pairs)
     if _constant_within(known, tol):
         factor, phrase, fitted = _named_factor(sorted(known)[len(known) // 2], tol)
-        if factor != 1 and _holds(pairs, ([factor * t for t in pair.want] for pair in pairs), fitted):
+        if factor != 1 and holds(pairs, ([factor * t for t in pair.want] for pair in pairs), fitted):
             yield phrase
         return
-    yield from _by_quantity(pairs, factors, FACTORS, torch.mul, tol)
+    yield from _by_quantity(pairs, factors, FACTORS, np.multiply, tol)
 
 
 def _one_factor_each(pairs: list[Pair]) -> Iterator[str]:
     """Values that are in proportion in every case, and right in none."""
-    factors = [_at_largest(pair, torch.div) for pair in pairs]
+    factors = [_at_largest(pair, np.divide) for pair in pairs]
     long = all(sum(int((t != 0).sum()) for t in pair.want) >= 3 for pair in pairs)
     if not long or any(
         factor is None or abs(factor - 1) <= 2 * pair.tol for factor, pair in zip(factors, pairs, strict=True)
     ):
         return
     scaled = ([factor * t for t in pair.want] for pair, factor in zip(pairs, factors, strict=True))
-    if _holds(pairs, scaled, len(pairs)):
+    if holds(pairs, scaled, len(pairs)):
         yield "the right {ones} times one number, which differs from case to case"
 
 
 def _shifted(pairs: list[Pair]) -> Iterator[str]:
     """One difference per case: the same in all, or a size or an argument of the case."""
-    shifts = [_at_largest(pair, lambda got, want: got - want) for pair in pairs]
-    if None in shifts or not all(map(math.isfinite, shifts)):
+    shifts = [_at_largest(pair, np.subtract) for pair in pairs]
+    known = [shift for shift in shifts if shift is not None]
+    if not known:
         return
     tol = max(pair.tol for pair in pairs)
-    if _constant_within(shifts, tol):
-        shift = sorted(shifts)[len(shifts) // 2]
+    if _constant_within(known, tol):
+        shift = sorted(known)[len(known) // 2]
         plain = abs(shift - round(shift)) <= tol
         shift = round(shift) if plain else shift
-        if shift and _holds(pairs, ([t + shift for t in pair.want] for pair in pairs), not plain):
+        if shift and holds(pairs, ([t + shift for t in pair.want] for pair in pairs), not plain):
             yield f"{abs(shift):.4g} {'more' if shift > 0 else 'less'} than the right {{ones}}"
         return
-    yield from _by_quantity(pairs, shifts, SHIFTS, torch.add, tol)
+    yield from _by_quantity(pairs, shifts, SHIFTS, np.add, tol)
 
 
 def _at_largest(pair: Pair, function: Callable) -> float | None:
-    """``function`` of the answer's and the right value where the right one is largest; None where all are 0."""
-    want, got = (
-        torch.cat([t.flatten() for t in leaves]) if leaves else None for leaves in (pair.want, pair.got)
-    )
-    if want is None or not want.numel():
+    """``function`` of the answer's and the right value where the right one is largest; None where that tells nothing."""
+    if not pair.want:
         return None
-    size = want.abs().masked_fill(~(want.isfinite() & got.isfinite()), 0)
-    k = int(size.argmax())
-    return function(got[k], want[k]).item() if size[k] or function is not torch.div else None
+    want, got = (np.concatenate([t.ravel() for t in leaves]) for leaves in (pair.want, pair.got))
+    told = np.isfinite(want) & np.isfinite(got)
+    if function is np.divide:
+        told &= want != 0
+    if not told.any():
+        return None
+    k = int(np.where(told, np.abs(want), -1).argmax())
+    return float(function(got[k], want[k]))
 
 
 def _constant_within(numbers: list[float], tol: float) -> bool:
@@ -326,12 +346,9 @@ def _by_quantity(pairs, numbers, forms: dict[str, Callable], combine: Callable, 
                 near = (
                     a is None or abs(a - b) <= 2 * tol * abs(b) for a, b in zip(numbers, made, strict=True)
                 )
-                if all(near) and _holds(
+                if all(near) and holds(
                     pairs,
-                    (
-                        [combine(t, torch.tensor(b)) for t in pair.want]
-                        for pair, b in zip(pairs, made, strict=True)
-                    ),
+                    ([combine(t, b) for t in pair.want] for pair, b in zip(pairs, made, strict=True)),
                 ):
                     counts = name.startswith(("the number", "the length"))
                     yield phrase.format(
@@ -350,14 +367,14 @@ def _quantities(pair: Pair) -> dict[str, float]:
     for of, value in things.items():
         if isinstance(value, (list, tuple)):
             found[f"the length{of}"] = float(len(value))
-        elif isinstance(value, torch.Tensor) and value.ndim:
-            found[f"the number of entries{of}"] = float(value.numel())
+        elif isinstance(value, (np.ndarray, torch.Tensor)) and value.ndim:
+            found[f"the number of entries{of}"] = float(math.prod(value.shape))
             if value.ndim == 2:
                 found[f"the number of rows{of}"], found[f"the number of columns{of}"] = map(
                     float, value.shape
                 )
-            if of and value.is_floating_point():
-                found[f"the norm{of}"] = value.double().norm().item()
+            if of:
+                found[f"the norm{of}"] = value.detach().double().norm().item()
         elif of and _is_number(value):
             found[of.removeprefix(" of ")] = float(value)
     return found
@@ -365,15 +382,15 @@ def _quantities(pair: Pair) -> dict[str, float]:
 
 def _with_arguments(pairs: list[Pair]) -> Iterator[str]:
     """What is one of the arguments itself, or was joined with one entry by entry."""
-    ways = {"plus": torch.add, "minus": torch.sub, "times": torch.mul, "divided by": torch.div}
+    ways = {"plus": np.add, "minus": np.subtract, "times": np.multiply, "divided by": np.divide}
     for name in pairs[0].arguments:
         given = [leaves_of(pair.arguments.get(name)) for pair in pairs]
         if any(leaves is None for leaves in given):
             continue
-        if _holds(pairs, given):
+        if holds(pairs, given):
             yield f"`{name}` itself"
         both = [*zip((pair.want for pair in pairs), given, strict=True)]
         if all([t.shape for t in want] == [t.shape for t in leaves] for want, leaves in both):
             for word, way in ways.items():
-                if _holds(pairs, ([*map(way, want, leaves)] for want, leaves in both)):
+                if holds(pairs, ([*map(way, want, leaves)] for want, leaves in both)):
                     yield f"the right {{ones}} {word} `{name}`"
