@@ -7,7 +7,7 @@ import contextlib
 import inspect
 from dataclasses import replace
 from itertools import combinations
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType
 
 import numpy as np
 import torch
@@ -267,9 +267,9 @@ def _where(right: list[bool], cases: list[dict], subject: str) -> str:
                 continue
             # Where each case has a word of its own, any cases at all could be told apart by it.
             if len(set(groups[0]) | set(groups[1])) < min(len(cases), 5):
-                found.setdefault(key, (name, *(_listed(sorted(set(group)), "or") for group in groups)))
-    plain = {key: value for key, value in found.items() if key not in BY_CHANCE}
-    found = plain or found
+                found.setdefault(key, (name, *(_either(group) for group in groups)))
+    if len(found) > 1:
+        found = {key: value for key, value in found.items() if key not in BY_CHANCE}
     if not 1 <= len(found) <= 2:
         return ""
     (name, one, other), *more = found.values()
@@ -280,14 +280,21 @@ def _where(right: list[bool], cases: list[dict], subject: str) -> str:
     return f"{who} right where `{name}` {one}, and wrong where it {other}.{too}"
 
 
+def _either(clauses: list[str]) -> str:
+    """Several in one, the verb said once: "is 'relu' or 'tanh'"."""
+    first, *rest = sorted(set(clauses))
+    return _listed([first, *(clause.split(" ", 1)[1] for clause in rest)], "or")
+
+
 def _described(value) -> dict[str, str]:
     """What can be said of an argument, by what it is about; the plainest first."""
-    if isinstance(value, (str, bool, torch.dtype)):
-        return {
-            "is": f"is {str(value).removeprefix('torch.') if isinstance(value, torch.dtype) else repr(value)}"
-        }
-    if isinstance(value, FunctionType):
-        return {"is": f"is {value.__name__.strip('_')}"}
+    if isinstance(value, (str, bool)):
+        return {"is": f"is {value!r}"}
+    if isinstance(value, torch.dtype):
+        return {"is": f"is {str(value).removeprefix('torch.')}"}
+    if isinstance(value, (FunctionType, BuiltinFunctionType)):
+        name = value.__name__.strip("_")
+        return {"is": f"is {name}"} if name.isidentifier() else {}
     if _is_number(value):
         number = float(value)
         return {"sign": f"is {'negative' if number < 0 else 'positive' if number > 0 else '0'}"}

@@ -209,10 +209,10 @@ OF_YOURS: dict[str, Callable[[list], list]] = {
     "the right {ones} and one more at the end": _in_a_row(lambda t: t[:-1]),
     "the right {ones} and one more row in front": _matrix(lambda t: t[1:]),
     "the right {ones} and one more row at the end": _matrix(lambda t: t[:-1]),
-    "right, but their sum is wanted": _one(np.sum),
-    "right, but their mean is wanted": _one(np.mean),
-    "right, but their sum over the rows is wanted": _matrix(lambda t: t.sum(0)),
-    "right, but their sum over the columns is wanted": _matrix(lambda t: t.sum(1)),
+    "still to be summed": _one(np.sum),
+    "still to be averaged": _one(np.mean),
+    "still to be summed over the rows": _matrix(lambda t: t.sum(0)),
+    "still to be summed over the columns": _matrix(lambda t: t.sum(1)),
 }
 
 
@@ -310,7 +310,7 @@ def _named_factor(factor: float, tol: float) -> tuple[float, str, int]:
             return -1.0, "the right {ones} with the sign reversed", 0
         exact = float(fraction)
         called = "" if exact == round(exact, 4) else f" ({fraction})"
-        return exact, f"{exact:.4g} times the right {{ones}}{called}", 0
+        return exact, f"{exact:.{4 if called else 7}g} times the right {{ones}}{called}", 0
     for value, name in CONSTANTS.items():
         if abs(abs(factor) - value) <= tol * value and not loose:
             exact = math.copysign(value, factor)
