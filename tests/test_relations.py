@@ -288,6 +288,20 @@ def test_what_divides_right_from_wrong():
     assert "is positive, and wrong where it is negative" in _wrong_where(slopes, lambda slope: slope < 0)
 
 
+@several
+@given(seed=seeds)
+def test_entries_that_are_right_for_one_sign_only(seed):
+    x = drawn(seed, [(30,), (5, 8), (20,)])
+    cases = [{"z": t} for t in x]
+    leaky = [torch.where(t > 0, t, t / 10) for t in x]
+    relu = [t.clamp(min=0) for t in x]
+    assert relation(leaky, relu, cases=cases) == (
+        "The entries are right where `z` is positive, and wrong where it is negative."
+    )
+    spoilt = [*relu[:2], relu[2] + 0.1]
+    assert relation(leaky, spoilt, cases=cases) == ""
+
+
 def test_nothing_is_said_to_divide_what_it_does_not():
     once = [(torch.ones(3, dtype=torch.float64),), *[(torch.ones(3),)] * 3]
     assert _wrong_where(once, lambda x: x.dtype == torch.float64) == ""  # one such case says little

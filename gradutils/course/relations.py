@@ -20,11 +20,13 @@ from gradutils.course.transformations import (
     close,
     digits_within,
     holds,
+    leaves_of,
     pair_of,
     phrases,
 )
 
 BARE = ("values differ.", "answer differs.", "the other way round.")
+AT_LEAST = 6  # entries on either side, before a sign is said to divide them: by chance one in 2**12 would
 BY_CHANCE = (
     "zeros",
     "negative",
@@ -85,10 +87,14 @@ def _relation(wanted, got, names, cases, rtol, subject) -> str:
     numbers = all(wrong) and len(wrong) > 1
     if numbers and (found := _places(wrong, subject)):
         return found
+    if all(pairs) and (found := _by_sign(pairs)):
+        return _of(subject, found)
     where = _where(right, cases, subject)
-    phrase = next(phrases(wrong), "") if where and numbers else ""
-    there = _said(wrong, phrase, subject) if phrase else ""
-    return where + (f" In the wrong cases {there[0].lower()}{there[1:]}." if there else "")
+    if not where or not numbers:
+        return where
+    phrase = next(phrases(wrong), "")
+    there = _said(wrong, phrase, subject) + "." if phrase else _of(subject, _by_sign(wrong))
+    return f"{where} In the wrong cases {there[0].lower()}{there[1:]}" if there else where
 
 
 def _right(want, got, rtol) -> bool:
@@ -278,6 +284,35 @@ def _where(right: list[bool], cases: list[dict], subject: str) -> str:
     if more:
         too = f" `{more[0][0]}` divides the cases in the same way: it {more[0][1]}, or it {more[0][2]}."
     return f"{who} right where `{name}` {one}, and wrong where it {other}.{too}"
+
+
+def _by_sign(pairs: list[Pair]) -> str:
+    """Entries that are right where an argument of their shape has one sign, and wrong where it has the other."""
+    for name in pairs[0].arguments:
+        given = [leaves_of(pair.arguments.get(name)) for pair in pairs]
+        if any(
+            leaves is None or [t.shape for t in leaves] != [t.shape for t in pair.want] or not pair.alike
+            for leaves, pair in zip(given, pairs, strict=True)
+        ):
+            continue
+        signs, wrong = [], []
+        for leaves, pair in zip(given, pairs, strict=True):
+            for x, want, got in zip(leaves, pair.want, pair.got, strict=True):
+                signs.append(np.sign(x).ravel())
+                wrong.append(~np.isclose(got, want, pair.tol, pair.tol, equal_nan=True).ravel())
+        sign, is_wrong = np.concatenate(signs), np.concatenate(wrong)[np.concatenate(signs) != 0]
+        negative = sign[sign != 0] < 0
+        if min(is_wrong.sum(), (~is_wrong).sum()) >= AT_LEAST:
+            if (is_wrong == negative).all():
+                return f"right where `{name}` is positive, and wrong where it is negative."
+            if (is_wrong == ~negative).all():
+                return f"right where `{name}` is negative, and wrong where it is positive."
+    return ""
+
+
+def _of(subject: str, found: str) -> str:
+    who = "The entries are" if subject == "Your" else f"The entries of {subject.removesuffix(' is')} are"
+    return f"{who} {found}" if found else ""
 
 
 def _either(clauses: list[str]) -> str:
