@@ -2,6 +2,7 @@
 
 checks          an answer is judged here: run on cases, compared with the reference, its mistake named
 compare         how two results differ, in words
+relations       how a wrong answer is related to the right one; transformations holds those of numbers
 exercise        what an exercise is made of; exercises/ holds them, a file per lesson
 clinic          the emergency room: patients, their charts and their treatment
 trials          the claims, their verdicts, and the table of all trials

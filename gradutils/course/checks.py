@@ -24,6 +24,7 @@ from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, current_ce
 from gradutils.course.exercise import Exercise
 from gradutils.course.exercises import all_exercises
 from gradutils.course.progress import record_pass, record_try
+from gradutils.course.relations import explained
 
 SHOWN_OUTPUT = 800  # characters of what an answer printed
 KEPT_OUTPUT = 100_000
@@ -192,7 +193,7 @@ def _verdict_from(exercise, answer, cases, runs, again) -> Verdict:
     if mistake := named_mistake(exercise, cases, runs):
         return Verdict("not yet", mistake, mistake=mistake)
     k = min(failing, key=lambda k: _size(cases[k]))
-    message = differences[k]
+    message = explained(differences[k], exercise, cases, wanted, runs)
     if len(cases) > len(failing) and runs[k].error is None:
         message += f" ({len(cases) - len(failing)} of {len(cases)} cases are right.)"
     if again is not None and comparable(runs[0].value) and difference(runs[0], again, exercise.rtol):
