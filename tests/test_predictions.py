@@ -11,7 +11,6 @@ import pytest
 SOLUTIONS = sorted((Path(__file__).parent.parent / "solutions").glob("[0-9][0-9]_*.ipynb"))
 NAMES = [path.stem for path in SOLUTIONS]
 # Lessons whose predictions name their options and give a reason for each wrong one.
-WITH_REASONS = [name for name in NAMES if name[:2] >= "04"]
 
 
 def cells(name):
@@ -52,14 +51,13 @@ def places(names):
     )
 
 
-@pytest.mark.parametrize("names", [NAMES, WITH_REASONS], ids=["all", "from 04 on"])
-def test_no_place_is_right_in_more_than_half(names):
-    found = places(names)
-    assert found.total() >= len(names)
+def test_no_place_is_right_in_more_than_half():
+    found = places(NAMES)
+    assert found.total() >= len(NAMES)
     assert max(found.values()) <= found.total() / 2, found
 
 
-@pytest.mark.parametrize("name", WITH_REASONS)
+@pytest.mark.parametrize("name", NAMES)
 def test_each_wrong_option_gets_its_reason(name):
     cards = settled(name)
     assert asked(name).keys() == cards.keys()
@@ -67,16 +65,17 @@ def test_each_wrong_option_gets_its_reason(name):
         reasons = dict(re.findall(r"^Not “(.*)”: (.+)$", "\n".join(cards[key]), re.MULTILINE))
         assert list(reasons) == [option for option in options if option != measured(cards[key])], key
         for sentence in reasons.values():
-            assert 10 <= len(sentence.split()) <= 20, sentence
+            assert 8 <= len(sentence.split()) <= 40, sentence
             assert sentence.endswith("."), sentence
 
 
-@pytest.mark.parametrize("name", WITH_REASONS)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_key_is_in_sight(name):
     """What is measured selects the option by its name, and the cell that does it is folded."""
     for cell in cells(name):
         for call in ast.walk(ast.parse(cell.source)):
             if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "reveal":
                 assert "reveal" in cell.metadata.tags, cell.source
-                texts = [node for node in ast.walk(call.args[1]) if isinstance(node, ast.Constant)]
-                assert not any(isinstance(text.value, str) for text in texts), ast.unparse(call.args[1])
+                texts = {node.value for node in ast.walk(call.args[1]) if isinstance(node, ast.Constant)}
+                keys = {*asked(name)[call.args[0].value], *"abc"}
+                assert not texts & keys, ast.unparse(call.args[1])
