@@ -573,6 +573,13 @@ all_of_them = "all of them"
 predict("03.c", "Of the failed runs show a NaN…", [silent, half, all_of_them])
 
 # %% [markdown]
+# <details><summary>Our prediction, made before the run. Open it after yours.</summary>
+#
+# **Our prediction.** A NaN shows where a slope can grow without bound: in all failed runs with squared error, in none with
+# tanh and a loss of bounded slope, in some with ReLU.
+#
+# </details>
+#
 # Four arms: tanh with cross-entropy, with Huber's loss and with squared error, and ReLU with cross-entropy. (Huber's
 # loss is a squared error up to an error of 1, and from there a straight line.) Five rates, ten seeds, plain momentum,
 # judged after 60 and after 150 steps. A run has failed if its loss is a NaN, or no better than nine tenths of guessing.
@@ -832,7 +839,9 @@ def lyapunov(W, h, v):
 lyapunov = check("03.6", lyapunov).function
 
 # %% [markdown]
-# **Claim on trial: W8.** *A recurrent network with a spectral radius above 1 explodes.* (Pascanu et al. say it with
+# #### Claim on trial: W8
+#
+# *A recurrent network with a spectral radius above 1 explodes.* (Pascanu et al. say it with
 # care; teaching notes drop the care.)
 #
 # **Our prediction.** The gradient grows per step by the Lyapunov exponent, which is about $\frac12\ln\chi_1$. An input

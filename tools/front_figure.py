@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-SOLUTION, TITLE = "03_exploding_gradients", "The factor of a layer, known before the first step"
+SOLUTION, TITLE = "03_exploding_gradients", "The factor per layer, known before the first step"
 
 
 def front_figure() -> bytes:

@@ -134,7 +134,7 @@ def _trials_of(lesson: str, cells: list[dict]) -> Iterator[Trial]:
     begun: dict[str, list[str]] = {}  # claim -> its heading and the text that follows
     for cell in cells:
         source = "".join(cell["source"])
-        heading = re.search(r"^## (.*Claims? on trial: .*)$", source, re.MULTILINE)
+        heading = re.search(r"^#{2,4} (.*Claims? on trial: .*)$", source, re.MULTILINE)
         if heading:
             claims = re.findall(r"\b[SW]\d+\b", heading[1])
             begun |= {claim_id: [heading[1], source[heading.end() :]] for claim_id in claims}
