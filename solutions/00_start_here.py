@@ -36,6 +36,7 @@ plots.use_style()
 # ## How a lesson goes
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots(figsize=(6.4, 2.6))
 boxes = ["you guess", "it is measured", "the reason", "you write it"]
 plots.draw_cycle(ax, boxes, ["run", "why?", "exercise", "the next doubt"])
@@ -55,6 +56,7 @@ plots.finish(ax, "The way of a lesson, round after round")
 # little smaller than it came.
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots(figsize=(6.4, 1.6))
 values, numbers = (
     ["in", "h[1]", "h[2]", "h[3]", "out"],
@@ -82,6 +84,7 @@ layer = torch.arange(101)
 grown, shrunk = 1.1**layer, 0.9**layer
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots()
 colours = {"x 1.1 per layer": plots.EXPLODES, "x 0.9 per layer": plots.VANISHES}
 curves = dict(zip(colours, (grown, shrunk)))
@@ -89,6 +92,7 @@ plots.plot_history(ax, curves, colours=colours, xlabel="layer", ylabel="signal")
 plots.finish(ax, "A small factor, repeated, is a large one")
 
 # %% tags=["reveal"]
+# The prediction is settled
 ratio = grown[-1] / shrunk[-1]
 reveal(
     "00.a",
@@ -165,6 +169,7 @@ rms = check("00.1", rms).function
 data = digits()
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots(figsize=(6.4, 1.2))
 plots.plot_images(ax, data.x_train[:10], data.y_train[:10])
 plots.finish(ax, "Ten of them, with their labels")

@@ -51,11 +51,13 @@ for lr in (0.1, 0.45, 0.55):
     losses[f"lr = {lr}"] = curve
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots()
 plots.plot_history(ax, losses)
 plots.finish(ax, "A slightly larger rate, and downhill becomes uphill")
 
 # %% tags=["reveal"]
+# The prediction is settled
 growth = losses["lr = 0.55"][-1] / losses["lr = 0.55"][0]
 reveal(
     "01.a",
@@ -91,6 +93,7 @@ reveal(
 # In the drawing the short black line is the tangent. Its slope, times the rate, is the length of the step.
 
 # %% tags=["drawing"]
+# The drawing
 fig, axes = plt.subplots(1, 2, sharey=True)
 for ax, lr in zip(axes, (0.1, 0.55)):
     plots.draw_step(ax, lambda x: 2 * x**2, 1.0, lr, low=-1.6, high=1.6)
@@ -133,6 +136,7 @@ def descend(gradient_of, x, lr, steps):
 
 
 # %% tags=["drawing"]
+# The drawing
 start = torch.tensor(1.0).double()
 fig, axes = plt.subplots(1, 3, sharey=True)
 for ax, lr in zip(axes, (0.125, 0.375, 0.525)):
@@ -165,6 +169,7 @@ for ax, lr in zip(axes, (0.125, 0.375, 0.525)):
 # matters alone, because only their product enters.
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
 powers = torch.arange(9)
 factors = {
@@ -226,6 +231,7 @@ regime = check("01.2", regime).function
 # -1)$ only by 1. Such directions are its **eigenvectors**, and the numbers are its **eigenvalues**.
 
 # %% tags=["drawing"]
+# The drawing
 mixed = torch.tensor([[2.0, 1.0], [1.0, 2.0]]).double()
 fig, ax = plt.subplots(figsize=(6.4, 3.2))
 plots.plot_path_2d(ax, mixed, torch.zeros(1, 2), reach=1.5)
@@ -257,6 +263,7 @@ def critical_lr(H):
 critical_lr = check("01.3", critical_lr).function
 
 # %% tags=["drawing"]
+# The drawing
 valley, corner = quadratic([10.0, 0.5], seed=1), torch.tensor([1.0, 1.0]).double()
 fig, axes = plt.subplots(1, 3, sharey=True)
 for ax, fraction in zip(axes, (0.25, 0.95, 1.01)):
@@ -289,6 +296,7 @@ explorers.explore_learning_rate()
 # which the run ends further out than it began.
 
 # %% tags=["experiment"]
+# Ten valleys, and a way to count the runs that end further out
 torch.manual_seed(0)
 H = torch.stack(
     [quadratic(0.02 + torch.rand(20), seed) for seed in range(10)]
@@ -306,6 +314,7 @@ def farther(end):  # in how many of the ten valleys x ends further out; a NaN co
 
 
 # %% tags=["experiment"]
+# Six rates in each of the ten valleys
 products = [0.5, 0.99, 1.01, 1.5, 1.99, 2.01]
 runs = [descend(lambda x: H @ x, begin, p / steepest, 1000) for p in products]
 crossed = [int((top @ run[0] * (top @ run[1]) < 0).sum()) for run in runs]
@@ -320,6 +329,7 @@ table({"lr * curvature": products} | counts)
 # smoothly does not show that the steps overshoot.
 
 # %% tags=["experiment"]
+# The verdict on S1
 exact = crossed == [0, 0, 10, 10, 10, 10] and diverged == [0, 0, 0, 0, 0, 10]
 evidence = "Plain gradient descent, 1000 steps, valleys of 20 dimensions: crossing "
 evidence += f"begins between 0.99 ({crossed[1]} of 10 valleys) and 1.01 "
@@ -352,6 +362,7 @@ verdict("S1", "holds" if exact else "refuted", evidence)
 # the formula: **each move is $\beta$ times the last move, plus the gradient's step.**
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots(figsize=(6.4, 2.6))
 arrows = {
     "beta times the last move": ((0, 0), (1.0, -0.6), plots.REFERENCE),
@@ -394,6 +405,9 @@ predict("01.b", "With beta = 0.9 the edge lies where…", [tenth, same, double])
 
 
 # %% tags=["experiment"]
+# Heavy ball, 1 % below and 1 % above its edge
+
+
 def heavy_ball_run(product, beta, steps=1000):
     x, v = begin, torch.zeros_like(begin)
     for _ in range(steps):
@@ -409,6 +423,7 @@ columns = {"2 + 2 beta": edges, "diverge 1 % below": below, "1 % above": above}
 table({"beta": betas} | columns)
 
 # %% tags=["reveal"]
+# The prediction is settled
 further = (below, above) == ([0, 0, 0], [10, 10, 10])
 reveal(
     "01.b",
@@ -435,6 +450,7 @@ reveal(
 # At $-1$ the gradient's step is $\mathrm{lr}\,\lambda$, so the edge lies where $\mathrm{lr}\,\lambda = 2 + 2\beta$.
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
 arrows = {
     "0.9 of the last move: -1.8": ((-1, 0.5), (-1.8, 0), plots.REFERENCE),
@@ -513,6 +529,7 @@ predict("01.c", "From zero weights it will…", [diverges, settles, bounces])
 # has settled has a small one, a run that bounces about a large one.
 
 # %% tags=["experiment"]
+# Six rates on the digits, and two panels
 shares = torch.tensor([0.3, 0.5, 0.8, 0.97, 1.03, 1.2])
 path = descend(gradient_of, zero.expand(6, -1), shares[:, None] * limits[1], 600)
 norms = gradient_of(path[:100]).norm(dim=-1)  # (100, 6)
@@ -532,6 +549,7 @@ plots.finish(
 )
 
 # %% tags=["reveal"]
+# The prediction is settled
 bounced, settled = bool(norms[1, 2] > norms[0, 2]), bool(last[2] < 5e-3)
 reveal(
     "01.c",
@@ -567,6 +585,7 @@ reveal(
 # keep $w = 5$ and look at the loss as a function of $b$ alone.
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
 plots.draw_unrolled(ax, 3, operation="5 sigmoid", inputs="b", gradient=False)
 plots.finish(ax, "The same b enters at each of the 50 steps")
@@ -598,6 +617,7 @@ print(f"steeper than 2 on {thin:.0e} of the axis")
 # its steps is longer than 1, which is more than half of the page.
 
 # %% tags=["experiment"]
+# Fifty starts on the plain, three rates
 starts = torch.linspace(-2.4, -1.6, 50).double()
 rates = torch.tensor([0.5, 0.1, 0.02]).double()
 walk = descend(cliff_slope, starts.expand(3, -1), rates[:, None], 1000)  # (1001, 3, 50)
@@ -606,6 +626,7 @@ thrown = [((jump[:n] > 1).any(0).double().mean(1) > 0.5) for n in (100, 1000)]
 table({"rate": rates, "most thrown in 100 steps": thrown[0], "in 1000": thrown[1]})
 
 # %% tags=["drawing"]
+# The drawing
 end = int((jump[:, 0, 1] > 1).int().argmax())  # of the second start, at lr = 0.5
 fig, ax = plt.subplots()
 plots.plot_path_1d(ax, cliff, walk[: end + 2, 0, 1], low=-3.2, high=-1.4, name="b")
@@ -633,6 +654,7 @@ plots.finish(ax, "To and fro across the wall, until a step begins on it")
 # last fifth of its steps. It is judged after 100 steps and after 1000.
 
 # %% tags=["experiment"]
+# Ten samples of digits, four rates, two budgets of steps
 fractions, settled_after = torch.tensor([0.1, 0.98, 1.02, 2.0]), {100: 0, 1000: 0}
 for seed in tqdm(range(10), leave=False):
     draw = torch.randperm(1400, generator=torch.Generator().manual_seed(seed))
@@ -648,6 +670,7 @@ columns = {"settled in 100 steps, of 10": early, "in 1000": late}
 table({"rate / limit": fractions} | columns)
 
 # %% tags=["experiment"]
+# The verdict on S9
 smooth, cliff_too = late.tolist() == [10, 10, 0, 0], bool(thrown[1][2])
 evidence = "Plain gradient descent, 1000 steps. Softmax regression, 650 weights: "
 evidence += f"{late[1]} of 10 settle below the limit, {late[2]} of 10 above it. Cliff, "
@@ -724,6 +747,7 @@ steps_to_overflow = check("01.5", steps_to_overflow).function
 # Predicted beside measured, for four formats, at a rate of `2.1`.
 
 # %% tags=["experiment"]
+# Overflow, predicted and measured, in four formats
 formats = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 for dtype in formats:
     path = descend(lambda x: x, torch.tensor(1.0, dtype=dtype), lr=2.1, steps=8000)
@@ -753,6 +777,7 @@ for dtype in formats:
 # $$v \leftarrow \beta v + \nabla L(x - \mathrm{lr}\,\beta\,v), \qquad x \leftarrow x - \mathrm{lr}\,v$$
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots(figsize=(6.4, 2.6))
 arrows = {
     "beta times the last move": ((0, 0), (1.0, -0.6), plots.REFERENCE),
@@ -774,6 +799,7 @@ plots.finish(
 # which is *below* the 2 of plain descent. Ahead is further out, where the gradient is larger, so it corrects too much.
 
 # %% tags=["experiment"]
+# Nesterov, 1 % below and 1 % above its edge
 nesterov_edge, ends = (2 + 2 * 0.9) / (1 + 2 * 0.9), []
 for product in (0.99 * nesterov_edge, 1.01 * nesterov_edge):
     x, v, lr = begin, torch.zeros_like(begin), product / steepest
@@ -799,6 +825,7 @@ explorers.explore_momentum()
 # per step. Dotted is the size of the larger eigenvalue, computed from the matrix.
 
 # %% tags=["experiment"]
+# The rate map: a grid of rates and betas
 product = torch.arange(0.05, 4.2, 0.05).double()
 beta = torch.arange(0, 0.96, 0.025).double()[:, None]
 x, v, sizes = torch.ones(39, 83).double(), torch.zeros(39, 83).double(), []
@@ -829,6 +856,7 @@ plots.finish(ax, title, "lr * curvature", "beta")
 # count the steps to a millionth.
 
 # %% tags=["experiment"]
+# The steps that plain descent and heavy ball need
 
 
 def steps_needed(kappa, lr, beta):

@@ -60,6 +60,7 @@ predict("03.a", "With 24 hidden layers the loss…", [slower, jumps, breaks])
 # network at every step.
 
 # %% tags=["experiment"]
+# Ten networks at once: the training loop and the loss
 
 
 def train_many(phi, depth, sigma_w, lrs, loss_of, steps=200, width=32):
@@ -92,6 +93,7 @@ def cross_entropy(scores, y):
 
 
 # %% tags=["experiment"]
+# Three depths at the same scale and rate
 data, depths = digits(), [3, 6, 24]
 runs = {
     L: train_many(torch.relu, L, 2.0, [0.01], cross_entropy, 100)[:, 0] for L in depths
@@ -104,6 +106,7 @@ plots.plot_history(ax, curves)
 plots.finish(ax, "Same scale, same rate: deeper, and it dies")
 
 # %% tags=["reveal"]
+# The prediction is settled
 dead = {L: int((~run.isfinite().all(0)).sum()) for L, run in runs.items()}
 reveal(
     "03.a",
@@ -139,6 +142,7 @@ reveal(
 # why weights are drawn with a variance over $n$.
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
 deltas = ["delta 1", "delta 2", "delta 3", "delta 4"]
 plots.draw_unit(ax, deltas, ["W", "W", "W", "W"], "n products", backward=True)
@@ -170,6 +174,7 @@ plots.finish(ax, "Mean square of the sum: n terms of sigma_w squared over n each
 # deviation of $1.4$.
 
 # %% tags=["drawing"]
+# The drawing
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.8))
 for ax, (name, phi) in zip(axes, (("ReLU", torch.relu), ("tanh", torch.tanh))):
     plots.draw_slope_under_density(ax, phi, 1.4)
@@ -211,6 +216,7 @@ def chi_by_layer(phi, sigma_w, layers):
 # is measured on 50 random inputs.
 
 # %% tags=["experiment"]
+# Theory beside one network, layer by layer
 q, rows = 4.0, []
 h = torch.randn(50, 500, generator=torch.Generator().manual_seed(0))
 for layer in range(1, 7):
@@ -267,6 +273,7 @@ growth_per_layer = check("03.1", growth_per_layer).function
 # and nothing is trained.
 
 # %% tags=["experiment"]
+# Four activations, five scales, ten networks each
 functions = {
     "relu": torch.relu,
     "tanh": torch.tanh,
@@ -286,6 +293,7 @@ title = "The factor per layer, known before the first step"
 plots.finish(ax, title, "sigma_w", "growth of delta per layer")
 
 # %% tags=["experiment"]
+# The verdict on S2
 medians = torch.stack([rows.median(1).values for rows in growth.values()])
 off = (medians / torch.tensor(list(theory.values())) - 1).abs()
 evidence = "Random networks at the start, width 128, 20 layers, no training: "
@@ -318,6 +326,7 @@ predict("03.b", "The weight gradient is largest…", [first, same, last])
 # Dotted is the theory, your `chi_by_layer` multiplied up; from here on it is called `predicted_gradient_profile`.
 
 # %% tags=["experiment"]
+# delta and the weight gradient, layer by layer
 profiles = {
     name: gradient_profile(20, 64, name, 8**0.5, batch=8) for name in ("relu", "tanh")
 }
@@ -336,6 +345,7 @@ plots.plot_depth_profile(right, norms, ylabel="norm of dL/dW")
 plots.finish(right, "ReLU's weight gradient is flat")
 
 # %% tags=["reveal"]
+# The prediction is settled
 first_over_last = lambda sizes: float((sizes[0, :, 0] / sizes[0, :, -1]).median())
 ratio = first_over_last(profiles["relu"].weight_grad)
 grown = first_over_last(profiles["relu"].delta)
@@ -411,6 +421,7 @@ explorers.explore_depth()
 # It receives the layer, its inputs and its output, and the forward pass goes on as before.
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots(figsize=(6.4, 1.8))
 steps, gradients = ["Linear", "ReLU", "Linear"], ["", "delta", "", "delta"]
 plots.draw_chain(
@@ -470,6 +481,7 @@ delta_sizes = check("03.3", delta_sizes).function
 # step, and the recorder at the first and the last.
 
 # %% tags=["experiment"]
+# Hooks and Recorder on one network
 x, y, net = data.x_train[:256], data.y_train[:256], mlp(12, 64, "relu")
 init_weights_(net, 2.0, generator=torch.Generator().manual_seed(0))
 seen = {
@@ -525,6 +537,7 @@ overflow_depth = check("03.4", overflow_depth).function
 # the RMS, among the 2048 entries of a layer. Then: at which layer does the first inf appear, and when the first NaN?
 
 # %% tags=["experiment"]
+# The first inf and the first NaN, in three formats
 
 
 def first_inf_and_nan(dtype, seed):
@@ -585,6 +598,7 @@ predict("03.c", "Of the failed runs show a NaN…", [silent, half, all_of_them])
 # judged after 60 and after 150 steps. A run has failed if its loss is a NaN, or no better than nine tenths of guessing.
 
 # %% tags=["experiment"]
+# Four arms, five rates, ten seeds, two budgets
 
 
 def squared_error(scores, y):
@@ -626,6 +640,7 @@ table(
 )
 
 # %% tags=["reveal"]
+# The prediction is settled
 quiet, bounded, loud, relu = arm_by_arm[2]
 reveal(
     "03.c",
@@ -653,6 +668,7 @@ reveal(
 # - *ReLU* has signals without bound, so its steps can grow even under cross-entropy, and sometimes they do.
 
 # %% tags=["experiment"]
+# The verdict on S3
 evidence = "4 hidden layers of 32, momentum SGD, rates 0.1 to 10, 150 steps. NaN in "
 evidence += f"failed runs: tanh with cross-entropy {quiet}, Huber {bounded}, squared "
 evidence += f"error {loud}; ReLU {relu}."
@@ -713,6 +729,7 @@ verdict("S3", "depends" if as_said else "holds", evidence)
 # the dotted line is the prediction.
 
 # %% tags=["experiment"]
+# One hundred networks, sorted
 delta = gradient_profile(30, 64, "relu", 2**0.5, seeds=100, batch=1).delta[
     0
 ]  # (seeds, 30)
@@ -737,6 +754,7 @@ plots.finish(ax, title, "quantile of a Gaussian", "ln of the squared growth")
 # network whose layers share their weights.
 
 # %% tags=["drawing"]
+# The drawing
 fig, ax = plt.subplots(figsize=(6.4, 2.6))
 plots.draw_unrolled(ax, 3)
 plots.finish(ax, "A recurrent network, unrolled: the same W at every step")
@@ -777,6 +795,7 @@ through_time = check("03.5", through_time).function
 # units each, 100 steps.
 
 # %% tags=["experiment"]
+# Three radii of a linear network
 steps_back, radii = torch.arange(0, 101, 5), [0.9, 1.0, 1.1]
 sizes, still = {f"radius {r}": [] for r in radii}, torch.zeros(101, 64).double()
 for seed in range(10):
@@ -850,6 +869,7 @@ lyapunov = check("03.6", lyapunov).function
 # that calms the network? A constant input of the same size has none. We take ten networks of 128 units and 100 steps.
 
 # %% tags=["experiment"]
+# The rate of the gradient, measured and predicted
 
 
 def rates(
@@ -873,6 +893,7 @@ def predicted_rate(gain, drive):
 
 
 # %% tags=["experiment"]
+# Five sizes of the input, ten networks each
 drives, found = [0.0, 0.5, 1.0, 2.0, 4.0], []
 for drive in tqdm(drives, leave=False):
     found.append([rates(2.0, drive, seed) for seed in range(10)])
@@ -888,6 +909,7 @@ title = "An input calms a network of radius 2"
 plots.finish(ax, title, "standard deviation of the input", "rate per step")
 
 # %% tags=["experiment"]
+# The verdict on W8
 alone, driven = (int((measured["gradient"][k] > 0).sum()) for k in (0, 3))
 constant = sum(rates(2.0, 2.0, seed, constant=True)[0] > 0 for seed in range(10))
 evidence = "tanh networks of 128 units at the start, radius 2, 100 steps, no "

@@ -36,18 +36,22 @@ predict("02.a", "After 20 steps the number…", [faster, swings, grows])
 # The drawing shows the chain of steps, from the first number to the last one.
 
 # %% tags=["drawing"]
+# The chain
 draw()
 
 # %% tags=["drawing"]
+# The chain
 draw()
 
 # %% [markdown]
 # We double a number 20 times, count how often it grew, and do so for ten seeds.
 
 # %% tags=["experiment"]
+# Ten seeds
 growth = 2.0**20
 
 # %% tags=["reveal"]
+# It is settled
 because = {faster: "Nothing is taken away.", swings: "No sign turns."}
 reveal("02.a", grows if growth > 1 else faster, "It doubles.", wrong=because)
 
@@ -75,6 +79,7 @@ def double(x):
 # The growth is exponential, which the next drawing shows because its axis is a logarithm.
 
 # %% tags=["drawing"]
+# The chain
 draw()
 
 # %% [markdown]
@@ -116,13 +121,13 @@ BREAKS = {
     "a core exercise in Deeper": ("Exercise 02.2 · ●●●", "Exercise 02.1 · ●●●", "the part Deeper asks 02.1; what belongs there: 02.2"),
     "an exercise left out": ("# ### Exercise 02.1 · ●●○ · 8 minutes", "# Try it.", "the core asks nothing"),
     "a hard core": ("02.1 · ●●○", "02.1 · ●●●", "02.1 has three dots"),
-    "few drawings": ('# %% tags=["drawing"]\ndraw()\n\n# %% [markdown]\n# We', "# %% [markdown]\n# We", "2 cells are tagged drawing"),
+    "few drawings": ('# %% tags=["drawing"]\n# The chain\ndraw()\n\n# %% [markdown]\n# We', "# %% [markdown]\n# We", "2 cells are tagged drawing"),
     "no recall": ('recall("02")', "print()", 'recall("02") stands before'),
     "a recall of another lesson": ('recall("02")', 'recall("03")', 'recall("02") stands before'),
     "a late recall": ('recall("02")\n', 'predict("02.b", "Which?", ["a", "b"])\nrecall("02")\n', 'recall("02") stands before'),
     "a long cell of code": ('print("here")', 'print("here")\n' * 16, "16 lines are shown, at most 15"),
     "much code": ('# %%\nprint("here")\n', '# %%\nprint("here")\nprint("there")\n\n' * 65, "lines are shown, at most 130"),
-    "much folded code": ("growth = 2.0**20", "growth = 2.0**20\n" * 171, "lines of experiments, at most 170"),
+    "much folded code": ("growth = 2.0**20", "growth = 2.0**20\n" * 177, "lines of experiments, at most 175"),
     "large cells": ('# %%\nprint("here")\n', ("# %%\n" + 'print("here")\n' * 5 + "\n") * 6, "half of the shown cells"),
     "a wide line": ("growth = 2.0**20", f"growth = 2.0**20  # {'wide ' * 15}", "at most 88"),
     "a fold without words": ("# We double a number 20 times, count how often it grew, and do so for ten seeds.", "# ## 1 · The run", "no sentence stands above this fold: growth"),
