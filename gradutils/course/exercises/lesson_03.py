@@ -117,6 +117,10 @@ def _profile_cases(generator):
         (torch.tensor([0.0, 1e-30, 1.0]), torch.tensor([0.0, 1.0, 1.0])),
         (torch.tensor([1.0, math.nan, 1.0]), torch.tensor([1.0, math.nan, 1.0])),
         (torch.tensor([1.0, math.inf, 1.0]), torch.tensor([1.0, math.inf, 1.0])),
+        (torch.tensor([1.0, 100.0, 1.0]), torch.tensor([1.0, 1.0, 1.0])),  # a hump between equal ends
+        (torch.tensor([1.0, 0.01, 1.0]), torch.tensor([1.0, 1.0, 1.0])),
+        # Close to a factor of 10 on both sides, both ways.
+        *[(torch.tensor([ratio, 3.0, 1.0]), torch.ones(3)) for ratio in (9.5, 10.5, 1 / 9.5, 1 / 10.5)],
     ]
 
 
@@ -381,6 +385,10 @@ def _overflow_cases(generator):
         (2.0, 1.5, formats[1]),
         (7e6, 2.0, 65504.0),
         (1.0, 0.9, 65504.0),
+        (1e5, 0.9, 65504.0),  # too large at once, and shrinking
+        # Exact in floating point: what does not grow stays, and what equals the largest number is still one.
+        (1.0, 1.0, 65504.0),
+        (65504.0, 2.0, 65504.0),
         (1.0, 2.5, formats[2]),
     ]
     draws = torch.rand(30, 2, generator=generator, dtype=torch.float64)
@@ -389,7 +397,7 @@ def _overflow_cases(generator):
         exact = math.log(largest / first) / math.log(growth)
         if abs(exact - round(exact)) > 1e-3:  # clear of whole numbers, where rounding would decide
             cases.append((first, growth, largest))
-    return cases[:16]
+    return cases[:19]
 
 
 def _depth_variant(depth_of, never=math.inf):
@@ -432,11 +440,24 @@ OVERFLOW_DEPTH = Exercise(
                 1 if f > big else math.floor(math.log(big / f) / math.log(g)) + 2 if g != 1 else math.inf
             )
         ),
+        "A growth of exactly 1 never passes either: nothing grows. Its logarithm is 0, so ask for `growth <= 1`.": (
+            lambda f, g, big: (
+                1 if f > big else math.inf if g < 1 else math.floor(math.log(big / f) / math.log(g)) + 2
+            )
+        ),
+        "The guards stand in the wrong order: layer 1 may be too large although nothing grows. Ask for `first > largest` first.": (
+            lambda f, g, big: (
+                math.inf if g <= 1 else 1 if f > big else math.floor(math.log(big / f) / math.log(g)) + 2
+            )
+        ),
         "Where it never happens the answer is math.inf, a number that can be compared; here it is None.": (
             _depth_variant(lambda f, g, big: math.floor(math.log(big / f) / math.log(g)) + 2, never=None)
         ),
         "If layer 1 is too large already, the answer is 1.": (
             lambda f, g, big: math.inf if g <= 1 else math.floor(math.log(big / f) / math.log(g)) + 2
+        ),
+        "An entry equal to `largest` has not passed it: the next layer is the first. Compare with `>`, and take floor and 2 rather than ceil and 1.": (
+            _depth_variant(lambda f, g, big: math.ceil(math.log(big / f) / math.log(g)) + 1)
         ),
         "The growth was added up, layer by layer. It multiplies: the answer is a logarithm.": (
             _depth_variant(lambda f, g, big: math.floor(big / (f * g)) + 1)
@@ -451,7 +472,7 @@ OVERFLOW_DEPTH = Exercise(
         "math.floor(math.log(largest / first) / math.log(growth)) + 2",
     ),
     alternatives=(
-        _depth_variant(lambda f, g, big: math.ceil(math.log(big / f, g)) + 1),
+        _depth_variant(lambda f, g, big: math.floor(math.log(big / f, g)) + 2),
         _count_layers,
     ),
 )
