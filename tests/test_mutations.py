@@ -51,7 +51,8 @@ FREE = {
         "the answer: delta.sum -> delta.mean": "the mean of an inf is an inf as well",
     },
     "03.3": {
-        "_with_backward_hooks: grad_output[0] -> grad_output[-1]": "a layer has one output",
+        "_with_backward_hooks: gradients[picked][0] -> gradients[picked][-1]": "a layer has one output",
+        "_with_backward_hooks: x.clone().requires_grad_() -> x.clone()": "torch warns, and gives the same",
     },
     "03.6": {
         "_lyapunov: 1 - state ** 2 -> state ** 2 - 1": SIGN,
