@@ -50,6 +50,12 @@ STEP = Exercise(
         "x and the gradient have changed places: it is x that moves, by lr times the gradient.": (
             lambda x, g, lr: g - lr * x
         ),
+        "The sign of the gradient was lost: where it is negative, x has to grow.": lambda x, g, lr: (
+            x - lr * g.abs()
+        ),
+        "x was multiplied by the step. The step is taken from x: x - lr * gradient.": lambda x, g, lr: (
+            x * lr * g
+        ),
         "A bracket is misplaced: lr multiplies the gradient first, and the product is taken from x.": (
             lambda x, g, lr: (x - lr) * g
         ),
@@ -139,6 +145,12 @@ REGIME = Exercise(
         ),
         "The learning rate was compared with 1 and 2 by itself. What counts is its product with the curvature.": (
             lambda lr, c: "diverging" if c < 0 else _regime_by(lambda lr, c: lr)(lr, c)
+        ),
+        "Oscillating and diverging are swapped: between 1 and 2 the factor lies between 0 and -1, and x shrinks.": (
+            _regime_by(_product, names=("monotone", "diverging", "oscillating"), negative="oscillating")
+        ),
+        "Oscillating and diverging are swapped for a positive curvature: between 1 and 2 the factor lies between 0 and -1.": (
+            _regime_by(_product, names=("monotone", "diverging", "oscillating"))
         ),
         "Monotone and oscillating are swapped: a short step does not cross the minimum.": (
             _regime_by(_product, names=("oscillating", "monotone", "diverging"))
@@ -241,6 +253,9 @@ CRITICAL_LR = Exercise(
         "This is the curvature. The limit is on lr times the curvature.": (
             lambda H: float(_eigenvalues(H)[-1])
         ),
+        "A root was taken. The eigenvalue of H is the curvature already, and the limit is 2 over it.": (
+            lambda H: 2 / float(_eigenvalues(H)[-1]) ** 0.5
+        ),
         "The eigenvalues were averaged. Each direction moves by itself, and the steepest sets the limit.": (
             lambda H: 2 / float(_eigenvalues(H).mean())
         ),
@@ -335,6 +350,12 @@ HEAVY_BALL = Exercise(
         ),
         "x moved with the gradient alone. It moves with the velocity.": (
             lambda x, v, g, lr, b: (x - lr * g, b * v + g)
+        ),
+        "v came back as the move, -lr * v. x is right, but the next step would count lr twice: return v itself.": (
+            lambda x, v, g, lr, b: (x - lr * (b * v + g), -lr * (b * v + g))
+        ),
+        "The old velocity was subtracted. It is kept, faded by beta: v = beta * v + gradient.": (
+            lambda x, v, g, lr, b: (x - lr * (g - b * v), g - b * v)
         ),
         "The learning rate counts twice: in v, and again in the step. v holds gradients only, and x moves by -lr * v.": (
             lambda x, v, g, lr, b: (x - lr * (b * v + lr * g), b * v + lr * g)
@@ -457,6 +478,12 @@ STEPS_TO_OVERFLOW = Exercise(
         ),
         "A count of steps is a whole number; and the product lr * x overflows one step before x does.": (
             lambda lr, big: math.log(big) / math.log(lr - 1) + 1
+        ),
+        "Two kinds of logarithm are mixed. Take the same above and below.": (
+            lambda lr, big: math.floor(math.log10(big / lr) / math.log(lr - 1)) + 2
+        ),
+        "The factor per step is 1 - lr, of size lr - 1. Here it was taken for 1 + lr, which is a step uphill.": (
+            lambda lr, big: math.floor(math.log(big / lr) / math.log(1 + lr)) + 2
         ),
         "One too many: lr * x first overflows in the step from x, and that step is the last one to count.": (
             lambda lr, big: _steps_to_overflow(lr, big) + 1
@@ -590,6 +617,9 @@ POWER_ITERATION = Exercise(
         ),
         "v was divided by its sum. For v @ multiply(v) to be an eigenvalue its length must be 1.": (
             _power_variant(lambda v: v / v.sum(), lambda multiply, v: v @ multiply(v))
+        ),
+        "Entry by entry H @ v was divided by v. Only at the very end are these ratios equal: take v @ multiply(v).": (
+            _power_variant(_unit, lambda multiply, v: (multiply(v) / v).mean())
         ),
         "v was divided by v @ v, its length squared. Divide by the length, v.norm().": (
             _power_variant(lambda v: v / (v @ v), lambda multiply, v: v @ multiply(v))

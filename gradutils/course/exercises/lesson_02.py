@@ -61,6 +61,13 @@ LINEAR_BACKWARD = Exercise(
             lambda h, W, d: (d @ W, d.T @ h, d.sum(0, keepdim=True))
         ),
         "dh and dW are swapped: the order is dh, dW, db.": lambda h, W, d: (d.T @ h, d @ W, d.sum(0)),
+        "The triple is in reverse order: dh, dW, db.": lambda h, W, d: (d.sum(0), d.T @ h, d @ W),
+        "dW is transposed, and db is a mean. dW has a row for each output, and db is a sum over the examples.": (
+            lambda h, W, d: (d @ W, h.T @ d, d.mean(0))
+        ),
+        "dW was built from delta alone. The derivative of z with respect to W is h: delta.T times h.": (
+            lambda h, W, d: (d @ W, d.T @ d, d.sum(0))
+        ),
         "db is missing: return dh, dW, db.": lambda h, W, d: (d @ W, d.T @ h),
         "dh was divided by the batch size. If the loss is a mean, its 1/B is in delta already.": (
             lambda h, W, d: (d @ W / len(h), d.T @ h, d.sum(0))
@@ -205,6 +212,18 @@ ACTIVATION_BACKWARD = Exercise(
         "h * (1 - h) is the slope of the sigmoid, for its own h. That of tanh is 1 - h**2.": (
             _activation_variant(tanh=lambda z, dh: dh * z.tanh() * (1 - z.tanh()))
         ),
+        "The slope of tanh is 1 - tanh(z)**2; here dh was squared. dh only multiplies it.": (
+            _activation_variant(tanh=lambda z, dh: dh * (1 - dh**2))
+        ),
+        "The slope was added to dh. A chain multiplies: dh times the slope.": (
+            lambda phi, z, dh: dh + _activation_backward(phi, z, torch.ones_like(dh))
+        ),
+        "The entries were added up. Each entry of z has its own derivative: the result has the shape of z.": (
+            lambda phi, z, dh: _activation_backward(phi, z, dh).sum()
+        ),
+        "Where z is negative ReLU lets nothing through. A small slope there makes it a leaky ReLU.": (
+            _activation_variant(relu=lambda z, dh: torch.where(z > 0, dh, 0.01 * dh))
+        ),
         "Under tanh the slope alone came back. It has to be multiplied by dh.": (
             _activation_variant(tanh=lambda z, dh: 1 - z.tanh() ** 2)
         ),
@@ -322,6 +341,10 @@ def _fixed_difference(eps):
     return _difference(lambda x: eps)
 
 
+def _one_sided(f, x, v):
+    return _difference(lambda x: torch.finfo(x.dtype).eps ** 0.5, sides=1, divide=lambda eps: eps)(f, x, v)
+
+
 def _by_autograd(f, x, v):
     return torch.autograd.functional.jvp(f, x, v)[1]
 
@@ -335,7 +358,16 @@ CENTRAL_DIFFERENCE = Exercise(
             _difference(_good, sides=1, divide=lambda eps: eps)
         ),
         "A one-sided difference, with its best eps: still its error falls only with eps. Look to both sides.": (
-            _difference(lambda x: torch.finfo(x.dtype).eps ** 0.5, sides=1, divide=lambda eps: eps)
+            _one_sided
+        ),
+        "One-sided, and divided by the way of both sides: f(x) was taken where f(x - eps * v) belongs.": (
+            _difference(_good, sides=1, divide=lambda eps: 2 * eps)
+        ),
+        "eps was taken from float32 whatever x is. In float64 a finer one is possible, and f may bend within yours: use x.dtype.": (
+            _difference(lambda x: torch.finfo(torch.float32).eps ** (1 / 3))
+        ),
+        "A one-sided difference, looking back: still its error falls only with eps. Look to both sides.": (
+            lambda f, x, v: -_one_sided(f, x, -v)
         ),
         "Twice too large: from x - eps * v to x + eps * v it is 2 * eps.": (
             _difference(_good, divide=lambda eps: eps)
@@ -543,6 +575,24 @@ BACKWARD = Exercise(
         "delta stays that of the last layer. It has to move down: through weights[k], then through the slope at z[k - 1].": (
             _network_variant(down=_always_the_top)
         ),
+        "delta went through the transpose of weights[k]. Forward goes through W.T, so backward goes through W.": (
+            _network_variant(
+                down=lambda weights, phi, z, k, d, top: _activation_backward(phi, z[k - 1], d @ weights[k].T)
+            )
+        ),
+        "The slope of tanh was taken whatever phi is. Pass phi on to activation_backward.": (
+            _network_variant(
+                down=lambda weights, phi, z, k, d, top: _activation_backward("tanh", z[k - 1], d @ weights[k])
+            )
+        ),
+        "The slope of ReLU was taken whatever phi is. Pass phi on to activation_backward.": (
+            _network_variant(
+                down=lambda weights, phi, z, k, d, top: _activation_backward("relu", z[k - 1], d @ weights[k])
+            )
+        ),
+        "The gradient of weights[k] was built with z[k - 1]. Its input is h[k], which is phi of that.": (
+            lambda weights, phi, h, z, delta: _backward(weights, phi, [h[0], *z], z, delta)
+        ),
         "linear_backward returns dh, dW, db in this order. Here dW and dh have changed places.": (
             _walk(reversed, names="dW dh db")
         ),
@@ -652,6 +702,12 @@ TIED_BACKWARD = Exercise(
         "The second use met x. It reads h = tanh(x @ W.T).": (
             lambda W, x, c: _tied_by_uses(W, x, c, second=lambda x, z: x)
         ),
+        "x and c went through W in the wrong direction: forward is x @ W.T.": (
+            lambda W, x, c: c.T @ (x @ W).tanh() + _activation_backward("tanh", x @ W, c @ W).T @ x
+        ),
+        "h * (1 - h) is the slope of the sigmoid. That of tanh is 1 - h**2.": (
+            _tied_variant(lambda second, first: second + first, slope=lambda h: h * (1 - h))
+        ),
         "The slope was taken at z2. The tanh stands between the two uses: its slope is taken at z1 = x @ W.T.": (
             lambda W, x, c: _tied_by_uses(W, x, c, slope_at=lambda W, z: z.tanh() @ W.T)
         ),
@@ -753,6 +809,22 @@ PUSH_FORWARD = Exercise(
                 lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, x @ W.T, v) @ W.T)
             )
         ),
+        "The slope was multiplied in twice. Each layer has one activation, so v meets its slope once.": (
+            _push_variant(
+                lambda W, phi, x, v: (
+                    _act(phi, x @ W.T),
+                    _activation_backward(phi, x @ W.T, _activation_backward(phi, x @ W.T, v @ W.T)),
+                )
+            )
+        ),
+        "The slope of tanh was taken whatever phi is. Pass phi on to activation_backward.": (
+            _push_variant(
+                lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward("tanh", x @ W.T, v @ W.T))
+            )
+        ),
+        "The pair came back. Wanted is the change of the output alone: return v.": (
+            lambda weights, phi, x, v: (_forward_only(weights, phi, x), _push_forward(weights, phi, x, v))
+        ),
         "The layers were taken in reverse. The change goes forwards, with the signal: first layer first.": (
             lambda weights, phi, x, v: _push_forward(weights[::-1], phi, x, v)
         ),
@@ -847,6 +919,12 @@ NOISE_DEPTH = Exercise(
         ),
         "The smallest number of the format was taken. A rounding is measured against 1: it begins at eps / 2.": (
             lambda g, dtype: -math.log(torch.finfo(dtype).tiny) / math.log(g)
+        ),
+        "Upside down: the growth per layer goes below, as a larger one needs fewer layers.": (
+            lambda g, dtype: 1 / _noise_depth(g, dtype)
+        ),
+        "One too many: the rounding begins at eps / 2 before the first layer, and each layer multiplies it once.": (
+            lambda g, dtype: _noise_depth(g, dtype) + 1
         ),
         "A root was taken. The number of layers stands in the exponent, growth ** L = 2 / eps: a logarithm gives it.": (
             lambda g, dtype: (2 / torch.finfo(dtype).eps) ** (1 / g)

@@ -36,7 +36,7 @@ def _fitted_growth(sizes):
 
 
 GROWTH_PER_LAYER = Exercise(
-    task="growth_per_layer(sizes): the factor that a layer contributes, on average, on the way back; sizes is (L,), first layer first",
+    task="growth_per_layer(sizes): the factor per layer on the way back, the one that takes the last size to the first in equal steps; sizes is (L,), first layer first",
     reference=_growth_per_layer,
     cases=_profiles,
     mistakes={
@@ -78,6 +78,21 @@ GROWTH_PER_LAYER = Exercise(
         ),
         "This is the largest size over the smallest. Wanted is the factor per layer, from the last size to the first.": (
             lambda s: float(s.max() / s.min())
+        ),
+        "The root is off by one: between L layers there are L - 1 factors, not L - 2.": (
+            lambda s: float(s[0] / s[-1]) ** (1 / max(len(s) - 2, 1))
+        ),
+        "This is the inverse of the whole growth. The task asks for the factor per layer, on the way back.": (
+            lambda s: float(s[-1] / s[0])
+        ),
+        "Only the factor of the first layer came back. The one factor wanted leads from the last size to the first in L - 1 steps.": (
+            lambda s: float(s[0] / s[1])
+        ),
+        "Only the factor of the last layer came back. The one factor wanted leads from the last size to the first in L - 1 steps.": (
+            lambda s: float(s[-2] / s[-1])
+        ),
+        "The factors were added up. They multiply, and what is wanted is one of L - 1 equal ones.": (
+            lambda s: float((s[:-1] / s[1:]).sum())
         ),
         "Both slips at once: upside down, and the root off by one. It is sizes[0] / sizes[-1], with L - 1 factors.": (
             lambda s: float(s[-1] / s[0]) ** (1 / len(s))
@@ -183,6 +198,9 @@ WHAT_IT_DOES = Exercise(
         "The weight gradients were compared. In a ReLU network they are flat whatever happens; delta shows it.": (
             _what_by(lambda d, w: w[0] / w[-1])
         ),
+        "`explodes` and `vanishes` are swapped: the gradient explodes where delta[0] is larger than delta[-1].": (
+            lambda d, w: {"explodes": "vanishes", "vanishes": "explodes"}.get(_what_it_does(d, w), "steady")
+        ),
         "The direction is reversed. delta starts at the last layer and arrives at the first: exploding means delta[0] is large.": (
             _what_by(lambda d, w: d[-1] / d[0])
         ),
@@ -221,6 +239,12 @@ WHAT_IT_DOES = Exercise(
         ),
         "Both profiles had to agree. The weight gradient can stay flat while delta explodes: delta alone shows it.": (
             _where_both_agree
+        ),
+        "The largest delta was compared with the last. A hump on the way is no explosion: compare the first with the last.": (
+            _what_by(lambda d, w: d.max() / d[-1])
+        ),
+        "delta was compared with the weight gradient. Compare it with itself: the first layer with the last.": (
+            _what_by(lambda d, w: d[0] / w[0])
         ),
         "A change in either profile was enough. The weight gradient changes for other reasons too: delta alone shows it.": (
             _where_either_says_so
@@ -341,14 +365,14 @@ def _model_cases(generator):
     ]
 
 
-def _with_forward_hooks(chosen, seen, size=_rms, reverse=False, remove=True):
+def _with_forward_hooks(chosen, seen, size=_rms, reverse=False, remove=True, start=lambda x: x):
     """Hook the ``chosen`` modules, keep what ``seen(inputs, output)`` picks, and give the sizes of its gradients."""
 
     def delta_sizes(model, loss_of, x):
         kept, handles = [], []
         for layer in chosen(model):
             handles.append(layer.register_forward_hook(lambda layer, inputs, z: kept.append(seen(inputs, z))))
-        loss = loss_of(model(x.clone().requires_grad_()))
+        loss = loss_of(model(start(x)))
         if remove:
             for handle in handles:
                 handle.remove()
@@ -447,7 +471,9 @@ DELTA_SIZES = Exercise(
             _with_forward_hooks(_linear_layers, _output, remove=False)
         ),
         "These are the gradients with respect to the layers' inputs. delta belongs to the output z (grad_output, not grad_input).": (
-            _with_forward_hooks(_linear_layers, lambda inputs, z: inputs[0])
+            _with_forward_hooks(
+                _linear_layers, lambda inputs, z: inputs[0], start=lambda x: x.clone().requires_grad_()
+            )
         ),
         "The order is that of the backward pass, last layer first. Wanted: first layer first.": (
             _with_forward_hooks(_linear_layers, _output, reverse=True)
@@ -473,6 +499,12 @@ DELTA_SIZES = Exercise(
             _with_forward_hooks(
                 lambda model: [part for part in model.children() if isinstance(part, nn.Linear)], _output
             )
+        ),
+        "Every module was hooked, activations and containers too. Take those with isinstance(module, nn.Linear).": (
+            _with_forward_hooks(lambda model: list(model.modules()), _output)
+        ),
+        "These are the largest entries. The RMS weighs all of them: the root of the mean square.": (
+            _with_forward_hooks(_linear_layers, _output, size=lambda grad: float(grad.abs().max()))
         ),
         "The layers come in the order of their definition. Wanted is that in which they run: keep the outputs as the hook is called.": (
             _in_order_of_definition
@@ -628,6 +660,17 @@ OVERFLOW_DEPTH = Exercise(
         "The growths were counted: one layer is missing, except where layer 1 is too large and the answer is 1.": (
             _depth_variant(lambda f, g, big: math.ceil(math.log(big / f) / math.log(g)))
         ),
+        "Doublings were counted. The layers multiply by `growth`: divide by its logarithm.": (
+            _depth_variant(lambda f, g, big: math.floor(math.log2(big / f)) + 2)
+        ),
+        "Upside down: the logarithm of the growth goes below, as a larger growth needs fewer layers.": (
+            _depth_variant(
+                lambda f, g, big: math.floor(math.log(g) / math.log(big / f)) + 2 if big > f else 2
+            )
+        ),
+        "Where it never happens the answer is math.inf, which is larger than any layer; -1 is smaller.": (
+            _depth_variant(lambda f, g, big: math.floor(math.log(big / f) / math.log(g)) + 2, never=-1)
+        ),
         "The count was rounded to the nearest layer. Round down and add 2: the first layer that passes `largest` is wanted.": (
             _depth_variant(lambda f, g, big: round(math.log(big / f) / math.log(g)) + 1)
         ),
@@ -742,6 +785,15 @@ THROUGH_TIME = Exercise(
         "dh was added at every step. The loss reads the last state alone, so dh enters once.": (
             _time_variant(lambda W, h, t, g, dh: (g * (1 - h[t] ** 2)) @ W + dh)
         ),
+        "The sign in the slope of tanh is wrong: it is 1 - h[t]**2, never above 1.": (
+            _time_variant(lambda W, h, t, g, dh: (g * (1 + h[t] ** 2)) @ W)
+        ),
+        "The rows came back as a list. Put them on top of one another: torch.stack.": (
+            lambda W, h, dh: list(_through_time(W, h, dh))
+        ),
+        "The gradients stand side by side. Row t belongs to h[t]: stack them along the first axis.": (
+            lambda W, h, dh: _through_time(W, h, dh).T
+        ),
         "A row is missing: the gradient of h[0], the start, is wanted too. One step more.": (
             lambda W, h, dh: _through_time(W, h, dh)[1:]
         ),
@@ -831,6 +883,12 @@ def _product_before_log(W, h, v):
     return float(product.log()) / (len(h) - 1)
 
 
+def _last_log(W, h, v):
+    for state in h[1:]:
+        v = (v @ W.T) * (1 - state**2) / v.norm()
+    return float(v.norm().log())
+
+
 def _always_the_start(W, h, v):
     growths = [((v @ W.T) * (1 - state**2)).norm() / v.norm() for state in h[1:]]
     return float(torch.stack(growths).log().mean())
@@ -874,6 +932,21 @@ LYAPUNOV = Exercise(
         "The square is missing: the slope of tanh is 1 - h[t]**2.": (
             _lyapunov_variant(_mean_log, slope=lambda h, t: 1 - h[t])
         ),
+        "The steps began with h[0]. It was there before the first step, so v meets only the slopes at h[1], h[2] and so on.": (
+            lambda W, h, v: _lyapunov(W, torch.cat([h[:1], h]), v)
+        ),
+        "The states were taken in reverse. A change goes forwards: first the slope at h[1].": (
+            lambda W, h, v: _lyapunov(W, torch.cat([h[:1], h[1:].flip(0)]), v)
+        ),
+        "Only the last step counts here (an `=` for a `+=`?). The exponent is the mean over all steps.": (
+            lambda W, h, v: _last_log(W, h, v)
+        ),
+        "Only the last step counts, and it was divided by the number of steps. Add the logs up: `+=`, not `=`.": (
+            lambda W, h, v: _last_log(W, h, v) / (len(h) - 1)
+        ),
+        "The sign of the logs was lost. Where v shrinks the logarithm is negative, and it has to stay so.": (
+            _lyapunov_variant(lambda f: float(f.log().abs().mean()))
+        ),
         "v began anew at every step. The change is carried on: the v that leaves a step enters the next one.": (
             _always_the_start
         ),
@@ -892,7 +965,7 @@ LYAPUNOV = Exercise(
         "The factors were averaged as they are. Take their logs, then the mean.": (
             _lyapunov_variant(lambda f: float(f.mean()))
         ),
-        "This is the factor of a step. The exponent is its logarithm.": (
+        "This is the factor per step. The exponent is its logarithm.": (
             _lyapunov_variant(lambda f: float(f.log().mean().exp()))
         ),
         "The logarithm has base 2. The exponent is a natural logarithm.": (
