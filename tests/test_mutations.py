@@ -78,6 +78,16 @@ def test_every_variant_of_a_right_answer_is_told_apart_unless_it_is_free(exercis
     assert left == set(FREE.get(exercise_id, {}))
 
 
+def test_the_variants_hold_the_slips_that_once_passed():
+    made = {what for what, _ in variants("03.4")} | {what for what, _ in variants("03.2")}
+    assert {
+        "_overflow_depth: later: if first > largest:     return 1",
+        "_overflow_depth: growth <= 1 -> growth < 1",
+        "_what_it_does: 10 * delta[-1] -> 20 * delta[-1]",
+        "_what_it_does: delta[0] -> delta[-1]",
+    } <= made
+
+
 def _wanted(exercise, cases):
     return run_all(exercise, exercise.reference, cases)
 

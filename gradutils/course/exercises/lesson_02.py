@@ -437,7 +437,8 @@ def _backward(weights, phi, h, z, delta):
     return grads
 
 
-BY_HAND = [torch.tensor([[1.0, 1.0], [1.0, -1.0]]), torch.tensor([[2.0, 1.0], [1.0, 3.0]])]
+# Not symmetric, so that a transpose shows, and no z is 0.
+BY_HAND = [torch.tensor([[1.0, 1.0], [2.0, -2.0]]), torch.tensor([[2.0, 1.0], [3.0, 1.0]])]
 
 
 def _network_cases(generator):

@@ -833,7 +833,7 @@ def _lyapunov_cases(generator):
     W, h, v = _states(generator, 5, 12, drive=0.3)
     return [
         (diagonal, quiet, torch.tensor([1.0, 0.0], dtype=torch.float64)),
-        # Two steps with the slopes 0.75 and 1: v becomes (1.5, 1), then (3, 1) with the length of that taken out.
+        # The first slopes are (0.75, 1), the second (1, 1): v becomes (1.5, 1) and then, but for its length, (3, 1.5).
         (
             torch.tensor([[2.0, 0.0], [1.0, 0.0]], dtype=torch.float64),
             torch.tensor([[0.25, 0.5], [0.5, 0.0], [0.0, 0.0]], dtype=torch.float64),
