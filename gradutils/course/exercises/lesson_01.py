@@ -523,9 +523,9 @@ def _power_cases(generator):
         return (lambda v: H @ v), start * (1 + 2 * float(torch.rand((), generator=generator))), steps
 
     seeds = torch.randint(1, 10_000, (4,), generator=generator).tolist()
-    diagonal = torch.tensor([1.0, 3.0])
+    H = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
     return [
-        ((lambda v: diagonal * v), torch.tensor([1.0, 1.0]), 1),  # v becomes (1, 3), and the answer is 28/10
+        ((lambda v: H @ v), torch.tensor([1.0, 1.0]), 1),  # v becomes (1, 3), and the answer is 28/10
         case([1.0, 2.0], torch.float64, 60, None),
         case([-9.0, 1.0, 3.0], torch.float64, 60, seeds[0]),
         case([0.5, 2.0, 20.0], torch.float32, 100, seeds[1]),
