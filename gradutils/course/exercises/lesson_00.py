@@ -35,6 +35,27 @@ EXERCISES = {
             "This is the mean of the absolute values. Square first, take the root last.": (
                 lambda x: x.abs().mean()
             ),
+            "Absolute values were averaged where squares belong; the root of them is no size any more.": (
+                lambda x: x.abs().mean().sqrt()
+            ),
+            "The root of the sum was divided by the number of entries. The mean comes first, and the root is taken of it.": (
+                lambda x: x.norm() / x.numel()
+            ),
+            "The sum was divided by n - 1, as for a standard deviation. Here it is a plain mean, over n entries.": (
+                lambda x: (x.square().sum() / (x.numel() - 1)).sqrt()
+            ),
+            "This is the largest entry. The RMS weighs all of them: square, mean, root.": lambda x: (
+                x.abs().max()
+            ),
+            "The mean was squared. It is the squares that are averaged, and the root comes last.": (
+                lambda x: x.mean().square()
+            ),
+            "The mean went along one axis only, and a matrix gives several numbers. All entries count: .mean() without an axis.": (
+                lambda x: x.square().mean(-1).sqrt()
+            ),
+            "The mean went along the first axis only, and a matrix gives several numbers. All entries count: .mean() without an axis.": (
+                lambda x: x.square().mean(0).sqrt()
+            ),
             "This is the standard deviation, which subtracts the mean first. Leave the mean in.": (
                 lambda x: x.std()
             ),

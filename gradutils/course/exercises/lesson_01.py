@@ -1,6 +1,7 @@
 """Exercises of lesson 01: gradient descent."""
 
 import math
+from functools import cache
 
 import torch
 
@@ -43,6 +44,24 @@ STEP = Exercise(
         ),
         "The gradient was divided by the learning rate; it is multiplied by it.": lambda x, g, lr: x - g / lr,
         "The learning rate multiplies x too. It scales the gradient alone.": lambda x, g, lr: lr * (x - g),
+        "The gradient was averaged, so every entry of x made the same step. Each entry has its own derivative.": (
+            lambda x, g, lr: x - lr * g.mean()
+        ),
+        "x and the gradient have changed places: it is x that moves, by lr times the gradient.": (
+            lambda x, g, lr: g - lr * x
+        ),
+        "The sign of the gradient was lost: where it is negative, x has to grow.": lambda x, g, lr: (
+            x - lr * g.abs()
+        ),
+        "x was multiplied by the step. The step is taken from x: x - lr * gradient.": lambda x, g, lr: (
+            x * lr * g
+        ),
+        "A bracket is misplaced: lr multiplies the gradient first, and the product is taken from x.": (
+            lambda x, g, lr: (x - lr) * g
+        ),
+        "x stands inside the bracket too, so lr shrinks it. lr multiplies the gradient alone.": (
+            lambda x, g, lr: x - lr * (x + g)
+        ),
     },
     hints=(
         "Which sign makes the loss fall? The gradient is the direction in which it rises.",
@@ -127,11 +146,35 @@ REGIME = Exercise(
         "The learning rate was compared with 1 and 2 by itself. What counts is its product with the curvature.": (
             lambda lr, c: "diverging" if c < 0 else _regime_by(lambda lr, c: lr)(lr, c)
         ),
+        "Oscillating and diverging are swapped: between 1 and 2 the factor lies between 0 and -1, and x shrinks.": (
+            _regime_by(_product, names=("monotone", "diverging", "oscillating"), negative="oscillating")
+        ),
+        "Oscillating and diverging are swapped for a positive curvature: between 1 and 2 the factor lies between 0 and -1.": (
+            _regime_by(_product, names=("monotone", "diverging", "oscillating"))
+        ),
         "Monotone and oscillating are swapped: a short step does not cross the minimum.": (
             _regime_by(_product, names=("oscillating", "monotone", "diverging"))
         ),
-        "The edges are twice as far out: for the loss curvature * x**2 / 2 the gradient is curvature * x.": (
+        "Your edges lie at lr * curvature = 1/2 and 1. They belong at 1 and 2, as the gradient of curvature * x**2 / 2 is curvature * x.": (
             _regime_by(_product, edges=(0.5, 1))
+        ),
+        "`diverging` is never reached: a factor below -1 is negative too, and that was asked first. Ask for abs(factor) > 1 first.": (
+            _regime_by(_product, names=("monotone", "oscillating", "oscillating"))
+        ),
+        "Nothing ever diverges here: above lr * curvature = 2 each step lands further away, and on a hill x runs away too.": (
+            _regime_by(_product, names=("monotone", "oscillating", "oscillating"), negative="monotone")
+        ),
+        "The learning rate was divided by the curvature. A step is lr * curvature * x, so the two are multiplied.": (
+            lambda lr, c: _regime_by(lambda lr, c: lr / c)(lr, c)
+        ),
+        "0.25 and 0.5 are the edges of one valley, of curvature 4. The product lr * curvature has the same edges in every valley.": (
+            _regime_by(lambda lr, c: lr, edges=(0.25, 0.5))
+        ),
+        "0.25 and 0.5 are the edges for a curvature of 4 alone. The product lr * curvature has the same edges in every valley.": (
+            lambda lr, c: "diverging" if c < 0 else _regime_by(lambda lr, c: lr, edges=(0.25, 0.5))(lr, c)
+        ),
+        "The product lr * curvature was taken for the factor. A step multiplies x by 1 minus that product.": (
+            lambda lr, c: "diverging" if abs(lr * c) > 1 else "monotone" if lr * c >= 0 else "oscillating"
         ),
         "The outer edge is too far out: at lr * curvature = 3 the factor is -2, and x doubles at every step.": (
             _regime_by(_product, edges=(1, 4))
@@ -209,6 +252,21 @@ CRITICAL_LR = Exercise(
         ),
         "This is the curvature. The limit is on lr times the curvature.": (
             lambda H: float(_eigenvalues(H)[-1])
+        ),
+        "A root was taken. The eigenvalue of H is the curvature already, and the limit is 2 over it.": (
+            lambda H: 2 / float(_eigenvalues(H)[-1]) ** 0.5
+        ),
+        "The eigenvalues were averaged. Each direction moves by itself, and the steepest sets the limit.": (
+            lambda H: 2 / float(_eigenvalues(H).mean())
+        ),
+        "The smallest of 2 / eigenvalue was taken, and a negative eigenvalue makes it negative. Leave those directions out.": (
+            lambda H: float((2 / _eigenvalues(H)).min())
+        ),
+        "torch.linalg.eigvals gives the eigenvalues in no order, so the first is any of them. Take the largest.": (
+            lambda H: 2 / float(torch.linalg.eigvals(H)[0].real)
+        ),
+        "torch.linalg.eigvals gives the eigenvalues in no order, so the last is any of them. Take the largest.": (
+            lambda H: 2 / float(torch.linalg.eigvals(H)[-1].real)
         ),
     },
     hints=(
@@ -293,6 +351,22 @@ HEAVY_BALL = Exercise(
         "x moved with the gradient alone. It moves with the velocity.": (
             lambda x, v, g, lr, b: (x - lr * g, b * v + g)
         ),
+        "v came back as the move, -lr * v. x is right, but the next step would count lr twice: return v itself.": (
+            lambda x, v, g, lr, b: (x - lr * (b * v + g), -lr * (b * v + g))
+        ),
+        "The old velocity was subtracted. It is kept, faded by beta: v = beta * v + gradient.": (
+            lambda x, v, g, lr, b: (x - lr * (g - b * v), g - b * v)
+        ),
+        "The learning rate counts twice: in v, and again in the step. v holds gradients only, and x moves by -lr * v.": (
+            lambda x, v, g, lr, b: (x - lr * (b * v + lr * g), b * v + lr * g)
+        ),
+        "The learning rate was left out: x moves by -lr * v.": lambda x, v, g, lr, b: (
+            x - (b * v + g),
+            b * v + g,
+        ),
+        "x moved rightly, but the old v came back. The next step needs the new one.": (
+            lambda x, v, g, lr, b: (x - lr * (b * v + g), v)
+        ),
     },
     hints=(
         "Two lines: first the velocity, then the position, which uses the new velocity.",
@@ -313,6 +387,14 @@ def _steps_to_overflow(lr, largest):
 def _count_while(lr, fits):
     x, count = 1.0, 0
     while fits(x):
+        x, count = x - lr * x, count + 1
+    return count
+
+
+@cache
+def _count_in_float32(lr):
+    x, count = torch.tensor(1.0), 0
+    while x.isfinite():
         x, count = x - lr * x, count + 1
     return count
 
@@ -339,6 +421,7 @@ def _overflow_cases(generator):
         (2.1, 65504.0),
         (2.1, largest[1]),
         (2.5, largest[2]),
+        (2.03, largest[2]),  # some 24 000 steps: a loop may not stop early
         *drawn[:12],
     ]
 
@@ -378,7 +461,34 @@ STEPS_TO_OVERFLOW = Exercise(
         "A count of steps is a whole number; and it is lr * x that overflows first, not x.": (
             lambda lr, big: math.log(big) / math.log(lr - 1)
         ),
-        "x grows by the factor |1 - lr| a step, not by lr.": (
+        "The loop asks for x <= largest, and every other x is negative. Ask for its size, abs(x); and lr * x overflows first.": (
+            lambda lr, big: _count_while(lr, lambda x: x <= big)
+        ),
+        "largest was not used: this is when torch's float32 comes to its end.": (
+            lambda lr, big: _count_in_float32(lr)
+        ),
+        "The count was rounded to the nearest. Round down: the last k at which lr * x fits, and the step after the next.": (
+            lambda lr, big: round(math.log(big / lr) / math.log(lr - 1)) + 2
+        ),
+        "Right up to the rounding. A count of steps is a whole number: round the logarithm down before adding.": (
+            lambda lr, big: math.log(big / lr) / math.log(lr - 1) + 2
+        ),
+        "A count of steps is a whole number: round the logarithm down, and count the step after it too.": (
+            lambda lr, big: math.log(big / lr) / math.log(lr - 1) + 1
+        ),
+        "A count of steps is a whole number; and the product lr * x overflows one step before x does.": (
+            lambda lr, big: math.log(big) / math.log(lr - 1) + 1
+        ),
+        "Two kinds of logarithm are mixed. Take the same above and below.": (
+            lambda lr, big: math.floor(math.log10(big / lr) / math.log(lr - 1)) + 2
+        ),
+        "The factor per step is 1 - lr, of size lr - 1. Here it was taken for 1 + lr, which is a step uphill.": (
+            lambda lr, big: math.floor(math.log(big / lr) / math.log(1 + lr)) + 2
+        ),
+        "One too many: lr * x first overflows in the step from x, and that step is the last one to count.": (
+            lambda lr, big: _steps_to_overflow(lr, big) + 1
+        ),
+        "x grows by the factor |1 - lr| per step, not by lr.": (
             lambda lr, big: math.floor(math.log(big / lr) / math.log(lr)) + 2
         ),
         "A logarithm or a root of a negative number was asked for. 1 - lr is negative here; the size of x grows by |1 - lr|.": (
@@ -413,7 +523,9 @@ def _power_cases(generator):
         return (lambda v: H @ v), start * (1 + 2 * float(torch.rand((), generator=generator))), steps
 
     seeds = torch.randint(1, 10_000, (4,), generator=generator).tolist()
+    H = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
     return [
+        ((lambda v: H @ v), torch.tensor([1.0, 1.0]), 1),  # v becomes (1, 3), and the answer is 28/10
         case([1.0, 2.0], torch.float64, 60, None),
         case([-9.0, 1.0, 3.0], torch.float64, 60, seeds[0]),
         case([0.5, 2.0, 20.0], torch.float32, 100, seeds[1]),
@@ -461,7 +573,7 @@ POWER_ITERATION = Exercise(
     reference=_power_iteration,
     cases=_power_cases,
     mistakes={
-        "v was never brought back to length 1: it grows by the eigenvalue at every step and overflows.": (
+        "v comes back to length 1 at the end at best. In the loop it grows by the eigenvalue at every step, and overflows.": (
             _power_variant(lambda v: v, lambda multiply, v: v @ multiply(v) / (v @ v))
         ),
         "v was never brought back to length 1, so v @ multiply(v) is no eigenvalue.": (
@@ -505,6 +617,9 @@ POWER_ITERATION = Exercise(
         ),
         "v was divided by its sum. For v @ multiply(v) to be an eigenvalue its length must be 1.": (
             _power_variant(lambda v: v / v.sum(), lambda multiply, v: v @ multiply(v))
+        ),
+        "Entry by entry H @ v was divided by v. Only at the very end are these ratios equal: take v @ multiply(v).": (
+            _power_variant(_unit, lambda multiply, v: (multiply(v) / v).mean())
         ),
         "v was divided by v @ v, its length squared. Divide by the length, v.norm().": (
             _power_variant(lambda v: v / (v @ v), lambda multiply, v: v @ multiply(v))

@@ -1,6 +1,7 @@
 """Exercises of lesson 02: backpropagation."""
 
 import math
+from functools import wraps
 
 import torch
 
@@ -59,11 +60,36 @@ LINEAR_BACKWARD = Exercise(
         "db has an axis too many: its shape is (m,), that of b.": (
             lambda h, W, d: (d @ W, d.T @ h, d.sum(0, keepdim=True))
         ),
-        "db is dz/db, which is 1. It still has to be multiplied by delta, and added over the examples.": (
-            lambda h, W, d: (d @ W, d.T @ h, torch.ones(len(W), dtype=d.dtype))
-        ),
         "dh and dW are swapped: the order is dh, dW, db.": lambda h, W, d: (d.T @ h, d @ W, d.sum(0)),
+        "The triple is in reverse order: dh, dW, db.": lambda h, W, d: (d.sum(0), d.T @ h, d @ W),
+        "dW is transposed, and db is a mean. dW has a row for each output, and db is a sum over the examples.": (
+            lambda h, W, d: (d @ W, h.T @ d, d.mean(0))
+        ),
+        "dW was built from delta alone. The derivative of z with respect to W is h: delta.T times h.": (
+            lambda h, W, d: (d @ W, d.T @ d, d.sum(0))
+        ),
         "db is missing: return dh, dW, db.": lambda h, W, d: (d @ W, d.T @ h),
+        "dh was divided by the batch size. If the loss is a mean, its 1/B is in delta already.": (
+            lambda h, W, d: (d @ W / len(h), d.T @ h, d.sum(0))
+        ),
+        "All three were divided by the batch size. If the loss is a mean, its 1/B is in delta already.": (
+            lambda h, W, d: (d @ W / len(h), d.T @ h / len(h), d.mean(0))
+        ),
+        "Only the first example was used. Every example adds its share to dW and db, and each has its own row of dh.": (
+            lambda h, W, d: ((d @ W)[0], torch.outer(d[0], h[0]), d[0])
+        ),
+        "dW and db hold the share of the first example alone. Every example uses W and b, so the shares are added.": (
+            lambda h, W, d: (d @ W, torch.outer(d[0], h[0]), d[0])
+        ),
+        "db is 1 for every output: that is dz/db. It still has to be multiplied by delta, and added over the examples.": (
+            lambda h, W, d: (d @ W, d.T @ h, torch.ones_like(d[0]))
+        ),
+        "db counts the examples: dz/db is 1 for each. It is delta that has to be added over them.": (
+            lambda h, W, d: (d @ W, d.T @ h, torch.ones_like(d).sum(0))
+        ),
+        "dh was built entry by entry from delta and h. h does not stand in it: it is delta, sent back through W.": (
+            lambda h, W, d: (d * h, d.T @ h, d.sum(0))
+        ),
         "These are the local derivatives. Each has to meet delta, the slope that comes from above.": (
             lambda h, W, d: (W, h, 1)
         ),
@@ -103,6 +129,9 @@ def _activation_cases(generator):
 
     fixed = torch.tensor([-1.0, 0.5, 2.0]), torch.tensor([1.0, 10.0, -1.0])
     cases = [("linear", *fixed), ("relu", *fixed), ("tanh", *fixed)]
+    # At a z of 0 the derivatives of linear and tanh are 1. At ReLU's kink any is right, as dh is 0 there.
+    cases += [(phi, torch.tensor([0.0, 1.0]), torch.tensor([2.0, 3.0])) for phi in ("linear", "tanh")]
+    cases += [("relu", torch.tensor([0.0, 1.0, -1.0]), torch.tensor([0.0, 3.0, 2.0]))]
     for phi in ("linear", "relu", "tanh"):
         cases += [
             (phi, z(3, 8), randn(3, 8)),
@@ -138,6 +167,21 @@ ACTIVATION_BACKWARD = Exercise(
         "The activation was applied to dh. Backwards dh is multiplied by the slope of phi at z.": (
             lambda phi, z, dh: _act(phi, dh)
         ),
+        "dh comes back as it is for every phi. Are the names compared as they are passed, `relu` and `tanh` in small letters?": (
+            lambda phi, z, dh: dh
+        ),
+        "None comes back for relu and tanh. Are the names compared as they are passed, in small letters?": (
+            lambda phi, z, dh: dh if phi == "linear" else None
+        ),
+        "This divides by z, and 0 / 0 is a NaN. Ask where z is positive: dh * (z > 0).": (
+            _activation_variant(relu=lambda z, dh: dh * (z.relu() / z))
+        ),
+        "Under ReLU the gate alone came back. It has to be multiplied by dh.": (
+            _activation_variant(relu=lambda z, dh: (z > 0).to(dh.dtype))
+        ),
+        "ReLU's gate is the wrong way round: dh passes where z is positive.": (
+            _activation_variant(relu=lambda z, dh: dh * (z < 0))
+        ),
         "ReLU's gate was set by the sign of dh. It was set on the way forward, by the sign of z.": (
             _activation_variant(relu=lambda z, dh: dh.relu())
         ),
@@ -162,11 +206,44 @@ ACTIVATION_BACKWARD = Exercise(
         "The slope of tanh is 1 minus tanh(z)**2: it is at most 1.": (
             _activation_variant(tanh=lambda z, dh: dh * (1 + z.tanh() ** 2))
         ),
-        "h * (1 - h) is the slope of the sigmoid. That of tanh is 1 - h**2.": (
+        "This is the slope of the sigmoid. That of tanh is 1 - h**2, with h = tanh(z).": (
             _activation_variant(tanh=lambda z, dh: dh * z.sigmoid() * (1 - z.sigmoid()))
+        ),
+        "h * (1 - h) is the slope of the sigmoid, for its own h. That of tanh is 1 - h**2.": (
+            _activation_variant(tanh=lambda z, dh: dh * z.tanh() * (1 - z.tanh()))
+        ),
+        "The slope of tanh is 1 - tanh(z)**2; here dh was squared. dh only multiplies it.": (
+            _activation_variant(tanh=lambda z, dh: dh * (1 - dh**2))
+        ),
+        "The slope was added to dh. A chain multiplies: dh times the slope.": (
+            lambda phi, z, dh: dh + _activation_backward(phi, z, torch.ones_like(dh))
+        ),
+        "The entries were added up. Each entry of z has its own derivative: the result has the shape of z.": (
+            lambda phi, z, dh: _activation_backward(phi, z, dh).sum()
+        ),
+        "Where z is negative ReLU lets nothing through. A small slope there makes it a leaky ReLU.": (
+            _activation_variant(relu=lambda z, dh: torch.where(z > 0, dh, 0.01 * dh))
+        ),
+        "Under tanh the slope alone came back. It has to be multiplied by dh.": (
+            _activation_variant(tanh=lambda z, dh: 1 - z.tanh() ** 2)
+        ),
+        "Under tanh the sign is lost: the slope is 1 - h**2, not h**2 - 1.": (
+            _activation_variant(tanh=lambda z, dh: dh * (z.tanh() ** 2 - 1))
+        ),
+        "Under tanh dh was multiplied by tanh(z)**2. The slope is 1 minus that.": (
+            _activation_variant(tanh=lambda z, dh: dh * z.tanh() ** 2)
         ),
         "For the linear phi the slope is 1, and it is multiplied by dh like any other: dh passes as it is.": (
             _activation_variant(linear=lambda z, dh: torch.ones_like(dh))
+        ),
+        "The linear phi was treated like tanh: it falls through to the last branch. Its slope is 1, so dh passes as it is.": (
+            _activation_variant(linear=lambda z, dh: dh * (1 - z.tanh() ** 2))
+        ),
+        "The linear phi was treated like ReLU. Its slope is 1 everywhere, so dh passes as it is.": (
+            _activation_variant(linear=lambda z, dh: dh * (z > 0))
+        ),
+        "For the linear phi dh was multiplied by z. Its slope is 1, so dh passes as it is.": (
+            _activation_variant(linear=lambda z, dh: dh * z)
         ),
         "Nothing comes back for the linear phi. Its slope is 1, so dh passes as it is.": (
             _activation_variant(linear=lambda z, dh: None)
@@ -198,21 +275,39 @@ def _central_difference(f, x, v):
     return (f(x + eps * v) - f(x - eps * v)) / (2 * eps)
 
 
+def _measured(f):
+    """f as a measurement: it gives values, and nothing to differentiate."""
+
+    @wraps(f)
+    def measured(x):
+        if x.requires_grad or x.is_complex():
+            raise TypeError(
+                "f measures, and cannot be differentiated. Move x by eps * v and look at the values"
+            )
+        return f(x.detach())
+
+    return measured
+
+
+@_measured
 def _valley(x):
     """1e4 * x**2, summed over x."""
     return 1e4 * x.square().sum()
 
 
+@_measured
 def _on_a_plateau(x):
     """60 + sin(x), summed over x."""
     return 60 + x.sin().sum()
 
 
+@_measured
 def _steep(x):
     """exp(8 * x), summed over x."""
     return (8 * x).exp().sum()
 
 
+@_measured
 def _ripple(x):
     """sin(3000 * x) / 3000, summed over x: it bends within a thousandth."""
     return (3000 * x).sin().sum() / 3000
@@ -246,6 +341,14 @@ def _fixed_difference(eps):
     return _difference(lambda x: eps)
 
 
+def _one_sided(f, x, v):
+    return _difference(lambda x: torch.finfo(x.dtype).eps ** 0.5, sides=1, divide=lambda eps: eps)(f, x, v)
+
+
+def _by_autograd(f, x, v):
+    return torch.autograd.functional.jvp(f, x, v)[1]
+
+
 CENTRAL_DIFFERENCE = Exercise(
     task="central_difference(f, x, v): the slope of f at x along v, to two digits, in float32 and in float64, without autograd",
     reference=_central_difference,
@@ -255,7 +358,16 @@ CENTRAL_DIFFERENCE = Exercise(
             _difference(_good, sides=1, divide=lambda eps: eps)
         ),
         "A one-sided difference, with its best eps: still its error falls only with eps. Look to both sides.": (
-            _difference(lambda x: torch.finfo(x.dtype).eps ** 0.5, sides=1, divide=lambda eps: eps)
+            _one_sided
+        ),
+        "One-sided, and divided by the way of both sides: f(x) was taken where f(x - eps * v) belongs.": (
+            _difference(_good, sides=1, divide=lambda eps: 2 * eps)
+        ),
+        "eps was taken from float32 whatever x is. In float64 a finer one is possible, and f may bend within yours: use x.dtype.": (
+            _difference(lambda x: torch.finfo(torch.float32).eps ** (1 / 3))
+        ),
+        "A one-sided difference, looking back: still its error falls only with eps. Look to both sides.": (
+            lambda f, x, v: -_one_sided(f, x, -v)
         ),
         "Twice too large: from x - eps * v to x + eps * v it is 2 * eps.": (
             _difference(_good, divide=lambda eps: eps)
@@ -285,6 +397,15 @@ CENTRAL_DIFFERENCE = Exercise(
             )
             for eps in (1e-5, 1e-6, 1e-7, 1e-8)
         },
+        "An eps of 0.1 is far too coarse: f bends within it. The error falls with eps squared, until rounding takes over.": (
+            _fixed_difference(0.1)
+        ),
+        "This differentiates f (autograd, jvp). The task wants its values only: f at x + eps * v and at x - eps * v.": (
+            _by_autograd
+        ),
+        "This differentiates f by torch.func, but f only measures. Use its values at x + eps * v and at x - eps * v.": (
+            lambda f, x, v: torch.func.jvp(f, (x,), (v,))[1]
+        ),
         "`/ 2 * eps` divides by 2 and then multiplies by eps. Write `/ (2 * eps)`.": (
             _difference(_good, divide=lambda eps: 2 / eps)
         ),
@@ -316,20 +437,28 @@ def _backward(weights, phi, h, z, delta):
     return grads
 
 
+# Not symmetric, so that a transpose shows, and no z is 0.
+BY_HAND = [torch.tensor([[1.0, 1.0], [2.0, -2.0]]), torch.tensor([[2.0, 1.0], [3.0, 1.0]])]
+
+
 def _network_cases(generator):
+    def passed(weights, phi, x, delta):
+        h, z = [x], []
+        for W in weights:
+            z.append(h[-1] @ W.T)
+            h.append(_act(phi, z[-1]))
+        return weights, phi, h, z, delta
+
     def case(phi, *sizes, batch=3, dtype=torch.float64):
         randn = drawer(generator)
         pairs = zip(sizes[1:], sizes[:-1], strict=True)
         weights = [randn(m, n, dtype=dtype) / n**0.5 for m, n in pairs]
-        h, z = [randn(batch, sizes[0], dtype=dtype)], []
-        for W in weights:
-            z.append(h[-1] @ W.T)
-            h.append(_act(phi, z[-1]))
-        return weights, phi, h, z, randn(batch, sizes[-1], dtype=dtype)
+        return passed(weights, phi, randn(batch, sizes[0], dtype=dtype), randn(batch, sizes[-1], dtype=dtype))
 
+    x, delta = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, -2.0]])
     return [
-        case("tanh", 1, 1, 1, batch=1),
-        case("linear", 2, 2, 2, batch=1),
+        passed(BY_HAND, "linear", x, delta),
+        passed(BY_HAND, "relu", x, delta),
         case("tanh", 3, 3, 3, 3, dtype=torch.float32),
         case("relu", 6, 6, 6, 6, 6),
         case("tanh", 5, 4, 3, 2),
@@ -356,6 +485,25 @@ def _from_the_top(weights, phi, z, k, delta, top):
 
 def _through_the_weights_below(weights, phi, z, k, delta, top):
     return _activation_backward(phi, z[k - 1], delta @ weights[k - 1])
+
+
+def _always_the_top(weights, phi, z, k, delta, top):
+    return top
+
+
+def _walk(ks, names="dh dW db", carry=True):
+    """With linear_backward: layers in the order of ``ks``, its triple under other ``names``, delta carried or not."""
+
+    def backward(weights, phi, h, z, delta):
+        grads = []
+        for k in ks(range(len(weights))):
+            got = dict(zip(names.split(), _linear_backward(h[k], weights[k], delta), strict=True))
+            grads.append(got["dW"]) if ks is list else grads.insert(0, got["dW"])
+            if k > 0 and carry:
+                delta = _activation_backward(phi, z[k - 1], got["dh"])
+        return grads
+
+    return backward
 
 
 def _network_variant(
@@ -422,6 +570,36 @@ BACKWARD = Exercise(
         "Every layer was given the delta from the top, pulled back once. delta has to be carried down, layer by layer.": (
             _network_variant(down=_from_the_top)
         ),
+        "delta never moves: the result of activation_backward has to be called delta, so that the layer below works with it.": (
+            _walk(reversed, carry=False)
+        ),
+        "delta stays that of the last layer. It has to move down: through weights[k], then through the slope at z[k - 1].": (
+            _network_variant(down=_always_the_top)
+        ),
+        "delta went through the transpose of weights[k]. Forward goes through W.T, so backward goes through W.": (
+            _network_variant(
+                down=lambda weights, phi, z, k, d, top: _activation_backward(phi, z[k - 1], d @ weights[k].T)
+            )
+        ),
+        "The slope of tanh was taken whatever phi is. Pass phi on to activation_backward.": (
+            _network_variant(
+                down=lambda weights, phi, z, k, d, top: _activation_backward("tanh", z[k - 1], d @ weights[k])
+            )
+        ),
+        "The slope of ReLU was taken whatever phi is. Pass phi on to activation_backward.": (
+            _network_variant(
+                down=lambda weights, phi, z, k, d, top: _activation_backward("relu", z[k - 1], d @ weights[k])
+            )
+        ),
+        "The gradient of weights[k] was built with z[k - 1]. Its input is h[k], which is phi of that.": (
+            lambda weights, phi, h, z, delta: _backward(weights, phi, [h[0], *z], z, delta)
+        ),
+        "linear_backward returns dh, dW, db in this order. Here dW and dh have changed places.": (
+            _walk(reversed, names="dW dh db")
+        ),
+        "The loop runs from the first layer to the last. delta starts at the last layer: take k in reversed order.": (
+            _walk(list)
+        ),
         "delta went down through weights[k - 1]. From layer k it goes down through that layer's own weights[k].": (
             _network_variant(down=_through_the_weights_below)
         ),
@@ -447,7 +625,17 @@ def _tied_backward(W, x, c):
 def _tied_cases(generator):
     randn = drawer(generator)
     return [
-        (torch.tensor([[0.5]]), torch.tensor([[1.0]]), torch.tensor([[1.0]])),
+        # x @ W.T is 0 here, so h is 0 and the slope 1: only the first use counts. Then a z1 of (0, 1).
+        (
+            torch.tensor([[2.0, -1.0], [4.0, -2.0]]),
+            torch.tensor([[1.0, 2.0]]),
+            torch.tensor([[1.0, -1.0]]),
+        ),
+        (
+            torch.tensor([[2.0, -1.0], [1.0, 0.0]]),
+            torch.tensor([[1.0, 2.0]]),
+            torch.tensor([[1.0, -1.0]]),
+        ),
         (randn(2, 2), randn(1, 2), randn(1, 2)),
         (
             randn(3, 3, dtype=torch.float64),
@@ -464,6 +652,13 @@ def _tied_variant(combine, slope=lambda h: 1 - h**2):
         return combine(c.T @ h, (c @ W * slope(h)).T @ x)
 
     return tied_backward
+
+
+def _tied_by_uses(W, x, c, first=lambda x, z: x, second=lambda x, z: z.tanh(), slope_at=lambda W, z: z):
+    """The sum of the two uses, each with its input, and the place at which the slope of tanh is taken."""
+    z = x @ W.T
+    delta = _activation_backward("tanh", slope_at(W, z), c @ W)
+    return c.T @ second(x, z) + delta.T @ first(x, z)
 
 
 TIED_BACKWARD = Exercise(
@@ -499,6 +694,24 @@ TIED_BACKWARD = Exercise(
         "A slope of tanh was taken at z2 as well. The second layer has no activation: its delta is c.": (
             lambda W, x, c: _tied_backward(W, x, c * (1 - ((x @ W.T).tanh() @ W.T).tanh() ** 2))
         ),
+        "The first use met h. It is the second use that reads h; the input of the first is x.": (
+            lambda W, x, c: _tied_by_uses(W, x, c, first=lambda x, z: z.tanh())
+        ),
+        "The second use met z1. It reads h = tanh(z1).": (
+            lambda W, x, c: _tied_by_uses(W, x, c, second=lambda x, z: z)
+        ),
+        "The second use met x. It reads h = tanh(x @ W.T).": (
+            lambda W, x, c: _tied_by_uses(W, x, c, second=lambda x, z: x)
+        ),
+        "x and c went through W in the wrong direction: forward is x @ W.T.": (
+            lambda W, x, c: c.T @ (x @ W).tanh() + _activation_backward("tanh", x @ W, c @ W).T @ x
+        ),
+        "h * (1 - h) is the slope of the sigmoid. That of tanh is 1 - h**2.": (
+            _tied_variant(lambda second, first: second + first, slope=lambda h: h * (1 - h))
+        ),
+        "The slope was taken at z2. The tanh stands between the two uses: its slope is taken at z1 = x @ W.T.": (
+            lambda W, x, c: _tied_by_uses(W, x, c, slope_at=lambda W, z: z.tanh() @ W.T)
+        ),
         "dW is transposed: it has the shape of W, so delta.T comes first.": (
             _tied_variant(lambda second, first: (second + first).T)
         ),
@@ -508,11 +721,7 @@ TIED_BACKWARD = Exercise(
         "Second use: c.T @ h. First use: pull c back through W and through tanh, then meet x.",
         "dW = c.T @ h; dW = dW + delta1.T @ x, with delta1 = (c @ W) * (1 - h**2)",
     ),
-    alternatives=(
-        lambda W, x, c: (
-            _backward([W, W], "tanh", [x, (x @ W.T).tanh()], [x @ W.T], c)[0] + c.T @ (x @ W.T).tanh()
-        ),
-    ),
+    alternatives=(lambda W, x, c: sum(_backward([W, W], "tanh", [x, (x @ W.T).tanh()], [x @ W.T], c)),),
 )
 
 
@@ -533,8 +742,10 @@ def _push_cases(generator):
         ]
         return weights, phi, randn(batch, sizes[0], dtype=dtype), randn(batch, sizes[0], dtype=dtype)
 
+    x, v = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, 0.0]])
     return [
-        case("linear", 2, 2, 2, batch=1),
+        (BY_HAND, "linear", x, v),
+        (BY_HAND, "relu", x, v),
         case("tanh", 3, 3, 3, dtype=torch.float32),
         case("relu", 8, 8, 8, 8, batch=3),
         case("tanh", 2, 5, 3, batch=4),
@@ -555,6 +766,13 @@ def _forward_only(weights, phi, x):
     for W in weights:
         x = _act(phi, x @ W.T)
     return x
+
+
+def _sum_of_changes(weights, phi, x, v):
+    total = v
+    for k in range(len(weights)):
+        total = total + _push_forward(weights[: k + 1], phi, x, v)
+    return total
 
 
 PUSH_FORWARD = Exercise(
@@ -586,6 +804,33 @@ PUSH_FORWARD = Exercise(
                     _activation_backward(phi, _act(phi, x @ W.T), v @ W.T),
                 )
             )
+        ),
+        "The slope was multiplied in before W. In each layer W comes first: slope at z times v @ W.T.": (
+            _push_variant(
+                lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward(phi, x @ W.T, v) @ W.T)
+            )
+        ),
+        "The slope was multiplied in twice. Each layer has one activation, so v meets its slope once.": (
+            _push_variant(
+                lambda W, phi, x, v: (
+                    _act(phi, x @ W.T),
+                    _activation_backward(phi, x @ W.T, _activation_backward(phi, x @ W.T, v @ W.T)),
+                )
+            )
+        ),
+        "The slope of tanh was taken whatever phi is. Pass phi on to activation_backward.": (
+            _push_variant(
+                lambda W, phi, x, v: (_act(phi, x @ W.T), _activation_backward("tanh", x @ W.T, v @ W.T))
+            )
+        ),
+        "The pair came back. Wanted is the change of the output alone: return v.": (
+            lambda weights, phi, x, v: (_forward_only(weights, phi, x), _push_forward(weights, phi, x, v))
+        ),
+        "The layers were taken in reverse. The change goes forwards, with the signal: first layer first.": (
+            lambda weights, phi, x, v: _push_forward(weights[::-1], phi, x, v)
+        ),
+        "The changes of all layers were added up. Each layer changes v, and only what leaves the last one counts.": (
+            _sum_of_changes
         ),
         "x stood still: every layer has its own input. Carry x along with v.": (
             _push_variant(lambda W, phi, x, v: (x, _activation_backward(phi, x @ W.T, v @ W.T)))
@@ -660,6 +905,30 @@ NOISE_DEPTH = Exercise(
         ),
         "Two kinds of logarithm are mixed. Take the same above and below.": (
             lambda g, dtype: math.log10(2 / torch.finfo(dtype).eps) / math.log(g)
+        ),
+        "Two kinds of logarithm are mixed, base 2 above and natural below. Take the same above and below.": (
+            lambda g, dtype: math.log2(2 / torch.finfo(dtype).eps) / math.log(g)
+        ),
+        "Two kinds of logarithm are mixed, natural above and base 2 below. Take the same above and below.": (
+            lambda g, dtype: math.log(2 / torch.finfo(dtype).eps) / math.log2(g)
+        ),
+        "The half went the wrong way: eps / 2 has to grow by 2 / eps, further than eps itself.": (
+            lambda g, dtype: math.log(0.5 / torch.finfo(dtype).eps) / math.log(g)
+        ),
+        "Layers were counted, or the depth rounded up. The task wants the number as it is, so use the logarithm.": (
+            lambda g, dtype: math.ceil(_noise_depth(g, dtype))
+        ),
+        "The smallest number of the format was taken. A rounding is measured against 1: it begins at eps / 2.": (
+            lambda g, dtype: -math.log(torch.finfo(dtype).tiny) / math.log(g)
+        ),
+        "Upside down: the growth per layer goes below, as a larger one needs fewer layers.": (
+            lambda g, dtype: 1 / _noise_depth(g, dtype)
+        ),
+        "One too many: the rounding begins at eps / 2 before the first layer, and each layer multiplies it once.": (
+            lambda g, dtype: _noise_depth(g, dtype) + 1
+        ),
+        "A root was taken. The number of layers stands in the exponent, growth ** L = 2 / eps: a logarithm gives it.": (
+            lambda g, dtype: (2 / torch.finfo(dtype).eps) ** (1 / g)
         ),
         "Divided by the growth itself. Divide by its logarithm.": (
             lambda g, dtype: math.log(2 / torch.finfo(dtype).eps) / g
