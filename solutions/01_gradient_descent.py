@@ -8,7 +8,7 @@
 # - compute the largest stable learning rate of a model on real data,
 # - say what momentum does to that limit, and why.
 #
-# Core: about 70 minutes. Deeper: another 50 minutes. It runs in half a minute. Needs: [lesson 00](00_start_here.ipynb).
+# Core: about 75 minutes. Deeper: another 60 minutes. It runs in half a minute. Needs: [lesson 00](00_start_here.ipynb).
 # Next: [lesson 02](02_backpropagation.ipynb).
 
 # %%
@@ -83,8 +83,8 @@ reveal(
 # %% [markdown]
 # ## 1 · The step
 #
-# Let us do two steps by hand, one with each rate. The loss is $2x^2$, its slope is $4x$, and we stand at $x = 1$, where
-# the slope is $4$.
+# Let us do two steps by hand, one with each rate. The loss is $2x^2$, its slope (the derivative) is $4x$, and we stand
+# at $x = 1$, where the slope is $4$.
 #
 # - Rate $0.1$: the step is $0.1 \times 4 = 0.4$ long. We land at $1 - 0.4 = 0.6$, and the loss falls from $2$ to
 #   $0.72$.
@@ -146,8 +146,8 @@ for ax, lr in zip(axes, (0.125, 0.375, 0.525)):
 
 # %% [markdown]
 # On the left every step lands short of the minimum, so the run creeps towards it. In the middle every step crosses the
-# minimum and still lands nearer than before. On the right it crosses and lands further away. These are the only three
-# things that can happen here, and the next section says when each does.
+# minimum and still lands nearer than before. On the right it crosses and lands further away. Apart from the edges
+# between them nothing else can happen here, and the next section says when each does.
 
 # %% [markdown]
 # ## 2 · One number decides
@@ -208,13 +208,16 @@ regime = check("01.2", regime).function
 # %% [markdown]
 # Now the edge between `0.45` and `0.55` has a name. A run moves away when the factor is below $-1$, which means that lr
 # times $\lambda$ is above 2. In the valley $2x^2$ the curvature is 4, so the edge lies at a rate of $2/4 = 0.5$.
+#
+# And the best rate? At $1/\lambda = 0.25$ the factor is 0, and one step lands in the minimum. Above it, more rate means
+# a slower run. That is why `0.1`, with a factor of $0.6$, beat `0.45`, whose factor is $-0.8$, in the first figure.
 
 # %% [markdown]
 # ## 3 · Many directions, one learning rate
 #
-# A network has many weights, and its loss a curvature in every direction. How many edges are there then? Take a loss of
-# two weights, $(10\,x_1^2 + 0.5\,x_2^2)/2$. In its gradient $(10\,x_1,\; 0.5\,x_2)$ the two do not mix, so each weight
-# is multiplied by a factor of its own.
+# A network has many weights, and its loss has a curvature in every direction. How many edges are there then? Take a
+# loss of two weights, $(10\,x_1^2 + 0.5\,x_2^2)/2$. In its gradient $(10\,x_1,\; 0.5\,x_2)$ the two do not mix, so each
+# weight is multiplied by a factor of its own.
 #
 # - At a rate of $0.19$ the factors are $1 - 1.9 = -0.9$ and $1 - 0.095 = 0.905$, so both weights shrink.
 # - At a rate of $0.21$ they are $-1.1$ and $0.895$. The first runs away, though the second would like a far larger
@@ -222,7 +225,8 @@ regime = check("01.2", regime).function
 #
 # The steepest direction sets the limit for all, here $2/10 = 0.2$.
 #
-# Usually the weights of a network do mix. For the loss $x_1^2 + x_1x_2 + x_2^2$ the matrix of second derivatives is
+# Usually the weights of a network do mix. The loss $x_1^2 + x_1x_2 + x_2^2$ has the gradient $(2x_1 + x_2,\; x_1 +
+# 2x_2)$. How fast do its two entries change when $x_1$ or $x_2$ moves? By $2, 1$ and by $1, 2$, which makes a matrix:
 #
 # $$H = \begin{pmatrix} 2 & 1 \\ 1 & 2 \end{pmatrix}, \qquad H\begin{pmatrix}1\\1\end{pmatrix} = 3\begin{pmatrix}1\\1\end{pmatrix},
 # \qquad H\begin{pmatrix}1\\-1\end{pmatrix} = 1\begin{pmatrix}1\\-1\end{pmatrix}$$
@@ -236,21 +240,22 @@ mixed = torch.tensor([[2.0, 1.0], [1.0, 2.0]]).double()
 fig, ax = plt.subplots(figsize=(6.4, 3.2))
 plots.plot_path_2d(ax, mixed, torch.zeros(1, 2), reach=1.5)
 arrows = {
-    "curvature 3": ((0, 0), (0.7, 0.7), plots.EXPLODES),
-    "curvature 1": ((0, 0), (1, -1), plots.STABLE),
+    "curvature 3": ((0, 0), (0.9, 0.9), plots.SECOND),
+    "curvature 1": ((0, 0), (0.9, -0.9), plots.STABLE),
 }
 plots.draw_arrows(ax, arrows, reach=1.5)
 plots.finish(ax, "A valley that lies askew: steep one way, flat the other")
 
 # %% [markdown]
-# Along an eigenvector the loss is a valley with one curvature, just like the one in section 2. Seen along its
-# eigenvectors, even a valley that lies askew does not mix. Every symmetric matrix has as many such directions as rows.
+# Along an eigenvector the loss is a valley with one curvature, just like the one in section 2. Along these directions
+# nothing mixes, even in a valley that lies askew. Every symmetric matrix has as many of them as rows, at right angles
+# to each other.
 #
 # ### Exercise 01.3 · ●●○ · 6 minutes
 #
 # Write `critical_lr(H)`, where `H` is a symmetric (n, n) tensor. Return the learning rate above which some direction
-# that curves upwards diverges. Directions of negative curvature run away at every rate, so leave them out.
-# (`torch.linalg.eigvalsh(H)` gives the eigenvalues in rising order.)
+# that curves upwards diverges. At least one does. Directions of negative curvature run away at every rate, so they set
+# no limit. (`torch.linalg.eigvalsh(H)` gives the eigenvalues in rising order.)
 
 
 # %%
@@ -285,8 +290,9 @@ explorers.explore_learning_rate()
 # %% [markdown]
 # ## Claim on trial: S1
 #
-# *In steep regions a step overshoots: first it oscillates, then it diverges.* This is often taught, and rarely with a
-# number. "First" can only mean *as the rate grows*, because within one run the factor never changes.
+# *In steep regions a step overshoots: first it oscillates, then it diverges.* (Claims are numbered through the course,
+# S or W, and lesson 10 lists them all.) This one is often taught, and rarely with a number. "First" can only mean *as
+# the rate grows*, because within one run the factor never changes.
 #
 # **Our prediction.** A step begins to cross the minimum where the rate times the steepest curvature passes 1, and the
 # run diverges where it passes 2.
@@ -318,7 +324,7 @@ def farther(end):  # in how many of the ten valleys x ends further out; a NaN co
 products = [0.5, 0.99, 1.01, 1.5, 1.99, 2.01]
 runs = [descend(lambda x: H @ x, begin, p / steepest, 1000) for p in products]
 crossed = [int((top @ run[0] * (top @ run[1]) < 0).sum()) for run in runs]
-rises = [int(((run.mT @ H @ run).diff(dim=0)[:300] > 0).any(0).sum()) for run in runs]
+rises = [int(((run.mT @ H @ run).diff(dim=0) > 0).any(0).sum()) for run in runs]
 diverged = [farther(run[-1]) for run in runs]
 counts = {"it crosses": crossed, "the loss rises": rises, "it diverges": diverged}
 table({"lr * curvature": products} | counts)
@@ -391,7 +397,7 @@ heavy_ball = check("01.4", heavy_ball).function
 
 # %% [markdown]
 # What does that do to the edge? Plain descent runs away when the rate times the curvature passes 2. If the gradient
-# always points the same way, moves pile up, and at $\beta = 0.9$ they become ten times as long, which sounds dangerous.
+# always points the same way, moves pile up: at $\beta = 0.9$ they become $1 + 0.9 + 0.81 + \dots = 10$ times as long.
 
 # %%
 tenth = "lr times curvature is 0.2: the moves are ten times as long"
@@ -440,8 +446,9 @@ reveal(
 )
 
 # %% [markdown]
-# Why $2 + 2\beta$? At the edge a run neither shrinks nor grows: it jumps from $1$ to $-1$ and back for ever. Stand at
-# $-1$ and look at the two parts of the next move.
+# Why $2 + 2\beta$? As the rate is raised a run begins to swing. So the one that is just about to be lost swings for
+# ever, neither shrinking nor growing: it jumps from $1$ to $-1$ and back. Stand at $-1$ and look at the two parts of
+# the next move.
 #
 # - The last move went from $1$ to $-1$, so it was $-2$. A share of $0.9$ is kept, which is $-1.8$ and still points
 #   outwards.
@@ -463,9 +470,10 @@ for x in (-1, 1):
 plots.finish(ax, "At the edge: from -1 back to 1")
 
 # %% [markdown]
-# Momentum and gradient disagree when a run swings, and agree when it creeps. So momentum calms the steep direction and
-# speeds up the flat one. That is why it raises the limit and shortens the wait at the same time. Its price is memory,
-# one velocity for each weight. (That there is no other edge can be read from the matrix of a step, in Deeper B.)
+# Momentum and gradient pull apart when a run swings, and together when it creeps. So momentum raises the limit of the
+# steep direction and pushes the flat one. It pays where the two are far apart. In a valley that is equally steep all
+# round it costs: there one plain step of the best rate would do, while old moves need time to fade. (Deeper B shows
+# that there is no other edge, and Deeper C measures when momentum pays.)
 
 # %% [markdown]
 # ## 5 · Real data
@@ -476,7 +484,8 @@ plots.finish(ax, "At the edge: from -1 back to 1")
 # A **softmax** turns the ten scores into probabilities, and the loss is the **cross-entropy**: minus the logarithm of
 # the probability of the right digit. Its derivative with respect to a score is simple: the probability, minus 1 for the
 # right digit. With zero weights all ten probabilities are $0.1$. So the derivative is $0.1$ for nine scores, and $0.1 -
-# 1 = -0.9$ for the right one: that score must rise, the others fall.
+# 1 = -0.9$ for the right one: that score must rise, the others fall. A score is a weighted sum of pixels, so each
+# weight gets its pixel times that derivative, averaged over the images.
 #
 # A small penalty on the weights (`decay`) gives the loss a single minimum.
 
@@ -509,13 +518,15 @@ def limit_at(gradient_of, w):
 
 data, zero = digits(), torch.zeros(650)
 gradient_of = problem(torch.arange(150))
-minimum = descend(gradient_of, zero, 0.5, 1000)[-1]
+minimum = descend(gradient_of, zero, 0.5, 1000)[-1]  # 0.5 is small enough
 limits = [limit_at(gradient_of, place) for place in (zero, minimum)]
 table({"Hessian taken at": ["the start", "the minimum"], "stable below lr": limits})
 
 # %% [markdown]
 # Here is something that no perfect valley has: the two limits differ, because the curvature changes as the weights
 # move. Which of them counts? Take a rate of `0.8` times the limit at the minimum, which is far too large at the start.
+# (The start is steeper because a softmax reacts most while it is undecided: a probability $p$ changes in proportion to
+# $p(1 - p)$, and that is nearly 0 once it is sure.)
 
 # %%
 settles = "bounce at first, then settle at the minimum"
@@ -524,29 +535,35 @@ bounces = "bounce about for ever"
 predict("01.c", "From zero weights it will…", [diverges, settles, bounces])
 
 # %% [markdown]
-# Six rates, from `0.3` to `1.2` times the limit at the minimum, 600 steps each, all from zero weights. On the left the
-# size of the gradient in the first 100 steps. On the right its largest size in the last 150, for every rate: a run that
-# has settled has a small one, a run that bounces about a large one.
+# Six rates are tried, from `0.3` to `1.2` times the limit at the minimum, 600 steps each, all from zero weights. On the
+# left is the loss in the first 60 steps, for three of them. On the right is the largest gradient in the last 150 steps,
+# for every rate: small where a run has settled, large where it bounces about.
+
 
 # %% tags=["experiment"]
 # Six rates on the digits, and two panels
+def losses_of(w):  # (..., 650) -> (...)
+    weights, constant = w.unflatten(-1, (65, 10)).split([64, 1], dim=-2)
+    scores = data.x_train[:150] @ weights + constant
+    right = scores.log_softmax(-1)[..., torch.arange(150), data.y_train[:150]]
+    return 0.005 * w.square().sum(-1) - right.mean(-1)
+
+
 shares = torch.tensor([0.3, 0.5, 0.8, 0.97, 1.03, 1.2])
 path = descend(gradient_of, zero.expand(6, -1), shares[:, None] * limits[1], 600)
-norms = gradient_of(path[:100]).norm(dim=-1)  # (100, 6)
+norms = gradient_of(path[:60]).norm(dim=-1)  # (60, 6)
 last = gradient_of(path[-150:]).norm(dim=-1).amax(0)
 fig, (left, right) = plt.subplots(1, 2)
 colours = {"0.5": plots.STABLE, "0.8": plots.SECOND, "1.2": plots.EXPLODES}
-curves = dict(zip(colours, norms[:, [1, 2, 5]].T))
-plots.plot_history(left, curves, colours=colours, ylabel="size of the gradient")
-plots.finish(left, "The first 100 steps")
+curves = dict(zip(colours, losses_of(path[:60, [1, 2, 5]]).T))
+plots.plot_history(left, curves, colours=colours)
+plots.finish(left, "The first 60 steps")
 plots.plot_outcomes(right, shares, last, good=last < 5e-3)
 plots.mark_vertical(
     right, limits[0] / limits[1], "limit at the start", colour=plots.REFERENCE
 )
 plots.mark_vertical(right, 1.0, "limit at the minimum")
-plots.finish(
-    right, "After 600 steps", "rate / limit at the minimum", "size of the gradient"
-)
+plots.finish(right, "Steps 450 to 600", "rate / limit", "largest gradient")
 
 # %% tags=["reveal"]
 # The prediction is settled
@@ -560,15 +577,16 @@ reveal(
         diverges: "In a valley the slope grows with the distance, and so do the "
         "steps. The slope of cross-entropy is bounded, so a step that is too long "
         "does not make the next one longer.",
-        bounces: "It would, if the limit at the minimum were passed too. Below that "
-        "limit every visit near the minimum pulls it in.",
+        bounces: "It would above the limit at the minimum. Below it, every direction "
+        "near the minimum shrinks, so a run that comes by is caught.",
     },
 )
 
 # %% [markdown]
 # The limit at the minimum separates the runs that settle from those that do not. A little above it they do not run off
 # either: they bounce about, because the slope of cross-entropy is bounded. So a learning rate that is too large need
-# not end in a NaN. It can just keep the loss from falling, and look like a hard problem.
+# not end in a NaN. The loss falls at first, then it bursts from time to time and ends higher than it could. Nothing in
+# such a curve says "rate".
 
 # %% [markdown]
 # ## 6 · A cliff
@@ -582,13 +600,14 @@ reveal(
 # $$h \leftarrow w\,\sigma(h) + b$$
 #
 # Here $\sigma$ is the sigmoid, which squeezes any number between 0 and 1, and the loss is $(\sigma(h) - 0.7)^2$. We
-# keep $w = 5$ and look at the loss as a function of $b$ alone.
+# keep $w = 5$ and look at the loss as a function of $b$ alone. A small change of $h$ is multiplied at each step by
+# $w\,\sigma'(h)$. Where that factor is above 1, fifty of them make a wall out of nothing.
 
 # %% tags=["drawing"]
 # The drawing
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
-plots.draw_unrolled(ax, 3, operation="5 sigmoid", inputs="b", gradient=False)
-plots.finish(ax, "The same b enters at each of the 50 steps")
+plots.draw_unrolled(ax, 3, operation="5 sigmoid", inputs=["b"] * 3, gradient=False)
+plots.finish(ax, "The same b enters at each of the 50 steps; here are three of them")
 
 
 # %%
@@ -609,6 +628,12 @@ steep = cliff_slope(b).abs()
 thin = (steep > 2).double().mean()
 print(f"slope: median {steep.median():.2f}, steepest {steep.max():.0e}")
 print(f"steeper than 2 on {thin:.0e} of the axis")
+
+# %% tags=["drawing"]
+# The drawing
+fig, ax = plt.subplots(figsize=(6.4, 2.4))
+plots.plot_against_theory(ax, b[::50], {"loss": cliff(b[::50])}, marker="")
+plots.finish(ax, "Two plains with a wall between them", "b", "loss")
 
 # %% [markdown]
 # Nearly everywhere the slope is gentle. In one place, a wall thinner than a hair, it is tens of thousands of times
@@ -634,9 +659,9 @@ plots.mark_vertical(ax, float(b[steep.argmax()]), "the wall")
 plots.finish(ax, "To and fro across the wall, until a step begins on it")
 
 # %% [markdown]
-# The run walks down the plain on the right and steps over the wall, without touching it. Now it stands on the high
-# plain, which slopes back, so it steps over again, to and fro. Sooner or later a step ends *on* the wall, and the next
-# one begins there and throws the run off the page (red).
+# A smaller rate buys time, and no more. The picture shows one run. It walks down the plain on the right and steps over
+# the wall, without touching it. Now it stands on the high plain, which slopes back, so it steps over again, to and fro.
+# Sooner or later a step ends *on* the wall, and the next one begins there and throws the run off the page (red).
 #
 # *When* that happens cannot be predicted, because another processor rounds differently and the run is thrown at another
 # step. Therefore the table says no more than "most".
@@ -692,8 +717,8 @@ verdict(
 # %% [markdown]
 # ## On a real run
 #
-# - It diverges at once? Then the rate times the steepest curvature is above 2. Divide the rate by 3, and again, until
-#   the loss falls.
+# - It diverges at once? Then the rate times the steepest curvature is above 2. (The converse does not hold, as section
+#   5 showed.) Divide the rate by 3, and again, until the loss falls.
 # - `torch.optim.SGD(momentum=0.9)` is your `heavy_ball`. In a valley its limit is $1 + \beta$ times that of plain
 #   descent.
 # - Judge a learning rate by its late steps, because the first hundred flatter one that is too large.
@@ -705,7 +730,7 @@ verdict(
 # ## Summary
 #
 # Each step of gradient descent multiplies the distance along a direction by $1 - \mathrm{lr}\,\lambda$. So it is stable
-# while the rate times the steepest curvature stays below 2, and the flattest direction decides how long it takes.
+# while the rate times the steepest curvature stays below 2, and the flattest direction has to live with that rate.
 # Momentum moves that edge to $2 + 2\beta$, because the last move pulls outwards whenever a run swings. On real data the
 # curvature that counts is the one where training wants to stay, and at a cliff no fixed rate is both safe and quick.
 
@@ -715,12 +740,12 @@ verdict(
 # Four parts follow, and each stands alone. They ask when a run stops being a number, why momentum has just one edge,
 # what momentum is for, and how to find the steepest curvature of a large model.
 #
-# ### A · How long until it is no number
+# ### A · How long until a run overflows
 #
-# A diverging run grows by the same factor at every step. So the step at which it leaves the numbers can be computed,
-# just as lesson 00 computed how a factor of $1.1$ grows over 100 layers. Half precision (`float16`) ends at 65504,
-# `float32` near $10^{38}$. At a rate of $2.1$ on the loss $x^2/2$ the factor is $-1.1$. It reaches $65504$ when $1.1^k
-# = 65504$, so after
+# A diverging run grows by the same factor at every step. So the step at which it becomes too large for its format can
+# be computed, just as lesson 00 computed how a factor of $1.1$ grows over 100 layers. Half precision (`float16`) ends
+# at 65504, `float32` near $10^{38}$. At a rate of $2.1$ on the loss $x^2/2$ the factor is $-1.1$. It reaches $65504$
+# when $1.1^k = 65504$, so after
 #
 # $$k = \frac{\ln 65504}{\ln 1.1} \approx 116 \text{ steps}$$
 #
@@ -744,7 +769,8 @@ def steps_to_overflow(lr, largest):
 steps_to_overflow = check("01.5", steps_to_overflow).function
 
 # %% [markdown]
-# Predicted beside measured, for four formats, at a rate of `2.1`.
+# Predicted beside measured, for four formats, at a rate of `2.1`. (In `float16` it is fewer steps than the 116 above,
+# because the product of rate and $x$ overflows before $x$ does.)
 
 # %% tags=["experiment"]
 # Overflow, predicted and measured, in four formats
@@ -756,7 +782,7 @@ for dtype in formats:
 
 # %% [markdown]
 # Double precision only delays the end. One format misses its prediction by a few steps, because `bfloat16` keeps about
-# three digits. So every product is rounded by up to half a per cent, and the roundings add up over hundreds of steps.
+# three digits. So every product is rounded by up to half a percent, and the roundings add up over hundreds of steps.
 
 # %% [markdown]
 # ### B · The matrix of a step, and Nesterov's edge
@@ -769,8 +795,9 @@ for dtype in formats:
 #
 # Everything follows from the two eigenvalues of this matrix, whose product is its determinant, $\beta$. If they are
 # complex, they are conjugates $a \pm bi$, whose product is $a^2 + b^2$, the square of the size of either. So both have
-# the size $\sqrt\beta$, whatever the rate, and the run shrinks. If they are real, one of them can reach $-1$, and that
-# is the edge of section 4. It cannot reach $+1$ while $p$ is above zero, so there is no other edge.
+# the size $\sqrt\beta$, whatever the rate, and the run shrinks. If they are real, one of them can reach $-1$ or $+1$.
+# An eigenvalue $\mu$ satisfies $\mu^2 - (1 + \beta - p)\,\mu + \beta = 0$. For $\mu = -1$ that gives $p = 2 + 2\beta$,
+# the edge of section 4, and for $\mu = 1$ it gives $p = 0$. So there is no other edge.
 #
 # **Nesterov's** variant (1983) takes the gradient not where it stands, but where the velocity is about to carry it:
 #
@@ -851,7 +878,8 @@ plots.finish(ax, title, "lr * curvature", "beta")
 #
 # What is momentum for, then? It shortens the wait of the flat direction, and here is by how much. In the best case
 # plain descent chooses its rate so that the steepest and the flattest direction have factors of equal size,
-# $\frac{\kappa - 1}{\kappa + 1}$. Over $\kappa/2$ steps that is about $1/e$. With the best rate and beta heavy ball
+# $\frac{\kappa - 1}{\kappa + 1}$. For large $\kappa$ that is about $1 - 2/\kappa$, so $\kappa/2$ steps shrink the
+# distance by a factor of $e$, and a millionth takes $\ln 10^6$ times as many. With the best rate and beta heavy ball
 # reaches $\frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}$, and needs only $\sqrt\kappa/2$ steps for the same (Polyak 1964). We
 # count the steps to a millionth.
 
@@ -878,7 +906,7 @@ fig, ax = plt.subplots()
 plots.plot_against_theory(
     ax, kappas, {"plain": plain, "heavy ball": ball}, waits, log="xy"
 )
-title = "Momentum takes the root of the wait"
+title = "Momentum shortens the wait to its square root"
 plots.finish(ax, title, "condition number", "steps to a millionth")
 
 # %% [markdown]

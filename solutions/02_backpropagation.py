@@ -650,7 +650,7 @@ table({"nudge": nudges} | cosines)
 # ## On a real run
 #
 # - You wrote a backward pass? `torch.autograd.gradcheck` is your central difference for every entry. It wants
-#   `float64`, small inputs, and no kinks.
+#   `float64`, inputs of few entries, and no kinks.
 # - Test it at several points and depths, because a check that passed at one point proves that point.
 # - Gradients are wrong in many layers? Find the topmost wrong one, and look at what was handed to it.
 # - A gradient looks odd? Take it twice, with inputs moved by a millionth. If the direction turns, no implementation

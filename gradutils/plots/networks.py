@@ -199,13 +199,15 @@ def draw_unrolled(
 ) -> Axes:
     """A recurrent network unrolled over so many steps: the same operation on each state, inputs from below.
 
-    ``inputs=None`` draws none; ``gradient`` draws the way back above; ``folded`` puts the network as a loop before it.
-    Four steps fit in a figure 6.4 in wide, three with the loop. ValueError below one step.
+    ``inputs``: a name to count, a list of names, or None; ``gradient`` draws the way back above; ``folded`` puts the
+    network as a loop before it. Four steps fit in a figure 6.4 in wide, three with the loop. ValueError below one step.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1; got {steps}")
     states = [f"{state}[{first + k}]" for k in range(steps + 1)]
-    fed = [f"{inputs}[{first + k + 1}]" for k in range(steps)] if inputs else []
+    fed = [f"{inputs}[{first + k + 1}]" for k in range(steps)] if isinstance(inputs, str) else inputs or ()
+    if fed:
+        must_hold("inputs", fed, steps, "one a step")
     same = f"the same {operation.split(',')[0].strip()} at every step" if steps > 1 else ""
     sheet = Sheet(ax)
     for size in SIZES:
@@ -245,7 +247,7 @@ def draw_unrolled(
     sheet.text((x[0] + x[-1]) / 2, bottom - under - rise, same, size, STABLE, va="bottom")
     if folded:
         middle = left + 14 + op / 2
-        operate(middle, inputs or "")
+        operate(middle, inputs if isinstance(inputs, str) else fed[0] if fed else "")
         ends = middle - op / 2, middle + op / 2
         corners = [(ends[1] + 13, y), (ends[1] + 13, top + 14), (ends[0] - 13, top + 14), (ends[0] - 13, y)]
         sheet.arrow((ends[1], y), *corners, (ends[0], y))
