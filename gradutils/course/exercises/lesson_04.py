@@ -304,7 +304,7 @@ def _scale_cases(generator):
         (sigmoid, 1.0),
         (tanh, 1.0),  # three that settle slowly: a few layers are not enough
         (tanh, 1.1),
-        (gelu, 1.45),
+        (gelu, 1.5),
     ]
 
 

@@ -613,6 +613,7 @@ def _scale_cases(generator):
     )
     return [
         (1024.0, 0, False, 4),
+        (1024.0, 2, False, 4),
         (1024.0, 2, True, 4),
         (1024.0, 3, False, 4),
         (1024.0, 3, True, 4),
@@ -650,6 +651,9 @@ NEXT_SCALE = Exercise(
     mistakes={
         "It does not double in time: this step is a clean one, too, so there are clean + 1 of them.": (
             _scale_variant(full=lambda clean, every: clean == every)
+        ),
+        "It doubles one step early: this step makes clean + 1, and there have to be `every` of them.": (
+            _scale_variant(full=lambda clean, every: clean + 2 == every)
         ),
         "An overflow ends the row of clean steps: count from 0.": (
             _scale_variant(on_overflow=lambda scale, clean: (scale / 2, clean))

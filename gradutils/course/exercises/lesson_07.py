@@ -153,7 +153,15 @@ def _largest_stable_lr(sharpness, beta):
 
 def _sharpness_cases(generator):
     a, b = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
-    return [(4.0, 0.0), (10.0, 0.9), (-1.0, 0.5), (0.0, 0.0), (1 + 50 * a, 0.0), (1 + 50 * b, 0.5 * a + 0.1)]
+    return [
+        (4.0, 0.0),
+        (10.0, 0.9),
+        (-1.0, 0.5),
+        (0.0, 0.0),
+        (0.5, 0.5),
+        (1 + 50 * a, 0.0),
+        (1 + 50 * b, 0.5 * a + 0.1),
+    ]
 
 
 def _lr_variant(formula, flat=math.inf):
