@@ -1,6 +1,7 @@
 """Exercises of lesson 04: activations."""
 
 import math
+from functools import cache
 
 import torch
 from torch.nn import functional as F
@@ -9,7 +10,7 @@ from gradutils.course.exercise import Exercise
 from gradutils.models import with_slope
 from gradutils.propagation import gradient_profile
 
-SAMPLES = 20_000
+SAMPLES = 4000
 
 
 # Elementwise functions for the cases; a failing case shows a function by its name and first line.
@@ -43,6 +44,11 @@ def leaky(z):
     return F.leaky_relu(z, 0.1)
 
 
+def gelu(z):
+    """z times the probability that a Gaussian lies below z"""
+    return F.gelu(z)
+
+
 # 04.1 ----------------------------------------------------------------------------------------------------------------
 def _slopes(phi, z):
     slope = with_slope(phi, z)[1]
@@ -53,10 +59,13 @@ def _slope_cases(generator):
     def points(count, dtype=torch.float32):
         return 2 * torch.randn(count, generator=generator, dtype=dtype)
 
+    used = torch.tensor([0.5, -1.0])
+    used.grad = torch.ones(2)  # left behind by an earlier backward()
     return [
         (tanh, torch.tensor([0.0, 1.0])),
         (hat, torch.tensor([-1.5, -1.2, 0.9])),
-        (relu, torch.tensor([-2.0, 1.0, 3.0])),
+        (relu, torch.tensor([-2.0, 0.0, 1.0, 3.0])),
+        (tanh, used),
         (steep, points(7)),
         (sigmoid, points((2, 3), torch.float64)),
         (hat, points((4, 5), torch.float64)),
@@ -73,6 +82,17 @@ def _slopes_variant(slope_of, largest=lambda slope, h: slope.abs().max()):
 
 def _slope(phi, z):
     return with_slope(phi, z)[1]
+
+
+def _summed_in_z(phi, z):
+    z.requires_grad_()
+    phi(z).sum().backward()
+    return z.grad, float(z.grad.abs().max())
+
+
+def _without_a_sum(phi, z):
+    z = z.clone().requires_grad_()
+    return torch.autograd.grad(phi(z), z)
 
 
 def _by_vmap(phi, z):
@@ -111,6 +131,29 @@ SLOPES = Exercise(
             _slopes_variant(lambda phi, z: _slope(phi, z) * z)
         ),
         "The slopes were taken at phi(z), not at z.": _slopes_variant(lambda phi, z: _slope(phi, phi(z))),
+        "The slopes come from two close points, which see both sides of a kink: ReLU at 0 gets 0.5. Autograd gives 0 there.": (
+            _slopes_variant(lambda phi, z: (phi(z + 1e-3) - phi(z - 1e-3)) / 2e-3)
+        ),
+        "phi(z) / z belongs to a line from the origin. The slope at z itself comes from autograd.": (
+            _slopes_variant(lambda phi, z: phi(z) / z)
+        ),
+        "torch.gradient compares neighbours in a list, however far apart they are. Each entry has a slope of its own: use autograd.": (
+            _slopes_variant(lambda phi, z: torch.gradient(phi(z))[0])
+        ),
+        "The second number says where phi is steepest. Wanted is the slope there.": (
+            lambda phi, z: (_slope(phi, z), float(z.flatten()[_slope(phi, z).abs().argmax()]))
+        ),
+        "The second number is a position in the list. Wanted is the slope there: max(), not argmax().": (
+            _slopes_variant(_slope, lambda slope, h: slope.abs().argmax())
+        ),
+        "The size of the steepest slope is missing: return two things.": _slope,
+        "backward() adds to the z.grad of the given z, so a second call returns a sum. Use a copy: z.clone().requires_grad_().": (
+            _summed_in_z
+        ),
+        "z does not ask for a gradient, so autograd keeps no record of phi(z). First z = z.clone().requires_grad_().": (
+            lambda phi, z: torch.autograd.grad(phi(z).sum(), z)
+        ),
+        "Autograd starts from one number. Take phi(z).sum(): each slope stays as it is.": _without_a_sum,
     },
     hints=(
         "Autograd needs to know that z is to be differentiated: z = z.clone().requires_grad_().",
@@ -118,11 +161,12 @@ SLOPES = Exercise(
         "(slope,) = torch.autograd.grad(phi(z).sum(), z), then slope.abs().max().item()",
     ),
     alternatives=(_by_vmap,),
-    rtol=1e-4,
+    rtol=1e-3,
 )
 
 
 # 04.2 ----------------------------------------------------------------------------------------------------------------
+@cache
 def _gauss(count=SAMPLES):
     """A standard Gaussian by its quantiles, float64."""
     return torch.special.ndtri((torch.arange(count, dtype=torch.float64) + 0.5) / count)
@@ -152,8 +196,12 @@ def _mean_variant(number, z_of=lambda q: _gauss() * q**0.5):
     return mean_square_slope
 
 
-def _uniform(q):
-    return (2 * q**0.5) * (2 * (torch.arange(SAMPLES, dtype=torch.float64) + 0.5) / SAMPLES - 1)
+def _even(low, high):
+    return torch.linspace(low, high, SAMPLES, dtype=torch.float64)
+
+
+def _even_variant(low, high, scale=math.sqrt):
+    return _mean_variant(lambda s, h, z, q: s.square().mean(), lambda q: scale(q) * _even(low, high))
 
 
 def _by_quadrature(phi, q):
@@ -182,8 +230,26 @@ MEAN_SQUARE_SLOPE = Exercise(
         "q was left out: z has mean square 1 here.": (
             _mean_variant(lambda s, h, z, q: s.square().mean(), lambda q: _gauss())
         ),
-        "z is spread evenly. The pre-activations are Gaussian: most of them lie near zero.": (
-            _mean_variant(lambda s, h, z, q: s.square().mean(), _uniform)
+        "torch.rand draws evenly between 0 and 1. The pre-activations are Gaussian: torch.randn.": (
+            _even_variant(0, 1)
+        ),
+        **{
+            f"z is spread evenly, up to {k} times the root of q. The pre-activations are Gaussian: most of them lie near zero.": (
+                _even_variant(-k, k)
+            )
+            for k in (1, 2, 3, 4, 5)
+        },
+        **{
+            f"z is spread evenly from -{k} to {k}, whatever q is. Wanted is a Gaussian with mean square q.": (
+                _even_variant(-k, k, lambda q: 1.0)
+            )
+            for k in (3, 4, 5)
+        },
+        "The slope was taken at one point, the root of q. Units stand at many z: take the mean over a Gaussian.": (
+            _mean_variant(lambda s, h, z, q: s.square(), lambda q: torch.tensor(q).double().sqrt())
+        ),
+        "This is the mean size of a slope. Square each slope before the mean.": (
+            _mean_variant(lambda s, h, z, q: s.abs().mean())
         ),
         "The root is too much: wanted is the mean of the squares, not the RMS.": (
             _mean_variant(lambda s, h, z, q: s.square().mean().sqrt())
@@ -216,10 +282,11 @@ MEAN_SQUARE_SLOPE = Exercise(
 
 # 04.3 ----------------------------------------------------------------------------------------------------------------
 LAYERS = 50
+COARSE = 800  # quantiles for the mistakes: right to less than 1 %
 
 
 def _settled_growth(phi, sigma_w):
-    z, q = _gauss(2000), 1.0
+    z, q = _gauss(), 1.0
     for _ in range(LAYERS):
         q = sigma_w**2 * float(phi(z * q**0.5).square().mean())
     return sigma_w * _mean_square_slope(phi, q) ** 0.5
@@ -235,12 +302,15 @@ def _scale_cases(generator):
         (tanh, 3 + 5 * s[1]),
         (leaky, 1.4),
         (sigmoid, 1.0),
+        (tanh, 1.0),  # three that settle slowly: a few layers are not enough
+        (tanh, 1.1),
+        (gelu, 1.5),
     ]
 
 
 def _settled_variant(next_q, growth=lambda phi, s, q: s * _mean_square_slope(phi, q) ** 0.5, layers=LAYERS):
     def settled_growth(phi, sigma_w):
-        z, q = _gauss(2000), 1.0
+        z, q = _gauss(COARSE), 1.0
         for _ in range(layers):
             q = float(next_q(phi, sigma_w, z * q**0.5, q))
         return growth(phi, sigma_w, q)
@@ -250,6 +320,15 @@ def _settled_variant(next_q, growth=lambda phi, s, q: s * _mean_square_slope(phi
 
 def _next_q(phi, sigma_w, z, q):
     return sigma_w**2 * phi(z).square().mean()
+
+
+def _growths(phi, sigma_w):
+    """The factor of delta in each layer on the way, before q has settled."""
+    z, q, found = _gauss(COARSE), 1.0, []
+    for _ in range(LAYERS):
+        found.append(sigma_w * float(_slope(phi, z * q**0.5).square().mean()) ** 0.5)
+        q = float(_next_q(phi, sigma_w, z * q**0.5, q))
+    return found
 
 
 SETTLED_GROWTH = Exercise(
@@ -263,8 +342,14 @@ SETTLED_GROWTH = Exercise(
         "q went through one layer only. Deep in the network it has settled: 50 layers.": (
             _settled_variant(_next_q, layers=1)
         ),
+        **{
+            f"q went through {few} layers only. Near the critical scale it settles slowly: 50 layers.": (
+                _settled_variant(_next_q, layers=few)
+            )
+            for few in (2, 3, 5, 10)
+        },
         "z was given the standard deviation q. q is a mean square: multiply the Gaussian by its root.": (
-            _settled_variant(lambda phi, s, z, q: _next_q(phi, s, _gauss(2000) * q, q))
+            _settled_variant(lambda phi, s, z, q: _next_q(phi, s, _gauss(COARSE) * q, q))
         ),
         "This is chi_1, the factor of the squared gradient. The growth of its size is the root.": (
             _settled_variant(_next_q, lambda phi, s, q: s**2 * _mean_square_slope(phi, q))
@@ -289,6 +374,12 @@ SETTLED_GROWTH = Exercise(
         ),
         "The root was taken of sigma_w**2 alone. The mean squared slope stands under it as well.": (
             _settled_variant(_next_q, lambda phi, s, q: s * _mean_square_slope(phi, q))
+        ),
+        "This is the growth over all layers together. Wanted is that of one layer, where q has settled.": (
+            lambda phi, sigma_w: math.prod(_growths(phi, sigma_w))
+        ),
+        "This is the mean growth of the layers on the way. Wanted is that of one layer, where q has settled.": (
+            lambda phi, sigma_w: math.prod(_growths(phi, sigma_w)) ** (1 / LAYERS)
         ),
     },
     hints=(
@@ -357,6 +448,26 @@ def _same_side(a, b, start):
     return (a > b) == start
 
 
+def _on_a_grid(points):
+    def crossing(f, g, low, high):
+        grid = [low + (high - low) * k / (points - 1) for k in range(points)]
+        return min(grid, key=lambda x: abs(f(x) - g(x)))
+
+    return crossing
+
+
+def _without_brackets(f, g, low, high):
+    start = f(low) > g(low)
+    for _ in range(20):
+        middle = low + high / 2
+        low, high = (middle, high) if _same_side(f(middle), g(middle), start) else (low, middle)
+    return low + high / 2
+
+
+def _zero_of_f(f, g, low, high):
+    return _crossing(f, lambda x: 0.0, low, high)
+
+
 CROSSING = Exercise(
     task="crossing(f, g, low, high): the x between low and high at which f(x) = g(x), to four digits; one of them is above at low, the other at high",
     reference=_crossing,
@@ -374,6 +485,17 @@ CROSSING = Exercise(
         "The interval was halved too few times: to four digits it takes about 15.": (
             _bisect(_same_side, steps=4)
         ),
+        "The interval was halved ten times, which gives three digits. It takes about 15.": (
+            _bisect(_same_side, steps=10)
+        ),
+        **{
+            f"A grid of {points} points is too coarse for four digits. Halve the interval instead: each time the error halves.": (
+                _on_a_grid(points)
+            )
+            for points in (100, 1000)
+        },
+        "low + high / 2 is not the middle: the division comes first. Write (low + high) / 2.": _without_brackets,
+        "g is not in it: this is where f is 0. Compare f with g at the middle.": _zero_of_f,
         "This is the middle of the interval, where the search begins.": _bisect(_same_side, steps=0),
         "This is the height at which they cross. Wanted is the x.": (
             _bisect(_same_side, answer=lambda f, g, low, high: f((low + high) / 2))
@@ -399,38 +521,42 @@ CROSSING = Exercise(
 
 # 04.5 ----------------------------------------------------------------------------------------------------------------
 GIVEN_SCALE = 3.0
+SMALL = 0.2  # RMS of small inputs: they see a mean squared slope of GELU of a quarter, those of RMS 1 nearly one half
 
 
-def _measure_design(phi, sigma_w, depth, width):
-    """What random networks with the learner's phi do; the words that the verdict compares."""
+def _measure_design(phi, sigma_w, depth, width, size):
+    """What random networks with the learner's phi do with inputs of this RMS; the words that the verdict compares."""
     z = torch.linspace(-6, 6, 49)
     h = torch.as_tensor(phi(z.clone()))
     if h.shape != z.shape:
         raise ValueError(
             f"phi must keep the shape of its input: given {tuple(z.shape)}, got {tuple(h.shape)}"
         )
-    straight = bool((h.detach().diff().diff().abs() < 1e-4 * h.detach().abs().max().clamp(min=1e-6)).all())
-    together = not torch.allclose(
-        torch.as_tensor(phi(z[:20].clone())).detach(), h.detach()[:20], rtol=1e-4, atol=1e-6
-    )
-    sizes = gradient_profile(depth, width, phi, sigma_w, seeds=4, batch=8, dtype=torch.float64).delta[0]
+    h, part = h.detach(), torch.as_tensor(phi(z[:20].clone())).detach()
+    if not torch.allclose(part, h[:20], rtol=1e-4, atol=1e-6):
+        return "it mixes each z with its neighbours"
+    if bool((h == h[0]).all()):
+        return "it is constant"
+    if float(with_slope(phi, z)[1].abs().max()) == 0:
+        return "no gradient passes"
+    if bool((h.diff().diff().abs() < 1e-3 * h.abs().max()).all()):
+        return "it is a straight line, or nearly"
+
+    def resized(z):  # phi in this network does what it does with inputs of the given size
+        return phi(size * z) / size
+
+    sizes = gradient_profile(depth, width, resized, sigma_w, seeds=4, batch=8, dtype=torch.float64).delta[0]
     ratio = float((sizes[:, 0] / sizes[:, -1]).median())
-    flat = float(with_slope(phi, z)[1].abs().max()) == 0
-    gradient = "none" if flat else "explodes" if not ratio <= 10 else "vanishes" if ratio < 0.1 else "steady"
-    return {
-        "gradient": gradient,
-        "phi": "straight" if straight else "bent",
-        "each z": "with its neighbours" if together else "by itself",
-    }
+    return "the gradient " + ("explodes" if not ratio <= 10 else "vanishes" if ratio < 0.1 else "is steady")
 
 
 def _design_cases(generator):
     width = int(torch.randint(60, 80, (), generator=generator))
     return [
-        (GIVEN_SCALE, 12, 64),
-        (GIVEN_SCALE, 20, width),
-        (GIVEN_SCALE, 30, 64),
-        (GIVEN_SCALE, 30, width + 20),
+        (GIVEN_SCALE, 30, 64, 1.0),
+        (GIVEN_SCALE, 30, 64, SMALL),
+        (GIVEN_SCALE, 30, width, 1.0),
+        (GIVEN_SCALE, 30, width + 20, SMALL),
     ]
 
 
@@ -443,17 +569,21 @@ DESIGN = Exercise(
     reference=_steady,
     cases=_design_cases,
     call=_measure_design,
-    given=("sigma_w", "depth", "width"),
+    given=("sigma_w", "depth", "width", "RMS of the inputs"),
     mistakes={
-        "Steady, but a straight line: 30 such layers are one linear map. Bend it.": lambda z: z / GIVEN_SCALE,
+        "A straight line, or nearly: 30 such layers are one linear map. Bend it.": lambda z: z / GIVEN_SCALE,
         "At sigma_w = 3 the gradient explodes. The slope is too large where the signal lies: make phi flatter.": (
             torch.tanh
         ),
         "At sigma_w = 3 the gradient vanishes. The slope is too small where the signal lies, and 30 layers multiply it.": (
             lambda z: torch.sigmoid(z)
         ),
-        "A straight line, and it explodes: its slope times sigma_w is above 1.": lambda z: z,
-        "A straight line, and the gradient vanishes: its slope times sigma_w is below 1.": lambda z: 0.1 * z,
+        "Steady for inputs of RMS 1, and the gradient vanishes for small ones, which see another slope. GELU has no scale for both.": (
+            lambda z: F.gelu(z) * (2**0.5 / GIVEN_SCALE)
+        ),
+        "Steady for small inputs, and the gradient vanishes for those of RMS 1: they reach the flat parts. Stretch it along z.": (
+            lambda z: torch.tanh(z) / GIVEN_SCALE
+        ),
         "Its slope is zero everywhere (or was cut off from autograd), so that no gradient passes at all.": (
             torch.sign
         ),
@@ -484,9 +614,10 @@ def _layer_cases(generator):
     def layer(batch, units, shift, dtype=torch.float32):
         z = torch.randn(batch, units, generator=generator, dtype=dtype)
         z = z - shift * torch.rand(units, generator=generator, dtype=dtype)
-        h = z.relu()
+        h = torch.where(z > 0, z + 4, 0.0)  # no unit answers so weakly that a small threshold would miss it
         h[:, 0] = 0.0
-        h[0, 1] = 0.5  # this one answers to a single image
+        h[:, 1] = 0.0
+        h[0, 1] = 5.0  # this one answers to a single image
         return h
 
     return [
@@ -496,7 +627,8 @@ def _layer_cases(generator):
         (layer(8, 20, 4.0, torch.float64),),
         (layer(32, 50, 6.0),),
         (torch.rand(5, 7, generator=generator) + 0.1,),
-        (torch.tensor([[0.0, 1e-30, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 4.0]]),),
+        (torch.tensor([[0.0, 1e-30, 0.0, 0.0], [0.0, 0.0, 2.0, 0.0], [0.0, 0.0, 0.0, 4.0]]).double(),),
+        (torch.tensor([[2.0, 0.0, 1.0], [2.0, 0.0, 3.0]]),),  # the first answers to both images alike
     ]
 
 
@@ -523,6 +655,12 @@ DEAD_FRACTION = Exercise(
         ),
         "The number of dead units was divided by the number of images. Divide by the number of units.": (
             lambda h: float((h == 0).all(0).sum() / len(h))
+        ),
+        "A unit that answers every image alike was counted as dead. A dead one answers with 0.": (
+            lambda h: float((h == h[0]).all(0).float().mean())
+        ),
+        "True and False have no mean in torch. Turn them into numbers first: .float().mean().": (
+            lambda h: float((h == 0).all(0).mean())
         ),
     },
     hints=(

@@ -64,6 +64,27 @@ WEIGHT_STD = Exercise(
             _std_variant(xavier=lambda i, o: 6 / (i + o))
         ),
         "He's rule does not average the fans: 2 / fan_in.": _std_variant(he=lambda i, o: 4 / (i + o)),
+        "He's rule was given fan_out, which serves the way back. Forward an output is a sum over fan_in.": (
+            _std_variant(he=lambda i, o: 2 / o)
+        ),
+        "These are the bounds of uniform distributions, sqrt(3) times their standard deviation. Leave out the 3.": (
+            _std_variant(lambda i, o: 3 / i, lambda i, o: 6 / (i + o), lambda i, o: 6 / i)
+        ),
+        "The 6 belongs to the bounds of kaiming_uniform_. He's variance is 2 / fan_in.": (
+            _std_variant(he=lambda i, o: 6 / i)
+        ),
+        "The 6 under Xavier's and He's root belongs to uniform bounds. A standard deviation has a 2 there.": (
+            _std_variant(xavier=lambda i, o: 6 / (i + o), he=lambda i, o: 6 / i)
+        ),
+        "Xavier averages the two fans, not two standard deviations: 2 / (fan_in + fan_out) under the root.": (
+            _std_variant(xavier=lambda i, o: ((i**-0.5 + o**-0.5) / 2) ** 2)
+        ),
+        "Xavier averages the two fans, not their inverses: 2 / (fan_in + fan_out).": (
+            _std_variant(xavier=lambda i, o: (1 / i + 1 / o) / 2)
+        ),
+        "Xavier takes the ordinary mean of the two fans, not the root of their product.": (
+            _std_variant(xavier=lambda i, o: (i * o) ** -0.5)
+        ),
     },
     hints=(
         "Write the three variances first, then take the root.",
@@ -109,8 +130,13 @@ def _slope(phi, z):
 def _map_cases(generator):
     a, b = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     return [
+        (
+            tanh,
+            4.0,
+            1.0,
+            0.0,
+        ),  # bounded, so that samples agree well where the first case is tried a second time
         (relu, 1.0, 2.0, 0.0),
-        (tanh, 4.0, 1.0, 0.0),
         (tanh, 0.5, 1.5, 1.0),
         (sigmoid, 1 + 5 * a, 3.0, 0.5 + b),
         (relu, 3 + a, 1 + b, 2.0),
@@ -164,6 +190,23 @@ LENGTH_MAP = Exercise(
         "This is the mean size of phi(z). Its mean square is wanted.": (
             _map_variant(mean=lambda phi, z: phi(z).abs().mean())
         ),
+        "Neither sigma is squared. q is a mean square: sigma_w**2 and sigma_b**2.": (
+            _map_variant(weight=lambda s: s, bias=lambda s: s)
+        ),
+        "phi was taken of q itself. q is a mean square: draw z with this mean square, and take the mean of phi(z)**2.": (
+            lambda phi, q, sigma_w, sigma_b: sigma_w**2 * phi(torch.tensor(q)) + sigma_b**2
+        ),
+        "phi was taken of q itself, and squared. q is a mean square: draw z with it, and take the mean of phi(z)**2.": (
+            lambda phi, q, sigma_w, sigma_b: sigma_w**2 * phi(torch.tensor(q)) ** 2 + sigma_b**2
+        ),
+        "This is the mean of phi(z). Square phi(z) before the mean.": _map_variant(
+            mean=lambda phi, z: phi(z).mean()
+        ),
+        "sigma_b**2 was multiplied by the mean as well. A bias does not pass through phi: add it.": (
+            lambda phi, q, sigma_w, sigma_b: (
+                (sigma_w**2 + sigma_b**2) * float(phi(_gauss() * q**0.5).square().mean())
+            )
+        ),
     },
     hints=(
         "Draw many Gaussian z with mean square q, and send them through phi.",
@@ -171,10 +214,10 @@ LENGTH_MAP = Exercise(
     ),
     alternatives=(
         lambda phi, q, sigma_w, sigma_b: (
-            sigma_w**2 * phi(torch.randn(400_000) * q**0.5).square().mean() + sigma_b**2
+            sigma_w**2 * phi(torch.randn(100_000) * q**0.5).square().mean() + sigma_b**2
         ),
     ),
-    rtol=0.02,
+    rtol=0.03,  # the text says 2 %, and the 100,000 samples that it advises miss by as much now and then
 )
 
 
@@ -196,6 +239,18 @@ def _orthogonal_cases(generator):
     ]
 
 
+def _drawing_alike(function, A, gain):
+    """An answer that draws a matrix of its own is known by what it draws."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return function(A, gain)
+
+
+def _polar_factor(A, gain):
+    U, _, Vh = torch.linalg.svd(A)
+    return gain * U @ Vh
+
+
 def _qr_variant(combine):
     def orthogonal(A, gain):
         Q, R = torch.linalg.qr(A)
@@ -208,6 +263,7 @@ ORTHOGONAL = Exercise(
     task="orthogonal(A, gain): gain times the Q of A = QR, with the signs chosen such that R has a positive diagonal; A is (n, n)",
     reference=_orthogonal,
     cases=_orthogonal_cases,
+    call=_drawing_alike,
     mistakes={
         "The signs are those that the algorithm happened to choose, so not every rotation is equally likely. Multiply the columns by the signs of R's diagonal.": (
             _qr_variant(lambda A, gain, Q, R: gain * Q)
@@ -228,6 +284,21 @@ ORTHOGONAL = Exercise(
         ),
         "Divided by the root of n. An orthogonal matrix keeps lengths as it is.": (
             _qr_variant(lambda A, gain, Q, R: gain / len(A) ** 0.5 * Q * R.diagonal().sign())
+        ),
+        "A is not in it: torch's orthogonal_ draws a matrix of its own. Take the Q of A.": (
+            lambda A, gain: torch.nn.init.orthogonal_(torch.empty_like(A), gain)
+        ),
+        "This is orthogonal, but not the Q: the singular value decomposition gives the rotation nearest to A. Use torch.linalg.qr.": (
+            _polar_factor
+        ),
+        "The signs are those of Q's diagonal. R's diagonal decides: it is to be positive.": (
+            _qr_variant(lambda A, gain, Q, R: gain * Q * Q.diagonal().sign())
+        ),
+        "R came back. It is not orthogonal: return Q.": _qr_variant(
+            lambda A, gain, Q, R: gain * R * R.diagonal().sign()
+        ),
+        "Each entry of Q lost its sign. A whole column is turned round, where R's diagonal is negative.": (
+            _qr_variant(lambda A, gain, Q, R: gain * Q.abs())
         ),
     },
     hints=(
@@ -432,13 +503,15 @@ def _train_with(choose_std, sizes, lr):
     data, generator = digits(), torch.Generator().manual_seed(len(sizes))
     weights = []
     for fan_out, fan_in in zip(sizes[1:], sizes, strict=False):
-        std = choose_std(fan_in, fan_out)
-        if std is None:
-            raise TypeError("choose_std returned None. Is there a return?")
-        std = float(std)
-        if not 0 <= std < math.inf:
-            raise ValueError(f"a std is a number, 0 or more; got {std!r} for fans {fan_in} and {fan_out}")
+        std = _std(choose_std, fan_in, fan_out)
         weights.append((torch.randn(fan_out, fan_in, generator=generator) * std).requires_grad_())
+    narrow, wide = _std(choose_std, 32, 32), _std(choose_std, 128, 128)
+    if narrow == wide == 0:
+        return "all weights are zero"
+    if narrow == wide:
+        return "the std is the same for narrow and for wide layers"
+    if abs(narrow / max(wide, 1e-12) - 4) < 0.4:
+        return "the std falls as fast as fan_in grows"
     sizes_of_first, losses = [], []
     for x, y in zip(data.x_train.split(64)[:15], data.y_train.split(64), strict=False):
         for W in weights[:-1]:
@@ -451,8 +524,18 @@ def _train_with(choose_std, sizes, lr):
     if sum(losses[-5:]) / 5 < 2.0:  # guessing is ln 10 = 2.3
         return "it trains"
     first = sizes_of_first[0]
-    fault = "exactly zero" if first == 0 else "too small" if first < 1.5 else "too large"
+    fault = "too small" if first < 1.5 else "too large"
     return f"it does not train: the first layer's gradient is {fault} at the start"
+
+
+def _std(choose_std, fan_in, fan_out):
+    std = choose_std(fan_in, fan_out)
+    if std is None:
+        raise TypeError("choose_std returned None. Is there a return?")
+    std = float(std)
+    if not 0 <= std < math.inf:
+        raise ValueError(f"a std is a number, 0 or more; got {std!r} for fans {fan_in} and {fan_out}")
+    return std
 
 
 def _choose_std(fan_in, fan_out):
@@ -460,12 +543,16 @@ def _choose_std(fan_in, fan_out):
 
 
 def _net_cases(generator):
-    def sizes(depth, width):
-        stretch = torch.randint(3, 7, (depth - 1,), generator=generator)
-        return (64, *(width * stretch // 4).tolist(), 10)
+    def sizes(depth, low, high):
+        return (64, *torch.randint(low, high + 1, (depth - 1,), generator=generator).tolist(), 10)
 
-    # Narrow and wide, such that no single number serves both; deep, such that a factor of 1.1 a layer shows.
-    return [(sizes(6, 32), 0.05), (sizes(6, 48), 0.05), (sizes(20, 96), 0.012), (sizes(20, 80), 0.015)]
+    # Deep, such that a factor of 1.1 a layer shows; two widths at each depth, such that no single number serves both.
+    return [
+        (sizes(6, 24, 48), 0.1),
+        (sizes(6, 36, 72), 0.08),
+        (sizes(20, 60, 84), 0.01),
+        (sizes(20, 108, 144), 0.01),
+    ]
 
 
 CHOOSE_STD = Exercise(
@@ -479,16 +566,22 @@ CHOOSE_STD = Exercise(
             lambda fan_in, fan_out: 0.0
         ),
         "The weights are too small in every network: what reaches the first layer has shrunk layer by layer.": (
-            lambda fan_in, fan_out: 0.01
+            lambda fan_in, fan_out: 0.5 / fan_in**0.5
         ),
         "The weights are too large in every network: the gradient at the start is.": (
-            lambda fan_in, fan_out: 1.0
+            lambda fan_in, fan_out: 2.5 / fan_in**0.5
         ),
         "6 layers train, 20 explode: the gradient still grows a little in each layer. Is that the factor of ReLU? This one passes more.": (
             lambda fan_in, fan_out: math.sqrt(2 / fan_in)
         ),
-        "Too small for narrow layers and too large for wide ones: the std has to depend on the number of inputs.": (
+        "6 layers train, 20 fade: the gradient still shrinks a little in each layer. What is this activation's mean squared slope?": (
+            lambda fan_in, fan_out: math.sqrt(4 / 3 / fan_in)
+        ),
+        "One number for all layers. A sum over more inputs is larger, so the std has to fall as fan_in grows.": (
             lambda fan_in, fan_out: 0.155
+        ),
+        "From 32 inputs to 128 this falls by 4, as a variance does. The standard deviation is its root.": (
+            lambda fan_in, fan_out: 1.6 / fan_in
         ),
     },
     hints=(

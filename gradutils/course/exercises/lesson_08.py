@@ -41,13 +41,25 @@ BRANCH_SCALE = Exercise(
         "This is for a single block. Over several the growth multiplies.": (
             lambda growth, blocks: math.sqrt(growth**2 - 1)
         ),
-        "1/sqrt(blocks) keeps the growth below e. Here it is to be exactly `growth`.": (
+        "1/sqrt(blocks) keeps the squared growth below e. Here the growth is to be exactly `growth`.": (
             lambda growth, blocks: 1 / math.sqrt(blocks)
         ),
         "A root was wanted, not a power: 2 / blocks in the exponent.": (
             lambda growth, blocks: (
                 math.sqrt(growth ** (2 * blocks) - 1) if blocks * math.log(growth) < 300 else math.inf
             )
+        ),
+        "log(1 + s**2) is s**2 only where s is small. Solve (1 + s**2) ** blocks == growth**2 as it stands.": (
+            lambda growth, blocks: math.sqrt(2 * math.log(growth) / blocks)
+        ),
+        "The 1 was taken from the exponent. It belongs outside: growth ** (2 / blocks) - 1.": (
+            lambda growth, blocks: math.sqrt(growth ** (2 / blocks - 1))
+        ),
+        "The 1 was taken from growth before the root. Take the root of order `blocks` first.": (
+            lambda growth, blocks: math.sqrt((growth - 1) ** (2 / blocks))
+        ),
+        "growth / sqrt(blocks) is not it: blocks multiply. Solve (1 + s**2) ** blocks == growth**2.": (
+            lambda growth, blocks: growth / math.sqrt(blocks)
         ),
     },
     hints=(
@@ -123,6 +135,24 @@ RMS_NORM = Exercise(
             _rms_variant(size=lambda x, eps: x.square().mean(-1, keepdim=True) + eps)
         ),
         "The gain is missing.": _rms_variant(gained=lambda g, y: y),
+        "Without keepdim=True there is one number a row, and torch lines them up with the columns: mean(-1, keepdim=True).": (
+            lambda x, gain, eps: gain * x / (x.square().mean(-1) + eps).sqrt()
+        ),
+        "mean(1) is the last axis only where x has two. Use mean(-1, keepdim=True).": (
+            _rms_variant(size=lambda x, eps: (x.square().mean(1, keepdim=True) + eps).sqrt())
+        ),
+        "eps is missing: a row of zeros gives 0/0, which is NaN.": (
+            _rms_variant(size=lambda x, eps: x.square().mean(-1, keepdim=True).sqrt())
+        ),
+        "1 was added to the gain. Here the gain itself multiplies.": _rms_variant(
+            gained=lambda g, y: (1 + g) * y
+        ),
+        "The gain was multiplied first, and so it is in the mean square too. Divide first.": (
+            lambda x, gain, eps: _rms_norm(gain * x, torch.ones_like(gain), eps)
+        ),
+        "eps was divided by n as well. It is added to the mean, not to the sum.": (
+            _rms_variant(size=lambda x, eps: ((x.square().sum(-1, keepdim=True) + eps) / x.shape[-1]).sqrt())
+        ),
         "Divided by the mean of the sizes. RMS is the root of the mean of the squares.": (
             _rms_variant(size=lambda x, eps: x.abs().mean(-1, keepdim=True) + eps)
         ),
@@ -216,6 +246,14 @@ BOTH_BLOCKS = Exercise(
         "The pre block ends without a normalisation: x + f(norm(x)).": (
             lambda x, f, norm: (norm(x + f(norm(x))), norm(x + f(x)))
         ),
+        "This is the pre block alone. Return the pair: pre, post.": lambda x, f, norm: x + f(norm(x)),
+        "This is the post block alone. Return the pair: pre, post.": lambda x, f, norm: norm(x + f(x)),
+        "The two were stacked into one tensor. Return them as a pair: pre, post.": (
+            lambda x, f, norm: torch.stack([x + f(norm(x)), norm(x + f(x))])
+        ),
+        "The post block was given what the pre block returned. Both begin with x.": (
+            lambda x, f, norm: (x + f(norm(x)), norm(x + f(norm(x)) + f(x + f(norm(x)))))
+        ),
     },
     hints=("Pre: what enters the branch. Post: what leaves the sum.", "x + f(norm(x)), and norm(x + f(x))."),
     alternatives=(lambda x, f, norm: [torch.add(x, f(norm(x))), norm(f(x) + x)],),
@@ -269,8 +307,12 @@ def _activation_cases(generator):
     return [(relu,), (tanh,), (sigmoid,), (leaky,), (line,), (SHIFTED[pick],)]
 
 
-def _growth_variant(number):
-    return lambda phi: float(number(*_phi_and_slope(phi, _gauss())))
+def _growth_variant(number, z=None):
+    return lambda phi: float(number(*_phi_and_slope(phi, _gauss() if z is None else z)))
+
+
+def _ratio(h, slope):
+    return (slope.square().mean() / h.var()).sqrt()
 
 
 def _by_samples(phi):
@@ -306,13 +348,31 @@ NORMALISED_GROWTH = Exercise(
         "Divided by the mean size of phi(z). Its variance is wanted.": (
             _growth_variant(lambda h, s: (s.square().mean() / h.abs().mean() ** 2).sqrt())
         ),
+        "z was drawn evenly between -1 and 1. It is Gaussian: torch.randn.": (
+            _growth_variant(_ratio, torch.linspace(-1, 1, 4000).double())
+        ),
+        "z was drawn evenly between 0 and 1. It is Gaussian: torch.randn.": (
+            _growth_variant(_ratio, torch.linspace(0, 1, 4000).double())
+        ),
+        "z is spread evenly from -3 to 3. It is Gaussian: most of its values lie near zero.": (
+            _growth_variant(_ratio, torch.linspace(-3, 3, 4000).double())
+        ),
+        "The root was taken of the mean squared slope alone. The variance stands under it as well.": (
+            _growth_variant(lambda h, s: s.square().mean().sqrt() / h.var())
+        ),
+        "The root was taken of the variance alone. The mean squared slope stands under it as well.": (
+            _growth_variant(lambda h, s: s.square().mean() / h.std())
+        ),
+        "The largest slope stands where the mean square belongs. Only a few units are there.": (
+            _growth_variant(lambda h, s: (s.square().max() / h.var()).sqrt())
+        ),
     },
     hints=(
         "Draw z, or take quantiles as in lesson 04; the slopes come from autograd.",
         "((slope**2).mean() / phi(z).var()) ** 0.5",
     ),
     alternatives=(
-        _growth_variant(lambda h, s: (s.square().mean() / h.var()).sqrt()),
+        _growth_variant(_ratio),
         _by_samples,
     ),
     rtol=0.02,
@@ -344,13 +404,42 @@ def _batch_cases(generator):
     ]
 
 
+def _without_autograd(function, z, delta):
+    with torch.no_grad():
+        return function(z, delta)
+
+
 def _bn_variant(combine):
     return lambda z, delta: combine(z, delta, z.std(0, unbiased=False), _normed(z))
+
+
+def _over_rows(z, delta):
+    return _batch_norm_backward(z.T, delta.T).T
+
+
+def _over_all(z, delta):
+    std = z.std(unbiased=False)
+    y = (z - z.mean()) / std
+    return (delta - delta.mean() - y * (delta * y).mean()) / std
+
+
+def _with_eps(z, delta):
+    std = (z.var(0, unbiased=False) + 1e-5).sqrt()
+    y = (z - z.mean(0)) / std
+    return (delta - delta.mean(0) - y * (delta * y).mean(0)) / std
 
 
 def _with_torchs_std(z, delta):
     std, y = z.std(0), (z - z.mean(0)) / z.std(0)
     return (delta - delta.mean(0) - y * (delta * y).mean(0)) / std
+
+
+def _in_stages(z, delta):
+    count, centred = len(z), z - z.mean(0)
+    variance = centred.square().mean(0)
+    by_variance = (delta * centred).sum(0) * -0.5 * variance**-1.5
+    by_centred = delta * variance**-0.5 + by_variance * 2 * centred / count
+    return by_centred - by_centred.mean(0)
 
 
 def _by_autograd(z, delta):
@@ -360,9 +449,10 @@ def _by_autograd(z, delta):
 
 
 BATCH_NORM_BACKWARD = Exercise(
-    task="batch_norm_backward(z, delta): dL/dz of y = (z - mean) / std, where mean and std are those of each column of z and delta is dL/dy; both (B, n)",
+    task="batch_norm_backward(z, delta): dL/dz of y = (z - mean) / std, by a formula, where mean and std are those of each column of z and delta is dL/dy; both (B, n)",
     reference=_batch_norm_backward,
     cases=_batch_cases,
+    call=_without_autograd,
     mistakes={
         "delta was multiplied by the normalised values. It is to be sent back through (z - mean) / std.": (
             _bn_variant(lambda z, d, s, y: d * y)
@@ -411,13 +501,43 @@ BATCH_NORM_BACKWARD = Exercise(
         "std() divides by B - 1. Batch normalisation divides by B: unbiased=False.": (
             _bn_variant(lambda z, d, s, y: (d - d.mean(0) - y * (d * y).mean(0)) / z.std(0))
         ),
+        "Autograd is switched off here: write out what it computes. delta goes back by three paths.": _by_autograd,
+        "Mean and std are those of the rows here. Batch normalisation takes a column each, over the batch.": (
+            _over_rows
+        ),
+        "One mean and one std were taken of the whole matrix. Each column has its own: dim 0.": _over_all,
+        "Divided by the variance. y is z over std, so the gradient is divided by std.": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - y * (d * y).mean(0)) / s**2)
+        ),
+        "The second term has no y: the std moves each entry in proportion to its own y. - y * mean(delta * y).": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - (d * y).mean(0)) / s)
+        ),
+        "The second term is y * mean(delta). The std feels delta * y: y * mean(delta * y).": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - y * d.mean(0)) / s)
+        ),
+        "The first term is a mean over the batch, not a sum: each entry moves the mean by 1/B.": (
+            _bn_variant(lambda z, d, s, y: (d - d.sum(0) - y * (d * y).mean(0)) / s)
+        ),
+        "There is one more 1/B: mean() has divided by B already.": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - y * (d * y).mean(0)) / s / len(z))
+        ),
+        "The second term has one more 1/B: mean() has divided by B already.": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean(0) - y * (d * y).mean(0) / len(z)) / s)
+        ),
+        "An eps was added to the variance. Here std is the standard deviation itself.": _with_eps,
+        "This is delta, normalised. Normalised is z; delta is sent back through that.": (
+            _bn_variant(lambda z, d, s, y: _normed(d))
+        ),
+        "Only mean and std of z stand here, and delta does not: (z - mean) / std is y itself.": (
+            _bn_variant(lambda z, d, s, y: y)
+        ),
     },
     hints=(
         "delta reaches z by three paths: directly, through the mean, through the std.",
         "Each path through a statistic takes away a mean: of delta, and of delta * y, the latter times y.",
         "(delta - mean(delta) - y * mean(delta * y)) / std, means over the batch, std with unbiased=False.",
     ),
-    alternatives=(_by_autograd,),
+    alternatives=(_in_stages,),
     rtol=1e-4,
 )
 
