@@ -5,9 +5,8 @@ import math
 import torch
 from torch import nn
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, call_for_a_list
 from gradutils.models import mlp
-from gradutils.recorder.torch_inside import hooks_on
 
 
 # 03.1 ----------------------------------------------------------------------------------------------------------------
@@ -210,20 +209,15 @@ def _delta_sizes(model, loss_of, x):
     return [_rms(grad) for grad in torch.autograd.grad(loss, outputs)]
 
 
-def _call_and_look_for_hooks(function, model, loss_of, x):
-    """The sizes as numbers, and how many hooks the answer left on the model."""
-    sizes = function(model, loss_of, x)
-    if isinstance(sizes, torch.Tensor) and sizes.ndim == 1:  # stacked is as good as listed
-        sizes = sizes.tolist()
-    return sizes, f"{hooks_on(model)} hooks left on the model"
-
-
 def _sum_of_squares(scores):
     return scores.square().sum()
 
 
 def _mean_of_first(scores):
     return scores[:, 0].mean()
+
+
+def _looks_on(layer, inputs, z): ...
 
 
 def _model_cases(generator):
@@ -238,13 +232,16 @@ def _model_cases(generator):
         body, loss_of, x = case(2, 5, "tanh", _sum_of_squares, 4)
         return nn.Sequential(body, nn.Tanh(), nn.Linear(2, 3)), loss_of, x
 
-    return [
+    cases = [
         case(1, 4, "tanh", _sum_of_squares, 2),
         case(2, 6, "sigmoid", _mean_of_first, 3),
         case(4, 8, "tanh", _sum_of_squares, 5, torch.float64),
         case(3, 16, "relu", _sum_of_squares, 6, torch.float64),
         nested(),
     ]
+    for model, *_ in cases:  # a hook that was there before the answer, and has to stay
+        _linear_layers(model)[0].register_forward_hook(_looks_on)
+    return cases
 
 
 def _with_forward_hooks(chosen, seen, size=_rms, reverse=False, remove=True):
@@ -315,7 +312,7 @@ DELTA_SIZES = Exercise(
     task="delta_sizes(model, loss_of, x): the RMS of dL/dz for the output z of each nn.Linear, in order; no hook may stay behind",
     reference=_delta_sizes,
     cases=_model_cases,
-    call=_call_and_look_for_hooks,
+    call=call_for_a_list,
     mistakes={
         "The numbers are right, but your hooks stay on the model and run at every later call: remove each handle.": (
             _with_forward_hooks(_linear_layers, _output, remove=False)
