@@ -46,11 +46,11 @@ def _of_values(name: str, before: Any, after: Any) -> Change:
 
 def _in_tensor(name: str, before: torch.Tensor, after: torch.Tensor) -> Change | None:
     if not _alike(before, after):
-        return _of_values(name, before.detach(), after.detach())
+        return _of_values(name, _kept(before), _kept(after))
     for part in ("requires_grad", "grad"):
         one, other = getattr(before, part), getattr(after, part)
         if not _alike(one, other):
-            return Change(f"`{name}.{part}`", f"{name}.{part}", one, other)
+            return Change(f"`{name}.{part}`", f"{name}.{part}", _kept(one), _kept(other))
     if hooks_of(before) != hooks_of(after):
         return _of_part(f"the hooks on `{name}`", hooks_of(before), hooks_of(after))
     return None
@@ -61,7 +61,7 @@ def _in_module(name: str, before: nn.Module, after: nn.Module) -> Change | None:
         one, other = read(before), read(after)
         differ = [key for key in (one | other) if key not in one or not _alike(one[key], other.get(key))]
         if differ:
-            one, other = ({key: part[key] for key in differ if key in part} for part in (one, other))
+            one, other = ({key: _kept(part[key]) for key in differ if key in part} for part in (one, other))
             return _of_part(what.format(name), one, other)
     return None
 
@@ -94,6 +94,11 @@ PARTS_OF_MODULE = {
     },
     "the hooks on `{}`": _hooks,
 }
+
+
+def _kept(value: Any) -> Any:
+    """A copy that the second call with the same arguments cannot change."""
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
 
 def _alike(one: Any, other: Any) -> bool:

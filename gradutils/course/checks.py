@@ -5,6 +5,7 @@ If it agrees with a known wrong function on all of them, that mistake is named. 
 which it fails is shown. Whatever it is given, `check` never raises.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -146,11 +147,11 @@ def _find(exercise_id) -> Exercise | None:
 
 
 def _unknown(exercise_id) -> str:
-    known = [*all_exercises(), *PATIENTS]
-    near = meant(exercise_id, known)
-    return f"There is no exercise {short(exercise_id)}. " + (
-        f"Did you mean {near}?" if near else f"The exercises are {', '.join(all_exercises())}."
-    )
+    if isinstance(exercise_id, str) and exercise_id in PATIENTS:
+        return f"{exercise_id} is a patient, not an exercise: treat({exercise_id!r}, ...)."
+    near = meant(exercise_id, [*all_exercises(), *PATIENTS])
+    more = f"Did you mean {near}?" if near else f"The exercises are {', '.join(all_exercises())}."
+    return f"There is no exercise {short(exercise_id)}. {more}"
 
 
 # The judgement ---------------------------------------------------------------------------------------------------------
@@ -164,6 +165,7 @@ def judge(exercise: Exercise, answer, seed: int | None = None, seconds: float = 
         return Verdict("not yet", said)
 
     with usual_settings():  # before and after the answer's own, so that what it does touches neither side
+        warnings.simplefilter("ignore")
         cases = fresh_cases(exercise, seed)
         wanted = run_all(exercise, exercise.reference, cases)
         if failed := next((run.error for run in wanted if run.error is not None), None):

@@ -302,6 +302,7 @@ HEAVY_BALL = Exercise(
         lambda x, v, gradient, lr, beta: (x - lr * (beta * v + gradient), beta * v + gradient),
         lambda x, v, gradient, lr, beta: (x - lr * beta * v - lr * gradient, v * beta + gradient),
     ),
+    returns=("new x", "new v"),
 )
 
 

@@ -80,6 +80,7 @@ LINEAR_BACKWARD = Exercise(
         lambda h, W, delta: (delta @ W, torch.einsum("bm,bn->mn", delta, h), delta.sum(dim=0)),
         lambda h, W, delta: [delta.matmul(W), (h.T @ delta).T, torch.ones(len(h), dtype=h.dtype) @ delta],
     ),
+    returns=("dh", "dW", "db"),
 )
 
 
