@@ -217,7 +217,7 @@ for ax, (gain, a) in zip(axes, tried.items()):
 #
 # ### Exercise 07.4 · ●●○ · 6 minutes
 #
-# Write `choose_warmup(gain, lr, total)`: a number of warmup steps for six ReLU layers whose weights are `gain` times He's, trained for `total` steps at the rate `lr`. The check trains four such networks, with `gain` 1 and `1.5`.
+# Write `choose_warmup(gain, lr, total)`: a number of warmup steps for six ReLU layers whose weights are `gain` times He's, trained for `total` steps at the rate `lr`. The check trains such networks, with `gain` 1 and `1.5`, and for runs of different length.
 
 
 # %%

@@ -234,7 +234,7 @@ normalised_growth = check("08.4", normalised_growth).function
 #
 # ### Exercise 08.5 · ●●● · 12 minutes
 #
-# Write `batch_norm_backward(z, delta)`. `z` is (B, n), and $y = (z - \text{mean})/\text{std}$ with the mean and standard deviation (divided by B) of each column. `delta` is $\partial L/\partial y$. Return $\partial L/\partial z$. Mean and std depend on `z`, too.
+# Write `batch_norm_backward(z, delta)`. `z` is (B, n), and $y = (z - \text{mean})/\text{std}$ with the mean and standard deviation (divided by B) of each column. `delta` is $\partial L/\partial y$. Return $\partial L/\partial z$ by a formula, without autograd. Mean and std depend on `z`, too.
 
 
 # %%

@@ -2,15 +2,19 @@
 
 import functools
 import sys
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch.nn.modules import module as hooks_of_modules
 
-from gradutils.course import checks
-from gradutils.course.checks import Verdict, check, exercises, hint, judge
+from gradutils.course import checks, stubs
+from gradutils.course.checks import Verdict, check, exercises, fresh_cases, hint, judge
 from gradutils.course.exercises import all_exercises
 from gradutils.course.progress import read
+from gradutils.course.settings import usual_settings
 
 EXERCISES = all_exercises()
 
@@ -381,6 +385,12 @@ def _kinds_of_function():
     def yields(x):
         yield
 
+    def returns_none(x): return None  # fmt: skip
+
+    def returns_none_at_length(x):
+        """To be done."""
+        return  None  # fmt: skip
+
     def returns_a_number(x):
         return 0.0
 
@@ -406,8 +416,18 @@ def _kinds_of_function():
         def __call__(self, x): ...
 
     stubs = [dots, described, described_at_length, passes, with_defaults, annotated, returns_nothing]
-    stubs += [returns_the_dots, Written().method, Written.method, lambda x: ..., lambda x: None, _stub]
-    others = [waits, yields, returns_a_number, returns_a_text, returns_an_empty_pair, uses_its_argument]
+    stubs += [returns_the_dots, Written().method, Written.method, lambda x: ..., _stub]
+    others = [
+        lambda x: None,
+        returns_none,
+        returns_none_at_length,
+        waits,
+        yields,
+        returns_a_number,
+        returns_a_text,
+        returns_an_empty_pair,
+        uses_its_argument,
+    ]
     others += [
         returns_what_it_is_given,
         returns_what_lies_outside,
@@ -421,7 +441,7 @@ def _kinds_of_function():
 
 @pytest.mark.parametrize(("function", "is_stub"), _kinds_of_function())
 def test_a_stub_is_told_from_an_answer(function, is_stub):
-    assert checks._is_stub(function) is is_stub
+    assert stubs.is_stub(function) is is_stub
 
 
 def test_a_half_stub_is_not_attempted():
@@ -504,4 +524,277 @@ def test_infinity_is_matched_by_infinity_alone():
 
 def test_a_function_among_the_arguments_is_shown_by_name_and_docstring():
     verdict = judge(EXERCISES["02.3"], lambda f, x, v: 123.0)
-    assert "ripple: sin(3000 * x) / 3000" in verdict.details
+    assert "valley: 1e4 * x**2, summed over x." in verdict.details
+
+
+# What an answer leaves behind ------------------------------------------------------------------------------------------
+def test_a_setting_that_a_right_answer_changes_is_named_and_put_back():
+    def rms(x):
+        torch.set_default_dtype(torch.float64)
+        torch.set_grad_enabled(False)
+        return x.square().mean().sqrt()
+
+    verdict = judge(EXERCISES["00.1"], rms, 0)
+    assert verdict.outcome == "correct"
+    said = "Your function left the default dtype and grad mode changed; they have been put back."
+    assert verdict.message == said
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.is_grad_enabled()
+
+
+def test_what_an_answer_replaces_touches_neither_the_reference_nor_what_follows():
+    square = torch.Tensor.square
+
+    def rms(x):
+        torch.Tensor.square = lambda t: torch.zeros_like(t)
+        return x.square().mean().sqrt()
+
+    verdict = judge(EXERCISES["00.1"], rms, 0)
+    assert verdict.outcome == "not yet"
+    assert verdict.message.endswith(
+        "Your function left a function of torch, numpy or math changed; it has been put back."
+    )
+    assert torch.Tensor.square is square
+
+
+STATES = {
+    "grad mode off": lambda: torch.set_grad_enabled(False),
+    "float16": lambda: torch.set_default_dtype(torch.float16),
+    "float64": lambda: torch.set_default_dtype(torch.float64),
+    "the meta device": lambda: torch.set_default_device("meta"),
+    "deterministic": lambda: torch.use_deterministic_algorithms(True),
+}
+
+
+@pytest.mark.parametrize("exercise_id", ["00.1", "01.1", "02.4", "03.3", "04.1", "07.1", "08.4"])
+@pytest.mark.parametrize("state", STATES)
+def test_a_right_answer_is_right_whatever_the_kernel_has_set(exercise_id, state):
+    exercise = EXERCISES[exercise_id]
+    with usual_settings():  # puts the test's own change back
+        STATES[state]()
+        for answer in exercise.alternatives:
+            verdict = judge(exercise, answer, 0)
+            assert (verdict.outcome, verdict.message) == ("correct", "")
+    with torch.inference_mode():
+        assert judge(exercise, exercise.alternatives[0], 0).outcome == "correct"
+
+
+def test_where_the_reference_fails_nothing_is_compared():
+    def fails(*_):
+        raise RuntimeError("no memory")
+
+    exercise = replace(EXERCISES["00.1"], reference=lambda x: fails())
+    verdict = judge(exercise, lambda x: fails(), 0)
+    assert verdict.outcome == "not judged"
+    assert verdict.message == "The course itself cannot compute this just now: RuntimeError: no memory"
+
+
+def test_the_second_call_is_given_what_the_first_has_left():
+    def slopes(phi, z):
+        z.requires_grad_(True)
+        phi(z).sum().backward()
+        z.requires_grad_(False)
+        return z.grad.clone(), z.grad.abs().max().item()
+
+    verdict = judge(EXERCISES["04.1"], slopes, 0)
+    assert verdict.outcome == "not yet"
+    assert "your function changed `z.grad`. Leave the arguments as they are." in verdict.message
+    assert "before    z.grad = None" in verdict.details
+    assert "after     z.grad = tensor(" in verdict.details
+
+
+def _delta_sizes(before=lambda model: None, after=lambda model: None):
+    reference = EXERCISES["03.3"].reference
+
+    def delta_sizes(model, loss_of, x):
+        before(model)
+        sizes = reference(model, loss_of, x)
+        after(model)
+        return sizes
+
+    return delta_sizes
+
+
+def _freeze(model):
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+
+
+def _zero(model):
+    with torch.no_grad():
+        next(model.parameters()).zero_()
+
+
+def _patch(model):
+    model.forward = model.forward
+
+
+def _clear_hooks(model):
+    for part in model.modules():
+        part._forward_hooks.clear()
+
+
+def _another_forward_hook(model):
+    next(model.parameters()).register_hook(lambda g: None)
+
+
+def _hook_all(model):
+    hooks_of_modules.register_module_forward_hook(lambda *_: None)
+
+
+@pytest.mark.parametrize(
+    ("after", "what"),
+    [
+        (lambda model: model.register_forward_hook(print), "the hooks on `model`"),
+        (lambda model: model.register_full_backward_pre_hook(print), "the hooks on `model`"),
+        (_another_forward_hook, "the hooks on `model`"),
+        (_clear_hooks, "the hooks on `model`"),
+        (_hook_all, "the hooks of all modules"),
+        (_patch, "the method `forward` of `model`"),
+        (_zero, "the weights of `model`"),
+        (_freeze, "`requires_grad` of the weights of `model`"),
+        (lambda model: model.eval(), "the mode, train or eval, of `model`"),
+        (lambda model: model.add_module("mine", torch.nn.ReLU()), "the submodules of `model`"),
+    ],
+)
+def test_what_an_answer_leaves_on_a_model_is_seen(after, what):
+    exercise = EXERCISES["03.3"]
+    verdict = judge(exercise, _delta_sizes(after=after), 0)
+    assert verdict.outcome == "not yet"
+    if what != "the hooks on `model`":  # for which there may be a known mistake
+        assert f"your function changed {what}. Leave the arguments as they are." in verdict.message
+        assert "\nbefore    " in verdict.details
+    assert judge(exercise, _delta_sizes(), 0).outcome == "correct"
+
+
+def test_a_numpy_array_is_as_good_as_a_list_and_no_wrapper_is_shown():
+    exercise = EXERCISES["03.3"]
+    assert judge(exercise, lambda m, f, x: np.array(exercise.reference(m, f, x)), 0).outcome == "correct"
+    for answer in (lambda m, f, x: [1.0, 2.0], lambda m, f, x: 1.0, lambda m, f, x: [1.0] * 4):
+        verdict = judge(exercise, answer, 0)
+        assert "hooks" not in verdict.details
+        assert "Value" not in verdict.message
+    assert "a list or tuple of 2 is expected" in judge(exercise, lambda m, f, x: 1.0, 0).message
+
+
+@pytest.mark.parametrize("case", fresh_cases(EXERCISES["03.3"], 0))
+def test_each_model_comes_with_a_hook_that_fires(case, monkeypatch):
+    model, _, x = case
+    fired = []
+    layer = next(part for part in model.modules() if part._forward_hooks)
+    (key,) = layer._forward_hooks
+    monkeypatch.setitem(layer._forward_hooks, key, lambda *_: fired.append(1))
+    model(x)
+    assert fired == [1]
+
+
+# Time ------------------------------------------------------------------------------------------------------------------
+def _never_ends(x):
+    while True:
+        try:
+            x = x + 1
+        except:  # noqa: E722
+            continue
+
+
+def test_an_answer_that_does_not_end_is_stopped():
+    verdict = judge(EXERCISES["00.1"], _never_ends, seed=0, seconds=0.3)
+    assert verdict.outcome == "not yet"
+    assert verdict.message.startswith("Stopped after 0.3 seconds: your function was still running.")
+    assert verdict.details.startswith("with      x = ")
+
+
+def test_the_limit_covers_all_calls_together():
+    def slow(x):
+        time.sleep(0.1)
+        return x.square().mean().sqrt()
+
+    assert len(fresh_cases(EXERCISES["00.1"], 0)) * 0.1 > 0.35
+    assert judge(EXERCISES["00.1"], slow, 0, seconds=0.35).message.startswith("Stopped")
+    assert judge(EXERCISES["00.1"], slow, 0).outcome == "correct"
+
+
+# What a card says ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("exercise_id", "which", "start"),
+    [("02.1", 1, "dW: "), ("01.4", 0, "new x: "), ("06.6", 1, "clean: "), ("08.3", 1, "post: ")],
+)
+def test_values_are_called_by_their_names(exercise_id, which, start):
+    exercise = EXERCISES[exercise_id]
+
+    def wrong(*case):
+        values = list(exercise.reference(*case))
+        values[which] = values[which] + 7
+        return tuple(values)
+
+    wrong.__wrapped__ = exercise.reference
+    verdict = judge(exercise, wrong, 0)
+    assert verdict.mistake or verdict.message.startswith(start)
+    few = judge(exercise, lambda *case: exercise.reference(*case)[:1], 0).message
+    assert few.endswith(f"are expected: {', '.join(exercise.returns[:-1])} and {exercise.returns[-1]}.")
+
+
+def test_an_argument_that_was_changed_is_shown_before_and_after():
+    lines = judge(EXERCISES["01.1"], _in_place, 0).details.splitlines()
+    assert lines[-2:] == ["before    x = tensor(3.)", "after     x = tensor(2.)"]
+    assert not any(line.startswith(("expected", "got")) for line in lines)
+
+
+def test_a_case_in_whole_numbers_is_shown_before_one_a_little_smaller():
+    cases = [(torch.tensor([0.31]),), (torch.tensor([1.0, 2.0]),), (torch.tensor([0.5, 0.6, 0.7]),)]
+    exercise = replace(EXERCISES["00.1"], cases=lambda generator: cases)
+    assert "x = tensor([1., 2.])" in judge(exercise, lambda x: x.sum() + 100).details
+
+
+@pytest.mark.parametrize("given", ["1.1", "1.01", "lesson 1.1", "01_1", "O1.1", 1.1])
+def test_an_exercise_that_was_meant_is_named(home, capsys, given):
+    check(given, lambda x: x)
+    hint(given)
+    assert capsys.readouterr().out.count("Did you mean 01.1?") == 2
+
+
+def test_a_patient_is_told_from_an_exercise(home, capsys):
+    check("09.3", lambda x: x)
+    assert "09.3 is a patient, not an exercise: treat('09.3', ...)." in capsys.readouterr().out
+    hint("9.3")
+    assert "Did you mean 09.3?" in capsys.readouterr().out
+
+
+def test_a_text_that_calls_itself_equal_to_everything_is_not():
+    class Yes(str):
+        def __eq__(self, other):
+            return True
+
+        def lower(self):
+            return "monotone"
+
+        __hash__ = str.__hash__
+
+    assert judge(EXERCISES["01.2"], lambda lr, curvature: Yes("no")).outcome == "not yet"
+    right = EXERCISES["01.2"].reference
+    assert judge(EXERCISES["01.2"], lambda lr, curvature: Yes(right(lr, curvature))).outcome == "correct"
+
+
+def test_none_that_is_returned_is_an_answer():
+    def rms(x):
+        return None
+
+    assert judge(EXERCISES["00.1"], rms).message.startswith("It returns None.")
+
+
+def test_a_try_without_a_name_leaves_an_empty_mistake(home):
+    check("01.1", lambda x, gradient, lr: x - lr * gradient + 1)
+    check("01.1", lambda x, gradient, lr: x + lr * gradient)
+    first, second = read().tries["01.1"]
+    assert first == ""
+    assert second.startswith("This walks uphill")
+
+
+def test_samples_as_many_as_the_lesson_asks_for_are_enough():
+    def next_q(phi, q, sigma_w, sigma_b):
+        z = torch.randn(100_000) * q**0.5
+        return sigma_w**2 * phi(z).square().mean() + sigma_b**2
+
+    for seed in range(60):
+        torch.manual_seed(seed)
+        assert judge(EXERCISES["05.2"], next_q).outcome == "correct", seed

@@ -323,6 +323,21 @@ def test_an_interrupted_treatment_says_so(home, capsys, monkeypatch):
     assert "was interrupted" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("line", ["while True: pass", "any(True for _ in iter(int, 1) if False)"])
+def test_a_treatment_that_does_not_end_is_stopped(home, capsys, monkeypatch, line):
+    monkeypatch.setattr(treatment, "SECONDS", 0.5)
+    monkeypatch.setattr(treatment, "show_patient", lambda patient: None)
+    verdict = treatment.treat("09.4", "init too large", 2, line)
+    assert verdict.message.startswith("Stopped after 0.5 seconds: the script was still running.")
+    print("still heard")
+    assert capsys.readouterr().out.endswith("still heard\n")
+
+
+def test_a_patient_that_was_meant_is_named():
+    with pytest.raises(ValueError, match=r"Did you mean 09\.3\?"):
+        treatment.treat("9.3")
+
+
 def _interrupted(*_, **__):
     raise KeyboardInterrupt
 

@@ -127,7 +127,7 @@ BREAKS = {
     "a late recall": ('recall("02")\n', 'predict("02.b", "Which?", ["a", "b"])\nrecall("02")\n', 'recall("02") stands before'),
     "a long cell of code": ('print("here")', 'print("here")\n' * 16, "16 lines are shown, at most 15"),
     "much code": ('# %%\nprint("here")\n', '# %%\nprint("here")\nprint("there")\n\n' * 65, "lines are shown, at most 130"),
-    "much folded code": ("growth = 2.0**20", "growth = 2.0**20\n" * 177, "lines of experiments, at most 175"),
+    "much folded code": ("growth = 2.0**20", "growth = 2.0**20\n" * 182, "lines of experiments, at most 180"),
     "large cells": ('# %%\nprint("here")\n', ("# %%\n" + 'print("here")\n' * 5 + "\n") * 6, "half of the shown cells"),
     "a wide line": ("growth = 2.0**20", f"growth = 2.0**20  # {'wide ' * 15}", "at most 88"),
     "a fold without words": ("# We double a number 20 times, count how often it grew, and do so for ten seeds.", "# ## 1 · The run", "no sentence stands above this fold: # Ten seeds"),

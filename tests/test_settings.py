@@ -1,13 +1,21 @@
 """What code sets is put back after it: each setting is changed in a block, and looked at by what it does."""
 
+import gc
+import math
 import os
 import random
+import signal
+import sys
+import threading
 import warnings
 
+import matplotlib
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot as plt
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.modules import module as hooks_of_modules
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -74,6 +82,31 @@ def numpy_warns():
     return len(said)
 
 
+ENTERED = []
+
+
+def be_in_inference_mode():
+    ENTERED.append(torch.inference_mode())  # one that nothing holds ends at once
+    ENTERED[-1].__enter__()
+
+
+def replace_functions():
+    F.relu = torch.tanh
+    torch.Tensor.square = torch.Tensor.abs  # it hides that of a class above
+    del math.tau
+
+
+def replaced_functions():
+    return F.relu(torch.tensor(2.0)).item(), torch.tensor(-2.0).square().item(), hasattr(math, "tau")
+
+
+def change_environment():
+    os.environ["GRADUTILS_TEST"] = "set"
+    del os.environ["PATH"]
+
+
+GOES_WITH = {"inference mode": ("grad mode",)}
+
 # A setting: how to change it, and where the change is seen.
 CHANGES = {
     "the default dtype": (lambda: torch.set_default_dtype(torch.float64), lambda: torch.ones(1).dtype),
@@ -82,6 +115,7 @@ CHANGES = {
         lambda: torch.set_grad_enabled(False),
         lambda: torch.ones(1, requires_grad=True).exp().requires_grad,
     ),
+    "inference mode": (be_in_inference_mode, lambda: torch.ones(1).is_inference()),
     "anomaly mode": (
         lambda: torch.autograd.set_detect_anomaly(True, check_nan=False),
         lambda: (torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()),
@@ -100,6 +134,18 @@ CHANGES = {
     "what numpy does about errors": (lambda: np.seterr(all="ignore"), numpy_warns),
     "how numpy prints": (lambda: np.set_printoptions(precision=1), lambda: str(np.array([1 / 3]))),
     "the working folder": (lambda: os.chdir(os.path.dirname(os.getcwd())), os.getcwd),
+    "the figures' style": (lambda: plt.rc("lines", linewidth=9), lambda: plt.Line2D([], []).get_linewidth()),
+    "the recursion limit": (lambda: sys.setrecursionlimit(5000), sys.getrecursionlimit),
+    "what an interrupt does": (
+        lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        lambda: signal.getsignal(signal.SIGINT),
+    ),
+    "the environment variables": (
+        change_environment,
+        lambda: (os.environ.get("GRADUTILS_TEST"), os.environ.get("PATH")),
+    ),
+    "garbage collection": (gc.disable, gc.isenabled),
+    "a function of torch, numpy or math": (replace_functions, replaced_functions),
 }
 
 
@@ -117,7 +163,7 @@ def test_a_setting_is_put_back_and_named(name):
         change()
         assert look() != before
     assert look() == before
-    assert changed == [name]
+    assert changed == [name, *GOES_WITH.get(name, ())]
 
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if s.usual is not None], ids=lambda s: s.name)
@@ -223,3 +269,37 @@ def test_an_error_goes_through_and_leaves_nothing(error):
     with pytest.raises(error):
         block()
     assert torch.is_grad_enabled()
+
+
+def test_each_part_of_a_block_starts_alike():
+    with usual_settings() as changed:
+        with changed.alike():
+            torch.set_grad_enabled(False)
+            be_in_inference_mode()
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+        assert changed == ["inference mode", "grad mode"]
+        with changed.alike():
+            torch.set_grad_enabled(False)
+    assert changed == ["inference mode", "grad mode"]
+
+
+def test_what_is_not_called_a_change():
+    with usual_settings() as changed:
+        matplotlib.rcParams["backend"]
+        torch.compile(torch.sin, backend="eager")(torch.ones(1))  # torch replaces a function of its own then
+    assert not changed
+
+
+def test_another_thread_than_the_main_one_has_the_settings_too():
+    seen = []
+
+    def block():
+        with usual_settings() as changed:
+            torch.set_grad_enabled(False)
+        seen.append((changed, torch.is_grad_enabled()))
+
+    thread = threading.Thread(target=block)
+    thread.start()
+    thread.join()
+    assert seen == [(["grad mode"], True)]

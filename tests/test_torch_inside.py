@@ -92,19 +92,31 @@ def test_a_hook_rests_and_listens_again():
     assert not module._forward_hooks
 
 
-def test_hooks_of_every_kind_are_counted():
-    model = nn.Sequential(nn.Linear(1, 1), nn.Sequential(nn.ReLU()))
-    assert torch_inside.hooks_on(model) == 0
-    handles = [
-        model.register_forward_hook(print),
-        model[0].register_forward_pre_hook(print),
-        model[0].register_full_backward_hook(print),
-        model[1][0].register_full_backward_pre_hook(print),
-    ]
-    for k, handle in enumerate(handles):
-        assert torch_inside.hooks_on(model) == 4 - k
+def test_hooks_of_every_kind_are_seen_on_a_module():
+    module = nn.Linear(1, 1)
+    assert torch_inside.hooks_of(module) == {}
+    for register in (
+        module.register_forward_hook,
+        module.register_forward_pre_hook,
+        module.register_full_backward_hook,
+        module.register_full_backward_pre_hook,
+    ):
+        handle = register(print)
+        ((keys,),) = [torch_inside.hooks_of(module).values()]
+        assert keys == (handle.id,)
         handle.remove()
-    assert torch_inside.hooks_on(model) == 0
+        assert torch_inside.hooks_of(module) == {}
+
+
+def test_hooks_of_both_kinds_are_seen_on_a_tensor():
+    tensor = torch.ones(1, requires_grad=True)
+    assert torch_inside.hooks_of(tensor) == {}
+    for register in (tensor.register_hook, tensor.register_post_accumulate_grad_hook):
+        handle = register(print)
+        ((keys,),) = [torch_inside.hooks_of(tensor).values()]
+        assert keys == (handle.id,)
+        handle.remove()
+        assert torch_inside.hooks_of(tensor) == {}
 
 
 OUT, ONE_HOT = torch.zeros(4, 3, requires_grad=True), F.one_hot(torch.arange(4) % 3, 3).float()

@@ -1,8 +1,11 @@
 """The face of a lesson: ``from gradutils.course import check, predict, reveal, verdict``.
 
-checks          an answer is judged here: run on cases, compared with the reference, its mistake named
-compare         how two results differ, in words
+checks          an answer is judged here: compared with the reference on every case, its mistake named
+runs            a function is run on cases, an answer apart from everything else; arguments says what it changed in them
+limits          a limit in time, which also stops a loop that catches everything
+compare         how two results differ, in a sentence; words puts values into words
 relations       how a wrong answer is related to the right one; transformations holds those of numbers
+stubs           whether an answer has been begun
 exercise        what an exercise is made of; exercises/ holds them, a file per lesson
 clinic          the emergency room: patients, their charts and their treatment
 trials          the claims, their verdicts, and the table of all trials

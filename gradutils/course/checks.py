@@ -5,34 +5,39 @@ If it agrees with a known wrong function on all of them, that mistake is named. 
 which it fails is shown. Whatever it is given, `check` never raises.
 """
 
-import contextlib
-import copy
-import inspect
-import io
-import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from html import escape
 from typing import Any
 
 import torch
+from torch import nn
 
 from gradutils.course.clinic.patients import PATIENTS
-from gradutils.course.compare import Run, comparable, cut, difference, in_full, kind, short
+from gradutils.course.compare import comparable, difference
 from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, current_cell, paragraphs, show
 from gradutils.course.exercise import Exercise
 from gradutils.course.exercises import all_exercises
 from gradutils.course.progress import record_pass, record_try
 from gradutils.course.relations import explained
+from gradutils.course.runs import Attempt, Run, attempt, case_names, fresh_cases, run, run_again, run_all
+from gradutils.course.settings import usual_settings
+from gradutils.course.stubs import has_dots, is_stub, not_a_function, wrong_arity
+from gradutils.course.words import cut, in_full, listed, meant, short
 
+SECONDS = 30.0  # for all calls of an answer together
 SHOWN_OUTPUT = 800  # characters of what an answer printed
-KEPT_OUTPUT = 100_000
 CHANGES = (
     "Called a second time with the same arguments, it gave another answer. "
     "Does it keep something between calls, or draw too few random numbers?"
 )
-MARKS = {"correct": ("✓", BLUE), "not yet": ("✗", ORANGE), "not attempted": ("○", GREY)}
+MARKS = {
+    "correct": ("✓", BLUE),
+    "not yet": ("✗", ORANGE),
+    "not attempted": ("○", GREY),
+    "not judged": ("○", GREY),
+}
 
 
 @dataclass
@@ -42,7 +47,7 @@ class Verdict:
     `judge` says what was found; whose verdict it is, the hints and the function are added where it is shown.
     """
 
-    outcome: str  # "correct", "not yet" or "not attempted"
+    outcome: str  # "correct", "not yet", "not attempted", or "not judged" where the course cannot
     message: str
     function: Callable | None = None
     details: str = ""  # lines whose spacing matters: the failing case, what was printed
@@ -143,71 +148,81 @@ def _find(exercise_id) -> Exercise | None:
 
 
 def _unknown(exercise_id) -> str:
-    return f"There is no exercise {short(exercise_id)}. The exercises are {', '.join(all_exercises())}."
+    if isinstance(exercise_id, str) and exercise_id in PATIENTS:
+        return f"{exercise_id} is a patient, not an exercise: treat({exercise_id!r}, ...)."
+    near = meant(exercise_id, [*all_exercises(), *PATIENTS])
+    more = f"Did you mean {near}?" if near else f"The exercises are {', '.join(all_exercises())}."
+    return f"There is no exercise {short(exercise_id)}. {more}"
 
 
 # The judgement ---------------------------------------------------------------------------------------------------------
-def judge(exercise: Exercise, answer, seed: int | None = None) -> Verdict:
+def judge(exercise: Exercise, answer, seed: int | None = None, seconds: float = SECONDS) -> Verdict:
     """Like `check`, without showing or recording; ``seed`` fixes the random cases."""
-    if answer is ... or answer is exercise.reference:
+    if answer is ... or answer is exercise.reference or is_stub(answer):
         return _not_attempted(exercise, answer)
     if not callable(answer) or isinstance(answer, type):
-        return Verdict("not yet", _not_a_function(exercise, answer))
-    if _is_stub(answer):
-        return _not_attempted(exercise, answer)
-    if wrong_arity := _wrong_arity(exercise, answer):
-        return Verdict("not yet", wrong_arity)
+        return Verdict("not yet", not_a_function(exercise, answer))
+    if said := wrong_arity(exercise, answer):
+        return Verdict("not yet", said)
 
-    cases = fresh_cases(exercise, seed)
-    printed = io.StringIO()
-    with _sandbox(printed):
-        runs = run_all(exercise, answer, cases)
-        again = None if runs[0].error else _run(exercise, answer, cases[0])
-    verdict = _verdict_from(exercise, answer, cases, runs, again)
-    if verdict.outcome != "correct" and printed.getvalue():
-        verdict.details = "\n".join(filter(None, [verdict.details, _excerpt(printed.getvalue())]))
+    with usual_settings():  # before and after the answer's own, so that what it does touches neither side
+        warnings.simplefilter("ignore")
+        cases = fresh_cases(exercise, seed)
+        wanted = run_all(exercise, exercise.reference, cases)
+        if failed := next((run.error for run in wanted if run.error is not None), None):
+            said = f"The course itself cannot compute this just now: {type(failed).__name__}: {cut(str(failed), 200)}"
+            return Verdict("not judged", said)
+        wanted_again = run_again(exercise, exercise.reference, wanted[0])
+        made = attempt(exercise, answer, cases, seconds)
+        verdict = _stopped(exercise, cases, made, seconds) or _verdict_from(
+            exercise, answer, cases, wanted, wanted_again, made
+        )
+    if made.settings and verdict.outcome != "not attempted":
+        verdict.message = f"{verdict.message} {_left_changed(made.settings)}".strip()
+    if verdict.outcome != "correct" and made.printed:
+        verdict.details = "\n".join(filter(None, [verdict.details, _excerpt(made.printed)]))
     return verdict
 
 
-def fresh_cases(exercise: Exercise, seed: int | None = None) -> list[tuple]:
-    generator = torch.Generator()
-    generator.seed() if seed is None else generator.manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):  # building a model draws from the global state
-        return exercise.cases(generator)
-
-
-def run_all(exercise: Exercise, function: Callable, cases: list[tuple]) -> list[Run]:
-    return [_run(exercise, function, case) for case in cases]
-
-
-def _verdict_from(exercise, answer, cases, runs, again) -> Verdict:
-    if any(_has_ellipsis(run.value) for run in runs):
+def _verdict_from(exercise, answer, cases, wanted: list[Run], wanted_again: Run, made: Attempt) -> Verdict:
+    runs, again = made.runs, made.again
+    if any(has_dots(run.value) for run in runs):
         return _not_attempted(exercise, answer)
-    wanted = run_all(exercise, exercise.reference, cases)
-    differences = [difference(want, run, exercise.rtol) for want, run in zip(wanted, runs, strict=True)]
+
+    def differ(want: Run, run: Run) -> str:
+        return difference(want, run, exercise.rtol, exercise.returns)
+
+    differences = [differ(want, run) for want, run in zip(wanted, runs, strict=True)]
     failing = [k for k, found in enumerate(differences) if found]
     if not failing:
-        if again is None or difference(runs[0], again, exercise.rtol):
-            return Verdict("not yet", CHANGES)
-        return Verdict("correct", "")
+        return Verdict("not yet", CHANGES) if differ(wanted_again, again) else Verdict("correct", "")
     if mistake := named_mistake(exercise, cases, runs):
         return Verdict("not yet", mistake, mistake=mistake)
-    k = min(failing, key=lambda k: _size(cases[k]))
+    k = min(failing, key=lambda k: _effort(cases[k]))
     message = explained(differences[k], exercise, cases, wanted, runs)
     if len(cases) > len(failing) and runs[k].error is None:
         message += f" ({len(cases) - len(failing)} of {len(cases)} cases are right.)"
-    if again is not None and comparable(runs[0].value) and difference(runs[0], again, exercise.rtol):
+    if again and not runs[0].changed and comparable(runs[0].value) and differ(runs[0], again):
         message += f" {CHANGES}"
     return Verdict("not yet", message, details=_describe_case(exercise, cases[k], wanted[k], runs[k]))
 
 
-def _size(case: tuple) -> int:
-    def size(value) -> int:
-        if isinstance(value, (list, tuple)):
-            return sum(map(size, value))
-        return value.numel() if isinstance(value, torch.Tensor) else 1
+def _effort(case: tuple) -> int:
+    """How hard a case is to work out by hand: its size; whole numbers are worth four times as many others."""
+    tensors = [value for value in _leaves(case) if isinstance(value, torch.Tensor)]
+    size = sum(value.numel() if isinstance(value, torch.Tensor) else 1 for value in _leaves(case))
+    return size * (1 if all(bool((t == t.round()).all()) for t in tensors) else 4)
 
-    return size(case)
+
+def _leaves(value) -> Iterator:
+    """What lists, tuples and modules hold."""
+    if isinstance(value, nn.Module):
+        value = list(value.parameters())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
 
 
 def named_mistake(exercise: Exercise, cases: list[tuple], runs: list[Run]) -> str:
@@ -216,117 +231,30 @@ def named_mistake(exercise: Exercise, cases: list[tuple], runs: list[Run]) -> st
     Empty where none does.
     """
     for sentence, wrong in exercise.mistakes.items():
-        if agree(exercise, run_all(exercise, wrong, cases), runs):
+        if agree(exercise, (run(exercise, wrong, case) for case in cases), runs):
             return sentence
     return ""
 
 
-def agree(exercise: Exercise, theirs: list[Run], mine: list[Run]) -> bool:
-    """Whether two functions returned the same on every case, in place or not."""
+def agree(exercise: Exercise, theirs: Iterable[Run], mine: Iterable[Run]) -> bool:
+    """Whether two functions did the same on every case, in place or not; the first difference ends the comparison."""
     return all(
-        not difference(a, replace(b, changed=""), exercise.rtol) for a, b in zip(theirs, mine, strict=True)
+        not difference(a, replace(b, changed=None), exercise.rtol)
+        and _leaves_behind(a) in ("", _leaves_behind(b))
+        for a, b in zip(theirs, mine, strict=True)
     )
 
 
-@contextlib.contextmanager
-def _sandbox(printed: io.StringIO):
-    """Whatever the answer prints is caught, its warnings are dropped, and the random state is put back."""
-    writer = _Bounded(printed)
-    with (
-        torch.random.fork_rng(devices=[]),
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(writer),
-        contextlib.redirect_stderr(writer),
-    ):
-        warnings.simplefilter("ignore")
-        yield
+def _leaves_behind(run: Run) -> str:
+    """What it changed beside the values of its arguments, such as hooks on a model."""
+    return run.changed.what if run.changed and not run.changed.in_place else ""
 
 
-class _Bounded(io.TextIOBase):
-    def __init__(self, target: io.StringIO):
-        self.target = target
-
-    def writable(self):
-        return True
-
-    def write(self, text):
-        room = KEPT_OUTPUT - self.target.tell()
-        self.target.write(text[: max(room, 0)])
-        return len(text)
-
-
-def _run(exercise: Exercise, function: Callable, case: tuple) -> Run:
-    arguments = copy.deepcopy(case)
-    try:
-        value = _snapshot(exercise.call(function, *arguments))
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit too: an answer must not stop the kernel
-        return Run(error=error, where=_where(error, function))
-    changed = [not _same(before, after) for before, after in zip(case, arguments, strict=True)]
-    return Run(value, changed=_case_names(exercise)[changed.index(True)] if any(changed) else "")
-
-
-def _case_names(exercise: Exercise) -> list[str]:
-    return list(exercise.given) or _argument_names(exercise)
-
-
-def _argument_names(exercise: Exercise) -> list[str]:
-    return list(inspect.signature(exercise.reference).parameters)
-
-
-def _snapshot(value):
-    """A copy that a later call cannot change."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    if type(value) in (tuple, list):
-        return type(value)(_snapshot(item) for item in value)
-    return value
-
-
-def _same(before, after) -> bool:
-    if isinstance(before, torch.Tensor):
-        kept = before.shape == after.shape and before.requires_grad == after.requires_grad
-        return kept and bool(((before == after) | (before != before)).all())
-    if isinstance(before, (list, tuple)):
-        return len(before) == len(after) and all(map(_same, before, after))
-    return before is after or callable(before) or bool(before == after)
-
-
-# No answer yet ---------------------------------------------------------------------------------------------------------
-def _stubs() -> tuple[Callable, ...]:
-    """Functions that do nothing yet, as a lesson or a learner leaves them."""
-
-    def dots(): ...
-
-    def described():
-        """To be done."""
-
-    def described_dots():
-        """To be done."""
-        ...  # noqa: PIE790
-
-    def passes():
-        pass
-
-    return dots, described, described_dots, passes, lambda: ...
-
-
-STUBS = {stub.__code__.co_code for stub in _stubs()}
-
-
-def _is_stub(function) -> bool:
-    """Whether it does what a stub does, and returns no constant of its own."""
-    code = getattr(function, "__code__", None)
-    if code is None or code.co_code not in STUBS:
-        return False
-    return set(code.co_consts) <= {None, ..., function.__doc__}
-
-
-def _has_ellipsis(value) -> bool:
-    if isinstance(value, (tuple, list)):
-        return any(item is ... for item in value)
-    return value is ...
+def _stopped(exercise: Exercise, cases: list[tuple], made: Attempt, seconds: float) -> Verdict | None:
+    if not made.stopped:
+        return None
+    said = f"Stopped after {seconds:g} seconds: your function was still running. Does every loop in it come to an end?"
+    return Verdict("not yet", said, details=_given(exercise, cases[min(len(made.runs), len(cases) - 1)]))
 
 
 def _not_attempted(exercise: Exercise, answer) -> Verdict:
@@ -336,43 +264,32 @@ def _not_attempted(exercise: Exercise, answer) -> Verdict:
     return Verdict("not attempted", message)
 
 
-def _not_a_function(exercise: Exercise, answer) -> str:
-    name = exercise.task.split("(")[0]
-    if answer is None:
-        return f"None was passed. Pass the function itself, by its name: {name}."
-    if isinstance(answer, type):
-        return f"A class was passed. Pass a function: {name}."
-    return f"{kind(answer).capitalize()} was passed, not a function. Pass {name} by its name, without calling it."
-
-
-def _wrong_arity(exercise: Exercise, answer) -> str:
-    try:
-        signature = inspect.signature(answer)
-    except (TypeError, ValueError):
-        return ""
-    try:
-        signature.bind(*_argument_names(exercise))
-    except TypeError:
-        return f"It is called as {exercise.task.split(':')[0]}; yours takes {cut(str(signature), 200)}."
-    return ""
-
-
 # Words -----------------------------------------------------------------------------------------------------------------
 def _describe_case(exercise: Exercise, case: tuple, want: Run, run: Run) -> str:
-    given = [f"{name} = {short(value)}" for name, value in zip(_case_names(exercise), case, strict=True)]
+    if run.changed and not difference(want, replace(run, changed=None), exercise.rtol):
+        now = [("before", run.changed.before), ("after", run.changed.after)]
+        return "\n".join(
+            [
+                _given(exercise, case),
+                *(f"{when:<10}{run.changed.shown} = {short(value)}" for when, value in now),
+            ]
+        )
     expected, got = short(want.value), short(run.value)
     if run.error is not None:
         got = cut(type(run.error).__name__, 60)
     elif got == expected:  # printed in a few digits, different numbers can look alike
         expected, got = short(in_full(want.value)), short(in_full(run.value))
-    return "\n".join(["with      " + "\n          ".join(given), f"expected  {expected}", f"got       {got}"])
+    return "\n".join([_given(exercise, case), f"expected  {expected}", f"got       {got}"])
 
 
-def _where(error: BaseException, function) -> str:
-    """The function's own line that raised, where its source is known."""
-    file = getattr(getattr(function, "__code__", None), "co_filename", None)
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return f" (line {own[-1].lineno}: {cut(own[-1].line, 80)})" if own and own[-1].line else ""
+def _given(exercise: Exercise, case: tuple) -> str:
+    given = [f"{name} = {short(value)}" for name, value in zip(case_names(exercise), case, strict=True)]
+    return "with      " + "\n          ".join(given)
+
+
+def _left_changed(settings: list[str]) -> str:
+    they = "it has" if len(settings) == 1 else "they have"
+    return f"Your function left {listed(settings)} changed; {they} been put back."
 
 
 def _excerpt(printed: str) -> str:

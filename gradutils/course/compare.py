@@ -1,32 +1,22 @@
 """What two functions did with the same case, side by side: one sentence says what differs."""
 
 import math
-import types
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 
-
-@dataclass
-class Run:
-    """What one function did with one case."""
-
-    value: Any = None
-    error: BaseException | None = None
-    changed: str = ""  # the name of an argument that was changed in place
-    where: str = ""  # the function's own line that raised
+from gradutils.course.runs import Run
+from gradutils.course.words import cut, kind, listed
 
 
-def difference(want: Run, run: Run, rtol: float | None) -> str:
-    """What differs between two runs, in a sentence; empty where nothing does."""
+def difference(want: Run, run: Run, rtol: float | None, returns: tuple[str, ...] = ()) -> str:
+    """What differs between two runs, in a sentence; empty where nothing does. ``returns`` names the returned values."""
     if want.error is not None or run.error is not None:
         if type(want.error) is type(run.error) and str(want.error) == str(run.error):
             return ""
         return _describe_error(run) if run.error is not None else "An error was expected, and there was none."
-    found = _different(want.value, run.value, rtol)
+    found = _different(want.value, run.value, rtol, returns)
     if not found and run.changed and not want.changed:
-        return f"The value is right, but your function changed its argument `{run.changed}` in place. Leave the arguments as they are."
+        return f"The value is right, but your function changed {run.changed.what}. Leave the arguments as they are."
     return found
 
 
@@ -41,18 +31,9 @@ def _describe_error(run: Run) -> str:
     return f"It raises {name}{': ' if text else ''}{cut(text, 200)}{run.where}."
 
 
-def _different(want, got, rtol) -> str:
+def _different(want, got, rtol, returns=()) -> str:
     if isinstance(want, (tuple, list)):
-        if not isinstance(got, (tuple, list)):
-            return f"It returns {kind(got)}; a list or tuple of {len(want)} is expected."
-        if len(got) != len(want):
-            return f"It returns {len(got)} values; {len(want)} are expected."
-        for k, (a, b) in enumerate(zip(want, got, strict=True)):
-            found = _different(a, b, rtol)
-            if found:
-                inner = f", {found[6:]}" if found.startswith("Value ") else f": {found[0].lower()}{found[1:]}"
-                return f"Value {k + 1} of {len(want)}{inner}"
-        return ""
+        return _different_values(want, got, rtol, returns)
     if got is None or want is None:
         return "" if got is want else "It returns None. Is there a return?"
     if isinstance(want, (str, bool)):
@@ -62,6 +43,21 @@ def _different(want, got, rtol) -> str:
     if isinstance(want, torch.Tensor):
         return _different_tensor(want, got, rtol)
     return "" if type(got) is type(want) and _equal(got, want) else "The values differ."
+
+
+def _different_values(want, got, rtol, returns) -> str:
+    names = f": {listed(returns)}" if returns else ""
+    if not isinstance(got, (tuple, list)):
+        return f"It returns {kind(got)}; a list or tuple of {len(want)} is expected{names}."
+    if len(got) != len(want):
+        return f"It returns {len(got)} values; {len(want)} are expected{names}."
+    for k, (a, b) in enumerate(zip(want, got, strict=True)):
+        found = "It is None." if b is None and a is not None else _different(a, b, rtol)
+        if found:
+            one = "Value" if isinstance(want, tuple) else "Entry"
+            name = returns[min(k, len(returns) - 1)] if returns else f"{one} {k + 1} of {len(want)}"
+            return f"{name}: {found[0].lower()}{found[1:]}"
+    return ""
 
 
 def _equal(a, b) -> bool:
@@ -76,6 +72,8 @@ def _different_plain(want, got) -> str:
         got = bool(got)
     if isinstance(want, str) != isinstance(got, str) or isinstance(want, bool) != isinstance(got, bool):
         return f"It returns {kind(got)}; {kind(want)} is expected."
+    if isinstance(got, str):
+        got = str.__str__(got)  # a plain text: one of another class can call itself equal to anything
     if got == want:
         return ""
     if isinstance(want, str) and got.strip().lower() == want:
@@ -153,52 +151,3 @@ def comparable(value) -> bool:
     if isinstance(value, (tuple, list)):
         return all(map(comparable, value))
     return isinstance(value, (str, bool, torch.Tensor)) or _is_number(value)
-
-
-# Words -----------------------------------------------------------------------------------------------------------------
-def kind(value) -> str:
-    """What a value is, in words: "a tensor"."""
-    names = {
-        "NoneType": "None",
-        "bool": "True or False",
-        "int": "a number",
-        "float": "a number",
-        "complex": "a complex number",
-        "str": "a text",
-        "list": "a list",
-        "tuple": "a tuple",
-        "Tensor": "a tensor",
-        "ndarray": "a numpy array",
-        "generator": "a generator",
-    }
-    return names.get(type(value).__name__, f"an object of type {cut(type(value).__name__, 60)}")
-
-
-def cut(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[:limit] + " …"
-
-
-def short(value, limit: int = 300) -> str:
-    """A value as the lines of a case show it."""
-    if isinstance(value, (types.FunctionType, types.BuiltinFunctionType)):
-        return _name_of(value)
-    try:
-        text = f"{value:.6g}" if isinstance(value, float) else repr(value)
-    except BaseException as error:
-        text = f"an object whose repr raises {type(error).__name__}"
-    return cut(text.replace("\n", "\n          "), limit)
-
-
-def _name_of(function) -> str:
-    """A function of a case: its name and the first line of its docstring, where it has them."""
-    if not function.__name__.strip("_").isidentifier():
-        return "a function"
-    about = (function.__doc__ or "").strip().splitlines()[:1]
-    return ": ".join([function.__name__.strip("_"), *about])
-
-
-def in_full(value):
-    """Tensors as lists, whose numbers are printed in all their digits."""
-    if isinstance(value, (tuple, list)):
-        return [in_full(item) for item in value]
-    return value.tolist() if isinstance(value, torch.Tensor) else value

@@ -11,6 +11,12 @@ def call_directly(function: Callable, *arguments) -> Any:
     return function(*arguments)
 
 
+def call_for_a_list(function: Callable, *arguments) -> Any:
+    """What it returns; a tensor or a numpy array with one axis is as good as a list."""
+    found = function(*arguments)
+    return found.tolist() if getattr(found, "ndim", 0) == 1 else found
+
+
 def drawer(generator: torch.Generator, dtype=torch.float32) -> Callable:
     """A ``randn(*shape, dtype=dtype)`` whose numbers come from the generator that an exercise's cases are given."""
 
@@ -33,7 +39,9 @@ class Exercise:
     alternatives  other right answers, which must pass
     call          (function, *case) -> the value to compare, where that is not simply function(*case)
     given         what the values of a case are called, where ``call`` takes others than the function itself
+    returns       what the returned values are called, where there are several; the last name serves for all that follow
     rtol          relative tolerance; None: by dtype
+    deeper        whether it stands in the part "Deeper" of its lesson
     """
 
     task: str
@@ -44,4 +52,6 @@ class Exercise:
     alternatives: tuple[Callable, ...] = ()
     call: Callable = call_directly
     given: tuple[str, ...] = ()
+    returns: tuple[str, ...] = ()
     rtol: float | None = None
+    deeper: bool = False

@@ -12,7 +12,8 @@ from types import BuiltinFunctionType, FunctionType
 import numpy as np
 import torch
 
-from gradutils.course.compare import Run, _is_number, difference
+from gradutils.course.compare import _is_number, difference
+from gradutils.course.runs import Run
 from gradutils.course.transformations import (
     DIGITS,
     LOOKED_AT,

@@ -1,19 +1,27 @@
 """The settings that a learner's code can change for everything that runs after it, and how they are put back.
 
-They are torch's, and beside them numpy's, the random states, the warnings and the working folder. A setting is a row of
-`SETTINGS`: a name for sentences, how to read it, how to write it.
+They are torch's, numpy's, matplotlib's and Python's own; the random states and the warnings go with them. A setting is a
+row of `SETTINGS`: a name for sentences, how to read it, how to write it.
 """
 
+import gc
+import math
+import operator
 import os
 import random
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+import matplotlib
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from gradutils.recorder.torch_inside import global_hooks, print_options, put_back_global_hooks
 
@@ -25,6 +33,7 @@ class Setting(NamedTuple):
     read: Callable[[], Any]
     write: Callable[[Any], Any]
     usual: Any = None  # what the course counts on; None where any value will do
+    slow: bool = False  # reading it takes 20 us or more: not looked at between the parts of a block
 
 
 def _default_device() -> torch.device | None:
@@ -75,9 +84,84 @@ def _set_working_folder(folder: str | None) -> None:
         os.chdir(folder)
 
 
+BACKEND = ("backend", "backend_fallback")  # chosen when the first figure is made, which is no change
+
+
+def _figure_settings() -> dict[str, Any]:
+    # The plain dictionary below: what matplotlib puts on top checks each value and chooses a backend when it is read.
+    return {name: value for name, value in dict.items(matplotlib.rcParams) if name not in BACKEND}
+
+
+def _set_figure_settings(kept: dict[str, Any]) -> None:
+    dict.update(matplotlib.rcParams, kept)
+
+
+def _interrupt() -> Any:
+    """What the stop button calls; only the main thread may set it."""
+    return signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+
+
+def _set_interrupt(handler: Any) -> None:
+    if handler is not None:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _environment() -> dict[str, str]:
+    """Without those that torch sets for itself, when it compiles or is told to be deterministic."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("TORCH")}
+
+
+def _set_environment(kept: dict[str, str]) -> None:
+    for name in _environment().keys() - kept.keys():
+        del os.environ[name]
+    os.environ.update(kept)
+
+
+# Where a function can be replaced for everybody, what stood there when the course was loaded, and the one name that torch
+# gives to another function itself, when it first compiles.
+OWNERS = (torch, nn, F, torch.Tensor, math, np)
+FOUND = [dict(vars(owner)) for owner in OWNERS]
+REPLACED_BY_TORCH = "manual_seed"
+GONE = object()
+
+
+def _replaced() -> dict[tuple[Any, str], Any]:
+    """What stands where the course found something else; GONE where nothing stands."""
+    return {
+        (owner, name): vars(owner).get(name, GONE)
+        for owner, found in zip(OWNERS, FOUND, strict=True)
+        for name in _other_names(owner, found)
+    }
+
+
+def _other_names(owner: Any, found: dict[str, Any]) -> list[str]:
+    now, in_class = vars(owner), isinstance(owner, type)
+    if all(map(operator.is_, now.values(), found.values())) and (len(now) == len(found) or not in_class):
+        return []  # the usual case, and quick; what a module has beyond that it has imported
+    names = [
+        name for name, value in found.items() if now.get(name) is not value and name != REPLACED_BY_TORCH
+    ]
+    if in_class:  # a new name hides what stands in a class above
+        names += [name for name in now.keys() - found.keys() if hasattr(owner.__base__, name)]
+    return names
+
+
+def _replace(wanted: dict[tuple[Any, str], Any]) -> None:
+    for owner, name in _replaced().keys() | wanted.keys():
+        value = wanted.get((owner, name), FOUND[OWNERS.index(owner)].get(name, GONE))
+        if value is GONE:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, value)
+
+
+NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # as numpy starts
 SETTINGS = (
     Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     Setting("the default device", _default_device, _set_default_device, torch.device("cpu")),
+    Setting(
+        "inference mode", torch.is_inference_mode_enabled, lambda value: None, False
+    ),  # ends with `alike`
     Setting("grad mode", torch.is_grad_enabled, torch.set_grad_enabled, True),
     Setting(
         "anomaly mode",
@@ -103,39 +187,71 @@ SETTINGS = (
     Setting("the hooks of all modules and optimizers", global_hooks, put_back_global_hooks),
     Setting("how torch prints", print_options, lambda value: torch.set_printoptions(**value)),
     Setting("how often torch warns", torch.is_warn_always_enabled, torch.set_warn_always),
-    Setting("what numpy does about errors", np.geterr, lambda value: np.seterr(**value)),
+    Setting("what numpy does about errors", np.geterr, lambda value: np.seterr(**value), NUMPY_ERRORS),
     Setting("how numpy prints", np.get_printoptions, lambda value: np.set_printoptions(**value)),
     Setting("the working folder", _working_folder, _set_working_folder),
+    Setting("the figures' style", _figure_settings, _set_figure_settings, slow=True),
+    Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    Setting("what an interrupt does", _interrupt, _set_interrupt),
+    Setting("the environment variables", _environment, _set_environment, slow=True),
+    Setting("garbage collection", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
+    Setting("a function of torch, numpy or math", _replaced, _replace, {}, slow=True),
 )
 
 
+class Left(list):
+    """The names of the settings that a block left changed."""
+
+    def __init__(self, start: list):
+        super().__init__()
+        self._start = start
+
+    @contextmanager
+    def alike(self) -> Iterator[None]:
+        """A part of the block that starts as the others do, whatever they have changed."""
+        with torch.inference_mode(False):
+            try:
+                yield
+            finally:
+                self.put_back(slow=False)
+
+    def put_back(self, slow: bool = True) -> None:
+        """Name what differs from the start, and put it back."""
+        for setting, value in zip(SETTINGS, self._start, strict=True):
+            if (slow or not setting.slow) and setting.read() != value:
+                setting.write(value)
+                self += [setting.name] * (setting.name not in self)
+
+
 @contextmanager
-def usual_settings() -> Iterator[list[str]]:
+def usual_settings() -> Iterator[Left]:
     """Run a block in the course's usual settings; after it, everything stands as it did before.
 
     Yields a list that is empty until the block ends and then names the settings that the block left changed. The random
-    states, the warnings and inference mode are put back as well, unnamed.
+    states and the warnings are put back as well, unnamed.
     """
-    changed: list[str] = []
     before = [setting.read() for setting in SETTINGS]
-    with _random_states_kept(), warnings.catch_warnings(), torch.inference_mode(False):
-        start = [
-            value if setting.usual is None else setting.usual
-            for setting, value in zip(SETTINGS, before, strict=True)
-        ]
+    start = [
+        value if setting.usual is None else setting.usual
+        for setting, value in zip(SETTINGS, before, strict=True)
+    ]
+    left = Left(start)
+    with _random_states_kept(), warnings.catch_warnings():
         try:
-            _write(start)
-            yield changed
+            _write(start, before)
+            with torch.inference_mode(False):
+                try:
+                    yield left
+                finally:
+                    left.put_back()
         finally:
-            left = [setting.read() for setting in SETTINGS]
-            changed += [s.name for s, now, then in zip(SETTINGS, left, start, strict=True) if now != then]
-            _write(before)
+            _write(before, start)
 
 
-def _write(values: list) -> None:
+def _write(values: list, instead_of: list) -> None:
     """Write what differs: to set the number of threads anew, for one, is not cheap."""
-    for setting, value in zip(SETTINGS, values, strict=True):
-        if setting.read() != value:
+    for setting, value, other in zip(SETTINGS, values, instead_of, strict=True):
+        if value != other:
             setting.write(value)
 
 

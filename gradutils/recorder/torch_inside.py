@@ -69,12 +69,17 @@ class ForwardHook:
         self._hooks.pop(self._key, None)
 
 
-def hooks_on(model: nn.Module) -> int:
-    """How many hooks of any kind stand on the modules of a model."""
-    shelves = (
-        held for module in model.modules() for name, held in vars(module).items() if name.endswith("_hooks")
-    )
-    return sum(map(len, shelves))
+def hooks_of(owner: nn.Module | Tensor) -> dict[str, tuple]:
+    """The hooks of every kind that stand on a module or a tensor: where each kind is kept -> the keys of those there."""
+    if isinstance(owner, Tensor):
+        shelves = [
+            (name, getattr(owner, name)) for name in ("_backward_hooks", "_post_accumulate_grad_hooks")
+        ]
+    else:
+        shelves = [
+            (name, held) for name, held in vars(owner).items() if "hooks" in name and isinstance(held, dict)
+        ]
+    return {name: tuple(held) for name, held in shelves if held}
 
 
 def print_options() -> dict[str, Any]:

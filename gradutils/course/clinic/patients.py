@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import NamedTuple
 
+from gradutils.course.words import meant
+
 HEALTHY = (
     'net = mlp(4, 64, "relu")',
     "init_weights_(net, 2**0.5)",
@@ -120,7 +122,9 @@ class Patient:
 def find_patient(patient_id: str) -> Patient:
     """The patient of an id; ValueError for an id that nobody has."""
     if patient_id not in PATIENTS:
-        raise ValueError(f"patient must be one of {', '.join(PATIENTS)}; got {patient_id!r}")
+        near = meant(patient_id, PATIENTS)
+        said = f". Did you mean {near}?" if near else ""
+        raise ValueError(f"patient must be one of {', '.join(PATIENTS)}; got {patient_id!r}{said}")
     return PATIENTS[patient_id]
 
 

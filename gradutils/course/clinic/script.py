@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LambdaLR
 
+from gradutils.course.limits import TooLongError
 from gradutils.course.settings import usual_settings
 from gradutils.data import digits
 from gradutils.models import elman_rnn, init_weights_, mlp
@@ -82,7 +83,7 @@ def _no_clip(parameters, max_norm):
 
 
 @contextlib.contextmanager
-def _quietly():
+def quietly():
     """What a script prints is dropped, and so are its warnings; what it sets is put back."""
     unread = io.StringIO()
     with usual_settings(), contextlib.redirect_stdout(unread), contextlib.redirect_stderr(unread):
@@ -112,7 +113,7 @@ def _names(seed: int, watched: bool, clipping: bool) -> dict:
 
 def run_script(script: list[str], seed: int, watched: bool = False, clipping: bool = True) -> TrainingRun:
     """Run a script; an error in one of its lines is said in a sentence. Without ``clipping`` its clip does nothing."""
-    with _quietly():
+    with quietly():
         names, (_, y, train) = _names(seed, watched, clipping), _data()
         torch.manual_seed(seed)
         try:
@@ -123,7 +124,7 @@ def run_script(script: list[str], seed: int, watched: bool = False, clipping: bo
             recording = names["recorder"].recording if watched else None
             losses = recording.loss.tolist() if watched else names["recorder"].losses
             warms_up = _warms_up(names.get("schedule"))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, TooLongError):
             raise
         except BaseException as error:  # a line can raise anything; the kernel goes on
             return TrainingRun(0.0, None, error=f"{_place(error)}{type(error).__name__}: {str(error)[:200]}")

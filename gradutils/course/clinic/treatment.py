@@ -1,6 +1,7 @@
 """The emergency room: judge a treatment, tell what each repair bought."""
 
 import operator
+import sys
 from functools import cache
 
 from gradutils.course.checks import Verdict
@@ -17,10 +18,12 @@ from gradutils.course.clinic.patients import (
 )
 from gradutils.course.clinic.patients import SIGNS as SIGNS  # the lesson lists their names from here
 from gradutils.course.clinic.rules import RULES, UNSEEN, Treated, of_all
-from gradutils.course.clinic.script import count_trained
+from gradutils.course.clinic.script import count_trained, quietly
 from gradutils.course.display import table
+from gradutils.course.limits import TooLongError, within
 from gradutils.course.progress import read, record_pass, record_try
 
+SECONDS = 60.0  # for all runs of a treated script together
 _mended_now: set[str] = set()  # patients whose treatment trained on all unseen seeds while this kernel ran
 
 
@@ -33,7 +36,7 @@ def treat(patient_id: str, *answer) -> Verdict:
     patient = find_patient(patient_id)
     show_patient(patient)
     try:
-        verdict = judge(patient, answer)
+        verdict = _judge_in_time(patient, answer, SECONDS)
     except KeyboardInterrupt:
         verdict = _not_yet(
             "The treatment was interrupted while the script ran. Does your line come to an end?"
@@ -46,6 +49,20 @@ def treat(patient_id: str, *answer) -> Verdict:
         record_try(patient.id)
     verdict.show()
     return verdict
+
+
+def _judge_in_time(patient: Patient, answer: tuple, seconds: float) -> Verdict:
+    """Like `judge`, with a limit for all runs of the script together."""
+    learner = sys.stdout
+    with quietly():  # around the limit: what a run that is stopped does not put back is put back here
+        try:
+            return within(
+                seconds, lambda: judge(patient, answer), lambda said: print(said, file=learner, flush=True)
+            )
+        except TooLongError:
+            return _not_yet(
+                f"Stopped after {seconds:g} seconds: the script was still running. Does your line come to an end?"
+            )
 
 
 def judge(patient: Patient, answer: tuple) -> Verdict:

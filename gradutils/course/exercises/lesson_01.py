@@ -38,6 +38,9 @@ STEP = Exercise(
         "This is the change of x. The task asks for where x stands after it.": lambda x, g, lr: -lr * g,
         "This is the length to go. The task asks for where x stands after it.": lambda x, g, lr: lr * g,
         "The step was taken along x. It goes along the gradient.": lambda x, g, lr: x - lr * x,
+        "The step was multiplied by x. The gradient knows already how steep it is where x stands.": (
+            lambda x, g, lr: x - lr * x * g
+        ),
         "Only the sign of the gradient was used. Its size counts too.": lambda x, g, lr: x - lr * g.sign(),
         "The gradient was scaled to length 1. In plain gradient descent a steep place makes a long step.": (
             lambda x, g, lr: x - lr * g / g.norm()
@@ -376,6 +379,7 @@ HEAVY_BALL = Exercise(
         lambda x, v, gradient, lr, beta: (x - lr * (beta * v + gradient), beta * v + gradient),
         lambda x, v, gradient, lr, beta: (x - lr * beta * v - lr * gradient, v * beta + gradient),
     ),
+    returns=("new x", "new v"),
 )
 
 
@@ -427,6 +431,7 @@ def _overflow_cases(generator):
 
 
 STEPS_TO_OVERFLOW = Exercise(
+    deeper=True,
     task="steps_to_overflow(lr, largest): after how many steps x = x - lr * x is no longer finite, from x = 1, for lr > 2",
     reference=_steps_to_overflow,
     cases=_overflow_cases,
@@ -569,6 +574,7 @@ def _last_length(multiply, v, steps):
 
 
 POWER_ITERATION = Exercise(
+    deeper=True,
     task="power_iteration(multiply, v, steps): the eigenvalue of largest size; multiply(v) is H @ v, H is never given",
     reference=_power_iteration,
     cases=_power_cases,

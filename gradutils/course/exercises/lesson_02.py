@@ -36,6 +36,9 @@ LINEAR_BACKWARD = Exercise(
         "dW is transposed. It has the shape of W: a row for each output, so delta comes first.": (
             lambda h, W, d: (d @ W, h.T @ d, d.sum(0))
         ),
+        "delta stands to the right of W.T, as with columns. Here examples are rows, so delta comes first: delta @ W.": (
+            lambda h, W, d: (W.T @ d, d.T @ h, d.sum(0))
+        ),
         "dh was pulled back through W.T. Forward goes through W.T, so backward goes through W: delta @ W.": (
             lambda h, W, d: (d @ W.T, d.T @ h, d.sum(0))
         ),
@@ -106,6 +109,7 @@ LINEAR_BACKWARD = Exercise(
         lambda h, W, delta: (delta @ W, torch.einsum("bm,bn->mn", delta, h), delta.sum(dim=0)),
         lambda h, W, delta: [delta.matmul(W), (h.T @ delta).T, torch.ones(len(h), dtype=h.dtype) @ delta],
     ),
+    returns=("dh", "dW", "db"),
 )
 
 
@@ -389,7 +393,7 @@ CENTRAL_DIFFERENCE = Exercise(
             f"An eps of {eps:.0e} suits float32. In float64 a finer one is possible, and f may bend within yours: let eps depend on x.dtype.": (
                 _fixed_difference(eps)
             )
-            for eps in (1e-2, 1e-3, 1e-4)
+            for eps in (1e-2, 5e-3, 3e-3, 2e-3, 1e-3, 1e-4)
         },
         **{
             f"An eps of {eps:.0e} suits float64. In float32 the difference is then mostly rounding: let eps depend on x.dtype.": (
@@ -662,6 +666,7 @@ def _tied_by_uses(W, x, c, first=lambda x, z: x, second=lambda x, z: z.tanh(), s
 
 
 TIED_BACKWARD = Exercise(
+    deeper=True,
     task="tied_backward(W, x, c): dL/dW where L = sum(c * z2), z2 = h @ W.T, h = tanh(x @ W.T): one W, used twice",
     reference=_tied_backward,
     cases=_tied_cases,
@@ -776,6 +781,7 @@ def _sum_of_changes(weights, phi, x, v):
 
 
 PUSH_FORWARD = Exercise(
+    deeper=True,
     task="push_forward(weights, phi, x, v): how the output moves when the input x moves along v; every layer is phi(x @ W.T)",
     reference=_push_forward,
     cases=_push_cases,

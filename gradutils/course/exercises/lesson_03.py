@@ -5,9 +5,8 @@ import math
 import torch
 from torch import nn
 
-from gradutils.course.exercise import Exercise
+from gradutils.course.exercise import Exercise, call_for_a_list
 from gradutils.models import mlp
-from gradutils.recorder.torch_inside import hooks_on
 
 
 # 03.1 ----------------------------------------------------------------------------------------------------------------
@@ -307,14 +306,6 @@ def _delta_sizes(model, loss_of, x):
     return [_rms(grad) for grad in torch.autograd.grad(loss, outputs)]
 
 
-def _call_and_look_for_hooks(function, model, loss_of, x):
-    """The sizes as numbers, and how many hooks the answer left on the model."""
-    sizes = function(model, loss_of, x)
-    if isinstance(sizes, torch.Tensor) and sizes.ndim == 1:  # stacked is as good as listed
-        sizes = sizes.tolist()
-    return sizes, f"{hooks_on(model)} hooks left on the model"
-
-
 def _sum_of_squares(scores):
     return scores.square().sum()
 
@@ -335,6 +326,9 @@ class _DefinedBackwards(nn.Module):
         return self.out(self.first(x).tanh())
 
 
+def _looks_on(layer, inputs, z): ...
+
+
 def _model_cases(generator):
     def case(depth, width, activation, loss_of, batch, dtype=torch.float32):
         model = mlp(depth, width, activation, inputs=3, outputs=2).to(dtype)
@@ -353,7 +347,7 @@ def _model_cases(generator):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator))
         return model, _sum_of_squares, torch.randn(3, 4, generator=generator)
 
-    return [
+    cases = [
         drawn(_DefinedBackwards()),
         drawn(nn.Sequential(nn.Linear(4, 6), nn.LayerNorm(6), nn.Sequential(nn.Tanh(), nn.Linear(6, 2)))),
         drawn(nn.Sequential(nn.Unflatten(1, (1, 4)), nn.Conv1d(1, 2, 2), nn.Flatten(), nn.Linear(6, 2))),
@@ -363,6 +357,9 @@ def _model_cases(generator):
         case(3, 16, "relu", _sum_of_squares, 6, torch.float64),
         nested(),
     ]
+    for model, *_ in cases:  # a hook that was there before the answer, and has to stay
+        _linear_layers(model)[0].register_forward_hook(_looks_on)
+    return cases
 
 
 def _with_forward_hooks(chosen, seen, size=_rms, reverse=False, remove=True, start=lambda x: x):
@@ -465,7 +462,7 @@ DELTA_SIZES = Exercise(
     task="delta_sizes(model, loss_of, x): the RMS of dL/dz for the output z of each nn.Linear, in order; no hook may stay behind",
     reference=_delta_sizes,
     cases=_model_cases,
-    call=_call_and_look_for_hooks,
+    call=call_for_a_list,
     mistakes={
         "The numbers are right, but your hooks stay on the model and run at every later call: remove each handle.": (
             _with_forward_hooks(_linear_layers, _output, remove=False)
@@ -748,6 +745,7 @@ def _forwards(W, h, dh):
 
 
 THROUGH_TIME = Exercise(
+    deeper=True,
     task="through_time(W, h, dh): dL/dh[t] for every t, (T + 1, n); h[t] = tanh(h[t-1] @ W.T + input), dh = dL/dh[T]",
     reference=_through_time,
     cases=_time_cases,
@@ -907,6 +905,7 @@ def _mean_log(factors):
 
 
 LYAPUNOV = Exercise(
+    deeper=True,
     task="lyapunov(W, h, v): the mean over the steps of the log of the factor by which a small change v of h[0] grows",
     reference=_lyapunov,
     cases=_lyapunov_cases,

@@ -247,6 +247,7 @@ CLIP_BY_NORM = Exercise(
         "In place: g.mul_(factor) for each g.",
     ),
     alternatives=(_torchs_own, _flat_and_if),
+    returns=("the norm", "the gradients"),
     rtol=5e-4,  # with or without 1e-6 beside a norm of a hundredth
 )
 
@@ -707,6 +708,7 @@ NEXT_SCALE = Exercise(
             [scale * 0.5, 0] if overflow else [scale * 2 ** ((clean + 1) // every), (clean + 1) % every]
         ),
     ),
+    returns=("scale", "clean"),
 )
 
 EXERCISES = {

@@ -257,6 +257,7 @@ BOTH_BLOCKS = Exercise(
     },
     hints=("Pre: what enters the branch. Post: what leaves the sum.", "x + f(norm(x)), and norm(x + f(x))."),
     alternatives=(lambda x, f, norm: [torch.add(x, f(norm(x))), norm(f(x) + x)],),
+    returns=("pre", "post"),
 )
 
 
