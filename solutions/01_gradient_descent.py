@@ -172,15 +172,11 @@ for ax, lr in zip(axes, (0.125, 0.375, 0.525)):
 # The drawing
 fig, ax = plt.subplots(figsize=(6.4, 2.4))
 powers = torch.arange(9)
-factors = {
-    "lr = 0.125, factor 0.5": 0.5,
-    "0.375, factor -0.5": -0.5,
-    "0.525, -1.1": -1.1,
-}
+factors = {"factor 0.5": 0.5, "factor -0.5": -0.5, "factor -1.1": -1.1}
 curves = {name: factor**powers for name, factor in factors.items()}
 colours = dict(zip(factors, (plots.STABLE, plots.SECOND, plots.EXPLODES)))
 plots.plot_history(ax, curves, colours=colours, ylabel="x", log=False)
-plots.finish(ax, "The three runs above: x is multiplied by one factor per step")
+plots.finish(ax, "The rates 0.125, 0.375 and 0.525: one factor per step")
 
 # %% [markdown]
 # What can be read from the factor? Its *sign* says on which side of the minimum the step lands, and its *size* says
@@ -224,7 +220,8 @@ regime = check("01.2", regime).function
 #   rate.
 #
 # The steepest direction sets the limit for all, here $2/10 = 0.2$.
-#
+
+# %% [markdown]
 # Usually the weights of a network do mix. The loss $x_1^2 + x_1x_2 + x_2^2$ has the gradient $(2x_1 + x_2,\; x_1 +
 # 2x_2)$. How fast do its two entries change when $x_1$ or $x_2$ moves? By $2, 1$ and by $1, 2$, which makes a matrix:
 #
@@ -232,7 +229,9 @@ regime = check("01.2", regime).function
 # \qquad H\begin{pmatrix}1\\-1\end{pmatrix} = 1\begin{pmatrix}1\\-1\end{pmatrix}$$
 #
 # This matrix is called the **Hessian**, and the gradient is $Hx$. Along $(1, 1)$ it only multiplies by 3, along $(1,
-# -1)$ only by 1. Such directions are its **eigenvectors**, and the numbers are its **eigenvalues**.
+# -1)$ only by 1. Such directions are its **eigenvectors**, and the numbers are its **eigenvalues**. (In a network the
+# Hessian changes from place to place. It is always symmetric, because it does not matter which of two weights is moved
+# first.)
 
 # %% tags=["drawing"]
 # The drawing
@@ -304,10 +303,8 @@ explorers.explore_learning_rate()
 # %% tags=["experiment"]
 # Ten valleys, and a way to count the runs that end further out
 torch.manual_seed(0)
-H = torch.stack(
-    [quadratic(0.02 + torch.rand(20), seed) for seed in range(10)]
-)  # (10, 20, 20)
-values, vectors = torch.linalg.eigh(H)
+valleys = torch.stack([quadratic(0.02 + torch.rand(20), seed) for seed in range(10)])
+values, vectors = torch.linalg.eigh(valleys)
 steepest, top = (
     values[:, -1].view(10, 1, 1),
     vectors[..., -1:].mT,
@@ -322,9 +319,9 @@ def farther(end):  # in how many of the ten valleys x ends further out; a NaN co
 # %% tags=["experiment"]
 # Six rates in each of the ten valleys
 products = [0.5, 0.99, 1.01, 1.5, 1.99, 2.01]
-runs = [descend(lambda x: H @ x, begin, p / steepest, 1000) for p in products]
+runs = [descend(lambda x: valleys @ x, begin, p / steepest, 1000) for p in products]
 crossed = [int((top @ run[0] * (top @ run[1]) < 0).sum()) for run in runs]
-rises = [int(((run.mT @ H @ run).diff(dim=0) > 0).any(0).sum()) for run in runs]
+rises = [int(((run.mT @ valleys @ run).diff(dim=0) > 0).any(0).sum()) for run in runs]
 diverged = [farther(run[-1]) for run in runs]
 counts = {"it crosses": crossed, "the loss rises": rises, "it diverges": diverged}
 table({"lr * curvature": products} | counts)
@@ -406,8 +403,8 @@ double = "it is 3.8, nearly twice as far out"
 predict("01.b", "With beta = 0.9 the edge lies where…", [tenth, same, double])
 
 # %% [markdown]
-# The trial valleys of S1 again, ten of them, 1000 steps each. For three values of beta the rate is set one per cent
-# below and one per cent above $2 + 2\beta$. Counted are the runs that end further out than they began.
+# The trial valleys of S1 again, ten of them, 1000 steps each. For three values of beta the rate is set one percent
+# below and one percent above the edge that we predict. Counted are the runs that end further out than they began.
 
 
 # %% tags=["experiment"]
@@ -417,7 +414,7 @@ predict("01.b", "With beta = 0.9 the edge lies where…", [tenth, same, double])
 def heavy_ball_run(product, beta, steps=1000):
     x, v = begin, torch.zeros_like(begin)
     for _ in range(steps):
-        x, v = heavy_ball(x, v, H @ x, product / steepest, beta)
+        x, v = heavy_ball(x, v, valleys @ x, product / steepest, beta)
     return x
 
 
@@ -446,9 +443,9 @@ reveal(
 )
 
 # %% [markdown]
-# Why $2 + 2\beta$? As the rate is raised a run begins to swing. So the one that is just about to be lost swings for
-# ever, neither shrinking nor growing: it jumps from $1$ to $-1$ and back. Stand at $-1$ and look at the two parts of
-# the next move.
+# Why $2 + 2\beta$? Suppose that a run at the edge jumps from $1$ to $-1$ and back for ever, neither shrinking nor
+# growing. (Deeper B shows that nothing else can happen there.) Stand at $-1$ and look at the two parts of the next
+# move.
 #
 # - The last move went from $1$ to $-1$, so it was $-2$. A share of $0.9$ is kept, which is $-1.8$ and still points
 #   outwards.
@@ -471,9 +468,9 @@ plots.finish(ax, "At the edge: from -1 back to 1")
 
 # %% [markdown]
 # Momentum and gradient pull apart when a run swings, and together when it creeps. So momentum raises the limit of the
-# steep direction and pushes the flat one. It pays where the two are far apart. In a valley that is equally steep all
-# round it costs: there one plain step of the best rate would do, while old moves need time to fade. (Deeper B shows
-# that there is no other edge, and Deeper C measures when momentum pays.)
+# steep direction and pushes the flat one. It pays where the two are far apart, as Deeper C measures. In a valley that
+# is equally steep all round it costs: there one plain step of the best rate would do, while old moves need time to
+# fade.
 
 # %% [markdown]
 # ## 5 · Real data
@@ -525,8 +522,6 @@ table({"Hessian taken at": ["the start", "the minimum"], "stable below lr": limi
 # %% [markdown]
 # Here is something that no perfect valley has: the two limits differ, because the curvature changes as the weights
 # move. Which of them counts? Take a rate of `0.8` times the limit at the minimum, which is far too large at the start.
-# (The start is steeper because a softmax reacts most while it is undecided: a probability $p$ changes in proportion to
-# $p(1 - p)$, and that is nearly 0 once it is sure.)
 
 # %%
 settles = "bounce at first, then settle at the minimum"
@@ -554,16 +549,19 @@ path = descend(gradient_of, zero.expand(6, -1), shares[:, None] * limits[1], 600
 norms = gradient_of(path[:60]).norm(dim=-1)  # (60, 6)
 last = gradient_of(path[-150:]).norm(dim=-1).amax(0)
 fig, (left, right) = plt.subplots(1, 2)
-colours = {"0.5": plots.STABLE, "0.8": plots.SECOND, "1.2": plots.EXPLODES}
+colours = {"0.5": plots.STABLE, "0.8": plots.THIRD, "1.2": plots.EXPLODES}
 curves = dict(zip(colours, losses_of(path[:60, [1, 2, 5]]).T))
 plots.plot_history(left, curves, colours=colours)
-plots.finish(left, "The first 60 steps")
+plots.finish(left, "Rates 0.5, 0.8, 1.2 of the limit")
 plots.plot_outcomes(right, shares, last, good=last < 5e-3)
 plots.mark_vertical(
     right, limits[0] / limits[1], "limit at the start", colour=plots.REFERENCE
 )
 plots.mark_vertical(right, 1.0, "limit at the minimum")
 plots.finish(right, "Steps 450 to 600", "rate / limit", "largest gradient")
+losses = losses_of(path[-150:]).mean(0)
+near = losses < 1.01 * losses.min()
+table({"rate / limit": shares, "late loss within 1 % of the lowest": near})
 
 # %% tags=["reveal"]
 # The prediction is settled
@@ -583,10 +581,13 @@ reveal(
 )
 
 # %% [markdown]
-# The limit at the minimum separates the runs that settle from those that do not. A little above it they do not run off
-# either: they bounce about, because the slope of cross-entropy is bounded. So a learning rate that is too large need
-# not end in a NaN. The loss falls at first, then it bursts from time to time and ends higher than it could. Nothing in
-# such a curve says "rate".
+# The limit at the minimum separates the runs that settle from those that do not. Early jumps say nothing, because they
+# occur on either side of it: the start is steeper. (A softmax reacts most while it is undecided. A probability $p$
+# changes in proportion to $p(1 - p)$, and that is nearly 0 once it is sure.) Only the late steps tell.
+#
+# A little above the limit a run does not run off either, because the slope of cross-entropy is bounded. It bounces
+# about near the minimum, with a burst now and then, and its loss stays above the lowest. So a learning rate that is too
+# large need not end in a NaN, and nothing in such a curve says "rate".
 
 # %% [markdown]
 # ## 6 · A cliff
@@ -623,11 +624,16 @@ def cliff_slope(b):
     return torch.autograd.grad(cliff(b).sum(), b)[0]
 
 
+# %%
 b = torch.linspace(-3.2, -1.4, 50001).double()
 steep = cliff_slope(b).abs()
 thin = (steep > 2).double().mean()
 print(f"slope: median {steep.median():.2f}, steepest {steep.max():.0e}")
 print(f"steeper than 2 on {thin:.0e} of the axis")
+foot = b[cliff(b).argmin()] + torch.linspace(-5e-5, 5e-5, 1001).double()
+lowest = foot[cliff(foot).argmin()]
+curvature = torch.autograd.functional.hessian(cliff, lowest)
+print(f"limit at the minimum: below a millionth: {bool(2 / curvature < 1e-6)}")
 
 # %% tags=["drawing"]
 # The drawing
@@ -637,9 +643,10 @@ plots.finish(ax, "Two plains with a wall between them", "b", "loss")
 
 # %% [markdown]
 # Nearly everywhere the slope is gentle. In one place, a wall thinner than a hair, it is tens of thousands of times
-# steeper. A step that begins there is as many times longer. But so thin a wall is easily missed, so does a run ever end
-# up on it? We take fifty starts on the plain to its right, and three learning rates. A run counts as thrown once one of
-# its steps is longer than 1, which is more than half of the page.
+# steeper. At the foot of the wall lies the minimum, where the loss is 0, so both plains lead down to it. The curvature
+# there sets a limit of less than a millionth, far below any rate that one would use. But so thin a wall is easily
+# stepped over, so does a run ever end up on it? We take fifty starts on the plain to its right, and three learning
+# rates. A run counts as thrown once one of its steps is longer than 1, which is more than half of the page.
 
 # %% tags=["experiment"]
 # Fifty starts on the plain, three rates
@@ -661,7 +668,8 @@ plots.finish(ax, "To and fro across the wall, until a step begins on it")
 # %% [markdown]
 # A smaller rate buys time, and no more. The picture shows one run. It walks down the plain on the right and steps over
 # the wall, without touching it. Now it stands on the high plain, which slopes back, so it steps over again, to and fro.
-# Sooner or later a step ends *on* the wall, and the next one begins there and throws the run off the page (red).
+# Sooner or later a step ends *on* the wall or at its foot, and the next one begins there and throws the run off the
+# page (red). The wall throws to the right, and its foot, which rises again a little, to the left.
 #
 # *When* that happens cannot be predicted, because another processor rounds differently and the run is thrown at another
 # step. Therefore the table says no more than "most".
@@ -718,7 +726,7 @@ verdict(
 # ## On a real run
 #
 # - It diverges at once? Then the rate times the steepest curvature is above 2. (The converse does not hold, as section
-#   5 showed.) Divide the rate by 3, and again, until the loss falls.
+#   5 showed.) Divide the rate by 3, and again, until the loss falls after a dozen steps.
 # - `torch.optim.SGD(momentum=0.9)` is your `heavy_ball`. In a valley its limit is $1 + \beta$ times that of plain
 #   descent.
 # - Judge a learning rate by its late steps, because the first hundred flatter one that is too large.
@@ -831,7 +839,7 @@ nesterov_edge, ends = (2 + 2 * 0.9) / (1 + 2 * 0.9), []
 for product in (0.99 * nesterov_edge, 1.01 * nesterov_edge):
     x, v, lr = begin, torch.zeros_like(begin), product / steepest
     for _ in range(1000):
-        x, v = heavy_ball(x, v, H @ (x - lr * 0.9 * v), lr, 0.9)
+        x, v = heavy_ball(x, v, valleys @ (x - lr * 0.9 * v), lr, 0.9)
     ends.append(farther(x))
 print(
     f"Nesterov, beta 0.9, edge {nesterov_edge:.2f}: {ends[0]} of 10 diverge 1 % below,"
@@ -906,7 +914,7 @@ fig, ax = plt.subplots()
 plots.plot_against_theory(
     ax, kappas, {"plain": plain, "heavy ball": ball}, waits, log="xy"
 )
-title = "Momentum shortens the wait to its square root"
+title = "With momentum the wait grows as the root of the condition number"
 plots.finish(ax, title, "condition number", "steps to a millionth")
 
 # %% [markdown]

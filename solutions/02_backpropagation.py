@@ -85,8 +85,8 @@ reveal(
 # %% [markdown]
 # Each picture is drawn as large as its longest arrow. One matrix turns the circle into an oval, and a product of many
 # turns it into a needle. Now and then a layer undoes a little of what the layers before it did, but on average the
-# length over the width grows by a factor per layer. So nearly everything that enters leaves along one line, whatever it
-# was.
+# length over the width grows by a factor per layer (Deeper B follows it). So nearly everything that enters leaves along
+# one line, whatever it was.
 #
 # A gradient passes through such a product too, from the loss back to the first layer. Whether it can be trusted after
 # such a journey is easier to say for someone who has built the journey, piece by piece.
@@ -219,9 +219,9 @@ plots.finish(
 # f'''/6$, here $0.1^2 \cdot 6/6$. Halve $\epsilon$, and that error falls to a quarter.
 
 # %%
-smallest = "near 1e-7, the last digit that float32 keeps"
-middle = "near 5e-3, its cube root"
-root = "near 3e-4, the square root of its rounding"
+smallest = "near 1e-7"
+middle = "near 5e-3"
+root = "near 3e-4"
 predict("02.b", "In float32 the best eps for exp(x) is…", [smallest, middle, root])
 
 # %% [markdown]
@@ -269,7 +269,7 @@ reveal(
 # %% [markdown]
 # Two straight lines make the V: on the right the bend, $\epsilon^2/6$, and on the left the rounding. Let $u$ be the
 # step from 1 to the next number of the format (`torch.finfo(dtype).eps`). Each of the two values of $f$ is rounded by
-# up to $u/2$, and on average by half of that. So their difference is off by about $u/2$, and dividing by $2\epsilon$
+# up to $u/2$, and on average by half of that. So their difference is off by some $u/2$, and dividing by $2\epsilon$
 # leaves $u/4\epsilon$.
 #
 # The lines meet near $\epsilon = \sqrt[3]{u}$: there the bend has become as small as the rounding. Further left the
@@ -320,7 +320,8 @@ def forward(weights, phi, x):
 # $$h[0] = (1, 2), \quad z[0] = (-1, 4), \quad h[1] = (0, 4), \quad W[1] = (1,\; 0.5), \quad z[1] = 2, \quad L = z[1]^2/2 = 2$$
 #
 # 1. The loss: $\delta[1] = z[1] = 2$.
-# 2. Layer 1: $\partial L/\partial W[1] = 2 \cdot (0, 4) = (0, 8)$, and $\partial L/\partial h[1] = 2 \cdot (1,\; 0.5) = (2, 1)$.
+# 2. Layer 1: $\partial L/\partial W[1] = 2 \cdot (0, 4) = (0, 8)$, and $\partial L/\partial h[1] = 2 \cdot (1,\; 0.5) =
+#    (2, 1)$.
 # 3. ReLU: its slopes at $z[0] = (-1, 4)$ are $(0, 1)$, so $\delta[0] = (0, 1)$. The first unit is silent, and gets
 #    nothing.
 # 4. Layer 0: each delta times each input, $\partial L/\partial W[0] =  \begin{pmatrix} 0 & 0 \\ 1 & 2 \end{pmatrix}$.
@@ -345,8 +346,9 @@ plots.finish(ax, "Two layers: values above, derivatives below")
 # Write `backward(weights, phi, h, z, delta)`. `h` and `z` come from `forward`, and `delta` is $\partial L/\partial z$
 # of the last layer. Return the list of $\partial L/\partial W$, first layer first. (There are no biases here.)
 #
-# Your two functions do the work, layer by layer from the last to the first. In layer `k` compute `dW`. Then, unless `k`
-# is 0, take `dh` through the activation *below* it, whose pre-activation is `z[k - 1]`, and you have the next `delta`.
+# Your `linear_backward` and `activation_backward` do the work, layer by layer from the last to the first. In layer `k`
+# compute `dW`. Then, unless `k` is 0, take `dh` through the activation *below* it, whose pre-activation is `z[k - 1]`,
+# and you have the next `delta`.
 
 
 # %%
@@ -367,8 +369,8 @@ backward = check("02.4", backward).function
 # %% [markdown]
 # Now the digits: 64 pixels, five hidden layers of tanh, ten scores, and the cross-entropy of 100 images. Each weight is
 # drawn from $N(0, \sigma_w^2/n)$, where $n$ is the number of inputs of its unit; lesson 03 says how $\sigma_w$ should
-# be chosen, and here it is `1.4`. Its derivative with respect to the scores is the one of lesson 01: the probabilities,
-# minus 1 at the right digit, over 100.
+# be chosen, and here it is `1.4`. The derivative of the cross-entropy with respect to the scores is the one of lesson
+# 01: the probabilities, minus 1 at the right digit, over 100.
 
 
 # %%
@@ -410,10 +412,10 @@ print(
 print(f"autograd: equal to 14 digits: {bool(off < 1e-14)}")
 
 # %% [markdown]
-# So ten lines are a backward pass, and two judges confirm it that share nothing: one is an independent program, the
-# other knows no calculus. The judge without calculus needed two forward passes for *one* direction, and there are 64 x
-# 64 of them in this layer alone. Backpropagation found all derivatives on one way back. That is why it, and not the
-# central difference, trains networks.
+# So ten lines are a backward pass, and two judges confirm it. Neither uses your code, and one of them knows no
+# calculus. The judge without calculus needed two forward passes for *one* direction, and there are 64 x 64 of them in
+# this layer alone. Backpropagation found all derivatives on one way back. That is why it, and not the central
+# difference, trains networks.
 
 # %% [markdown]
 # ## 4 · Where was the error born?
@@ -422,17 +424,27 @@ print(f"autograd: equal to 14 digits: {bool(off < 1e-14)}")
 # section 3 again and ask of each result: who uses it further on? `dh` is handed down, through the slopes, to all layers
 # below. `dW` and `db` are handed to nobody, because they are ends of the chain.
 #
-# We spoil one result in layer 2 of the network above, whose six layers are numbered from 0 (with biases that are 0).
-# Then we compare with the right gradients, layer by layer. First we spoil `db`, by a mean over the batch in place of
-# the sum, then `dW`, from the wrong input, and then `dh`, by a forgotten slope.
+# We spoil one result in layer 2 of the network above, whose six layers are numbered from 0, and compare with the right
+# gradients, layer by layer. First `db` is spoilt, by a mean over the batch in place of the sum, then `dW`, from the
+# wrong input. (For `db` every layer gets a bias, which is 0.) At last we spoil what layer 2 hands down: `dh` goes on
+# without the slope. Where will the gradients be wrong then?
+
+# %%
+above = "in all layers from 2 up to the last"
+at_it = "in layer 2 and in all below it"
+below = "in all layers below 2, but not in 2 itself"
+predict(
+    "02.d", "With dh spoilt in layer 2, gradients are wrong…", [above, at_it, below]
+)
+
+# %% [markdown]
+# The table names, from the last layer down, the results that differ from the right ones.
 
 # %% tags=["experiment"]
 # One result spoilt in layer 2, and what is wrong then
 
 
-def with_biases(
-    spoilt,
-):  # [(dW, db)] of the six layers; the named result is wrong in layer 2
+def with_biases(spoilt):  # [(dW, db)] of the layers; the named result is wrong in 2
     grads, d = [], delta
     for k in reversed(range(6)):
         dh, dW, db = linear_backward(h[k], weights[k], d)
@@ -455,23 +467,38 @@ def wrong_ones(spoilt):
     marks = [
         [not torch.allclose(a, b) for a, b in zip(got, want)] for got, want in pairs
     ]
-    return [
-        ", ".join(n for n, bad in zip(("dW", "db"), mark) if bad) or "-"
-        for mark in marks
-    ]
+    named = [[n for n, bad in zip(("dW", "db"), mark) if bad] for mark in marks]
+    return [", ".join(names) or "-" for names in reversed(named)]
 
 
 columns = {f"{name} spoilt in layer 2": wrong_ones(name) for name in ("db", "dW", "dh")}
-table({"wrong in layer": range(6)} | columns)
+table({"layer": range(5, -1, -1)} | columns)
+
+# %% tags=["reveal"]
+# The prediction is settled
+spoilt = wrong_ones("dh")  # from the last layer down
+untouched, hit = spoilt[:4] == ["-"] * 4, spoilt[4:] == ["dW, db"] * 2
+reveal(
+    "02.d",
+    below if untouched and hit else at_it if hit else above,
+    "Layers 0 and 1 are wrong, in all their results.",
+    wrong={
+        above: "The layers above had handed down their results before layer 2 began.",
+        at_it: "The dW and db of layer 2 come from its own delta, which is right. Only "
+        "what it hands on is wrong.",
+        below: "Layer 2 or a layer above it was wrong, too.",
+    },
+)
 
 # %% [markdown]
 # A wrong `db` or `dW` shows up in its own layer, and nowhere else, because nothing is computed from it. A wrong `dh` is
 # different: its own layer looks clean, and *every* layer below is wrong. So read such a table from the loss downwards,
-# to the topmost wrong entry.
+# as it stands here, to the first wrong entry.
 #
-# - It stands alone: that result itself is wrong.
-# - Everything below it is wrong as well: look one layer *higher*, at what was handed down, and at the slope between.
-# - The same result is wrong in all layers, and the others are right: they share one function, and its line is wrong.
+# - Only `dW` is wrong, or only `db`, in one layer: that result itself is to blame.
+# - Both are wrong, there and in all layers below: its delta was wrong. Look one layer nearer to the loss, at what was
+#   handed down and at the slope on the way.
+# - Only `dW`, or only `db`, in *all* layers: they share one function, and one line of it is wrong.
 #
 # The sizes differ too. The mean in place of the sum makes `db` too small by a factor of the number of examples, at any
 # depth. An error in `dh` is multiplied by every layer on its way, like everything that travels back, so it can arrive
@@ -510,9 +537,9 @@ noise_depth = check("02.7", noise_depth).function
 # *Two implementations that agree prove the gradient right.* Nobody teaches it, and everybody is tempted.
 #
 # We take two kinds of networks of width 64, ReLU at `sigma_w = 2.18` and tanh at `4`. The scales are chosen so that
-# gradients grow by about the same factor per layer. The last activation counts here: the loss is the sum of the last
-# `h`, each entry times a random number `c`. The gradient of the first layer is computed in `float32` twice, by your
-# code and by autograd. At 40 tanh layers the two agree to five digits.
+# gradients of both grow by about the same factor per layer, $1.5$. The last activation counts here: the loss is the sum
+# of the last `h`, each entry times a random number `c`. The gradient of the first layer is computed in `float32` twice,
+# by your code and by autograd. At 40 tanh layers the two agree to five digits.
 
 # %%
 none = "none"
@@ -606,9 +633,11 @@ evidence += f"{exposed}."
 verdict("W7", "refuted" if agree > 5 and off["tanh"] > 5 else "holds", evidence)
 
 # %% [markdown]
-# Hand and autograd agreed because both ran the same operations in the same order, roundings included. The program that
-# adds in another order went its own way. Noise came earlier than predicted: the dotted line has the right slope and
-# begins too low, because every layer adds roundings of its own. The size of that gap we did not predict.
+# The everyday reason why agreement proves little is simple: two programs can share a wrong loss or a wrong formula.
+# Here both programs were right. Hand and autograd agreed because both ran the same operations in the same order,
+# roundings included. The program that adds in another order went its own way. Noise came earlier than predicted: the
+# dotted line has the right slope and begins too low, because every layer adds roundings of its own. The size of that
+# gap we did not predict.
 #
 # And is at least `float64` right? Nudge the input a little and compare the gradients before and after by the size of
 # their cosine: 1 means that they lie along one line, 0 that they have nothing in common. The table gives medians over
@@ -639,10 +668,10 @@ cosines = {phi: [median_kept(phi, s, n) for n in nudges] for phi, s in nets.item
 table({"nudge": nudges} | cosines)
 
 # %% [markdown]
-# A nudge of the size of its rounding changes nothing, so `float64` computes this gradient rightly. But the gradient
-# itself is good for one input only: a millionth further on it is quite another one. Growth of small changes under a
-# signal that stays bounded is called **chaos**. There no implementation helps, because a step in that direction is
-# useless a hair's breadth away.
+# At 1.5 per layer the `noise_depth` of `float64` is about 90 layers, so at 40 its rounding does no harm. But the
+# gradient that it computes is good for one input only: a millionth further on it is quite another one. Growth of small
+# changes under a signal that stays bounded is called **chaos**. There no implementation helps, because a step in that
+# direction is useless a hair's breadth away.
 #
 # Explosions come in two kinds, then: with a signal that grows as fast, and without.
 
@@ -879,10 +908,11 @@ for ax, (kind, title) in zip(axes, titles.items()):
     plots.finish(ax, title, "squared stretching", "how many of 128")
 
 # %% [markdown]
-# On the left most directions are flattened to nothing while a few are stretched many times, and on the right all stay
-# together. A number for the width is the **spread**, variance over squared mean. What does one layer add to it? For
-# ReLU the squared slope is 0 or 1, half and half. Its mean is $1/2$ and its variance $1/4$, so the spread is
-# $\frac{1/4}{(1/2)^2} = 1$. For any activation, with $E$ for the mean over the units, it is
+# On the left most directions are flattened to nothing (the first bar holds all that is smaller still), while a few are
+# stretched many times. On the right all stay together. A number for the width is the **spread**, variance over squared
+# mean. What does one layer add to it? For ReLU the squared slope is 0 or 1, half and half. Its mean is $1/2$ and its
+# variance $1/4$, so the spread is $\frac{1/4}{(1/2)^2} = 1$. For any activation, with $E$ for the mean over the units,
+# it is
 #
 # $$\frac{E[\varphi'^4]}{E[\varphi'^2]^2} - 1$$
 #

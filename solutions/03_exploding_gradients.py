@@ -58,7 +58,7 @@ predict("03.a", "With 24 hidden layers the loss…", [slower, jumps, breaks])
 # Ten networks are trained for each depth, all at once: a weight is a stack of ten matrices. The function below takes
 # the activation, the depth, the scale of the weights, the learning rates and the loss. It returns the loss of each
 # network at every step. The table says of how many of ten networks the loss is no better than that of guessing after
-# 100 steps, and in how many it was inf or NaN on the way.
+# 100 steps, and in how many it was inf or NaN on the way. ("Few" are less than three, "most" more than seven.)
 
 # %% tags=["experiment"]
 # Ten networks at once: the training loop and the loss
@@ -101,7 +101,7 @@ runs = {
     name: train_many(torch.relu, L, scale, [0.01], cross_entropy, 100)[:, 0]
     for name, (L, scale) in arms.items()
 }  # each (steps, seeds)
-names = ["3 layers", "6 layers", "24 layers", "24, root of 2"]
+names = ["3 layers", "12 layers", "24 layers", "24, root of 2"]
 curves = {n: runs[n].nan_to_num(torch.inf).median(1).values for n in names}
 fig, ax = plt.subplots()
 plots.plot_history(ax, curves)
@@ -109,9 +109,7 @@ plots.finish(ax, "Same scale, same rate: deeper, and it dies")
 failed = [~(run[-20:].mean(0) < 0.95 * math.log(10)) for run in runs.values()]
 broken = [~run.isfinite().all(0) for run in runs.values()]
 words = [plots.how_many([int(b.sum()) for b in bad]) for bad in (failed, broken)]
-columns = dict(
-    zip(["learn nothing", "inf or NaN on the way"], words)
-)
+columns = dict(zip(["learn nothing", "inf or NaN on the way"], words))
 table({"of ten networks": runs} | columns)
 
 # %% tags=["reveal"]
@@ -137,7 +135,7 @@ reveal(
 
 # %% [markdown]
 # So training dies between 6 and 12 layers. It is not depth alone that kills it: at a scale of the root of 2 the deepest
-# network stays finite and begins to learn. Look at the first loss, too. With 24 layers it is far larger, before
+# network stays finite, and slowly begins to learn. Look at the first loss, too. With 24 layers it is far larger, before
 # anything was learnt. Signals grow from layer to layer on their way forwards, and gradients do so on their way back. By
 # how much per layer? That can be computed with a pencil.
 
@@ -146,7 +144,7 @@ reveal(
 #
 # Follow a gradient through one layer of lesson 02: from $\delta$ above, back through $W$, then through the slopes of
 # the activation. How large is what arrives, compared with what entered? Weights are random, so we ask for the mean of
-# the *squares*, because squares of independent terms simply add up.
+# the *squares*, because the mean squares of independent terms simply add up.
 #
 # **Through $W$.** Let the layer have four units, and let every entry of $\delta$ be $1$ or $-1$, so that its mean
 # square is one. Each weight is drawn with variance $\sigma_w^2/n$, which is one for $\sigma_w = 2$ and $n = 4$. An
@@ -168,8 +166,9 @@ plots.finish(ax, "One entry of delta W, in one draw: 1.3 - 0.4 - 0.6 + 1.1 = 1.4
 # $z$ is positive and 0 elsewhere. With random weights $z$ is positive half of the time. So half of the squares are kept
 # and half are lost, and the mean square is halved: from 4 to 2.
 #
-# Both together are the factor by which one layer multiplies the mean square of $\delta$. It is called $\chi_1$ (chi;
-# Poole et al. 2016, Schoenholz et al. 2017):
+# Both together are the factor by which one layer multiplies the mean square of $\delta$. (That the two means may be
+# multiplied is an assumption, to which we come back.) The factor is called $\chi_1$ (chi; Poole et al. 2016, Schoenholz
+# et al. 2017):
 #
 # $$\chi_1 = \sigma_w^2 \; E[\varphi'(z)^2]$$
 #
@@ -202,9 +201,9 @@ for ax, (name, phi) in zip(axes, (("ReLU", torch.relu), ("tanh", torch.tanh))):
 # $$q_{\text{next}} = \sigma_w^2 \; E[\varphi(z)^2], \qquad z \sim N(0, q)$$
 #
 # Each layer takes $q$ to the next $q$. For ReLU $E[\varphi^2] = q/2$, so $q$ is multiplied by $\sigma_w^2/2$, just as
-# the gradient is. For tanh it settles after a few layers, because a tanh is never larger than 1. The lines below
-# compute both: `one_layer` takes $q$ to $\chi_1$ and to the next $q$. 2000 evenly spaced quantiles stand for the
-# Gaussian.
+# the gradient is. For tanh it settles after a few layers: a large $q$ is followed by a smaller one, because a tanh is
+# never larger than 1, and a small $q$ by a larger one. The lines below compute both: `one_layer` takes $q$ to $\chi_1$
+# and to the next $q$. 2000 evenly spaced quantiles stand for the Gaussian.
 
 # %%
 gauss = torch.special.ndtri((torch.arange(2000).double() + 0.5) / 2000)
@@ -226,6 +225,17 @@ def chi_by_layer(phi, sigma_w, layers):
         chis.append(chi)
     return torch.tensor(chis)
 
+
+# %% tags=["drawing"]
+# The drawing
+fig, ax = plt.subplots(figsize=(6.4, 2.4))
+qs = torch.linspace(0.05, 4.5, 60).double()
+following = [one_layer(torch.tanh, 2.0, float(q))[1] for q in qs]
+plots.plot_against_theory(ax, qs, {"next q": following}, marker="")
+ax.plot(qs, qs, color=plots.REFERENCE)
+plots.finish(
+    ax, "tanh at sigma_w = 2: q settles where the curve meets the diagonal", "q"
+)
 
 # %% [markdown]
 # As numbers, for tanh at `sigma_w = 2`, beside one real network of 500 units: what theory says of each layer, and what
@@ -338,7 +348,8 @@ predict("03.b", "The weight gradient is largest…", [first, same, last])
 # %% [markdown]
 # Ten networks of width 64, of ReLU and of tanh at the same scale. On the left the size of $\delta$, on the right the
 # norm of the weight gradient. The layers are counted back from the output, so the first layer stands at the right.
-# Dotted is the theory, your `chi_by_layer` multiplied up; from here on it is called `predicted_gradient_profile`.
+# Dotted is the theory, `chi_by_layer` of section 1 multiplied up, which from here on is imported as
+# `predicted_gradient_profile`, so that the code stays short.
 
 # %% tags=["experiment"]
 # delta and the weight gradient, layer by layer
@@ -411,8 +422,8 @@ def what_it_does(delta, weight_grad):
 what_it_does = check("03.2", what_it_does).function
 
 # %% [markdown]
-# In the explorer, find the `sigma_w` at which tanh keeps $\delta$ flat over 40 layers, and compare it with that of
-# ReLU.
+# In the explorer, find the `sigma_w` at which $\delta$ has the same size in the first and the last of 40 tanh layers,
+# and compare it with that of ReLU, which you know. (Answer: about $1.2$ and $\sqrt2$.)
 
 # %%
 explorers.explore_depth()
@@ -435,10 +446,11 @@ plots.finish(
 )
 
 # %% [markdown]
-# Here is one hook on one layer, which keeps the output in a list. After the forward pass it is removed, or it would run
-# at every later pass as well. Then `torch.autograd.grad(loss, outputs)` gives the derivative of the loss with respect
-# to each tensor in the list. (After `loss.backward()` an output has no `.grad`, because torch keeps gradients of
-# parameters only, unless one calls `output.retain_grad()`.)
+# Here is one hook on one layer, which keeps the output in a list. A hook returns None, as `append` does: anything else
+# would take the place of the output. After the forward pass it is removed, or it would run at every later pass as well.
+# Then `torch.autograd.grad(loss, outputs)` gives the derivative of the loss with respect to each tensor in the list.
+# (After `loss.backward()` an output has no `.grad`, because torch keeps gradients of parameters only, unless one calls
+# `output.retain_grad()`.)
 
 # %%
 layer, outputs = torch.nn.Linear(3, 2), []
@@ -480,8 +492,9 @@ delta_sizes = check("03.3", delta_sizes).function
 
 # %% [markdown]
 # From here on `Recorder` does this at every step of a training, with the norms of weights, updates and activations
-# beside it. Twelve ReLU layers at `sigma_w = 2`, trained for 20 steps of gradient descent: your hooks before the first
-# step, and the recorder at the first and the last.
+# beside it. Twelve ReLU layers at `sigma_w = 2` are trained for 20 steps, at a rate more than thirty times smaller than
+# the one that killed such networks above. You see your hooks before the first step, and the recorder at the first and
+# the last.
 
 # %% tags=["experiment"]
 # Hooks and Recorder on one network
@@ -537,8 +550,9 @@ def overflow_depth(first, growth, largest):
 overflow_depth = check("03.4", overflow_depth).function
 
 # %% [markdown]
-# Ten networks of width 128 with 16 inputs. The largest entry comes first, so we also measure how far it stands above
-# the RMS, among the 2048 entries of a layer. Then: at which layer does the first inf appear, and when the first NaN?
+# Ten networks of width 128, with batches of 16 inputs. The largest entry comes first, so we also measure how far it
+# stands above the RMS, among the 2048 entries of a layer. Then: at which layer does the first inf appear, and when the
+# first NaN?
 
 # %% tags=["experiment"]
 # The first inf and the first NaN, in three formats
@@ -571,24 +585,26 @@ columns = {"inf predicted": predicted, "inf at": inf_at.tolist()}
 table({"": formats} | columns | {"NaN there or a layer later": later.tolist()})
 
 # %% [markdown]
-# The prediction is a layer off at most. First comes an inf, because a number has become too large. Then two infinities
-# of opposite sign meet in one sum, in the same layer or the next, and that is a NaN. So when you find a NaN, look at
-# the layer before. `bfloat16` has the range of `float32`: it does not overflow earlier, it only rounds more coarsely.
+# The prediction is a layer off at most, since every draw differs. First comes an inf, because a number has become too
+# large. Then two infinities of opposite sign meet in one sum, and that is a NaN. It can happen in the same layer,
+# because a sum is computed in parts, or in the next one. So when you find a NaN, look at the layer before. `bfloat16`
+# has the range of `float32`: it does not overflow earlier, it only rounds more coarsely.
 
 # %% [markdown]
 # ## Claim on trial: S3
 #
 # *Exploding gradients make the parameters jump about, and training fails.*
 #
-# That it fails is not in doubt. On trial is how it fails, because most people look for a NaN. The explosion is made by
-# training here: a step that is too long leaves weights that are too large, and then section 1 applies. We take tanh
-# with cross-entropy, four hidden layers, a good initialisation, and rates up to far too large.
+# That it fails is not in doubt. On trial is what most people take from it, that a failed run shows a NaN. The explosion
+# is made by training here: a step that is too long leaves weights that are too large. (They are no longer random, so
+# section 1 does not describe them.) We take tanh with cross-entropy, four hidden layers, a good initialisation, and
+# rates up to far too large.
 
 # %%
 silent = "none of them"
 half = "those at the largest rates"
 all_of_them = "all of them"
-predict("03.c", "A NaN is shown by…", [silent, half, all_of_them])
+predict("03.c", "Of the failed runs a NaN is shown by…", [silent, half, all_of_them])
 
 # %% [markdown]
 # <details><summary>Our prediction, made before the run. Open it after yours.</summary>
@@ -600,7 +616,7 @@ predict("03.c", "A NaN is shown by…", [silent, half, all_of_them])
 #
 # Four arms: tanh with cross-entropy, with Huber's loss and with squared error, and ReLU with cross-entropy. (Huber's
 # loss is a squared error up to an error of 1, and from there a straight line.) Five rates, ten seeds, plain momentum,
-# judged after 60 and after 150 steps. A run has failed if its loss is a NaN, or no better than nine tenths of guessing.
+# judged after 60 and after 150 steps. A run has failed if its loss is a NaN, or above nine tenths of that of guessing.
 
 # %% tags=["experiment"]
 # Four arms, five rates, ten seeds, two budgets
@@ -661,15 +677,14 @@ reveal(
 )
 
 # %% [markdown]
-# Whether a NaN comes depends on whether a slope can grow without bound.
+# A NaN needs steps that grow without bound. A step can grow if the gradient of the loss can, or if the signals can.
 #
-# - *Squared error*: its slope grows with the error. Longer steps make larger errors, and these longer steps, until the
-#   run ends in a NaN.
+# - *Squared error*: its slope grows with the error, so longer steps make larger errors, until the run ends in a NaN.
 # - *Cross-entropy and tanh*: the derivative with respect to a score is a probability, minus 1 for the right digit, so
 #   at most 1 in size. So is each input of the last layer, and its weights grow by a bounded amount per step. The layers
-#   below are pushed to the flat ends of tanh, where slopes are nearly 0, and stop learning.
-# - *Huber's loss* is the control. It is a squared error with a bounded slope, and with tanh it fails in silence too. So
-#   it is the slope that decides.
+#   below are pushed to the flat ends of tanh and stop learning.
+# - *Huber's loss* is the control: a squared error whose slope is bounded. With tanh it fails without a NaN too, so it
+#   was the gradient of the loss that made the difference.
 # - *ReLU* has signals without bound, so its steps can grow even under cross-entropy, and sometimes they do. More often
 #   a long step pushes all $z$ of a layer below 0. There every slope is 0, nothing moves any more, and the loss stays at
 #   that of guessing.
@@ -697,7 +712,7 @@ verdict("S3", "depends" if as_said else "holds", evidence)
 # Each layer multiplies the mean square of a gradient by $\chi_1 = \sigma_w^2 E[\varphi'(z)^2]$: the weights add up $n$
 # terms of variance $\sigma_w^2/n$, and the slopes let a share of it pass. It is known before training, because $z$ is
 # Gaussian, and depth turns a small excess into an explosion. The explosion shows in $\delta$; for ReLU the weight
-# gradients hide it. And a run can fail without a NaN, wherever slopes are bounded.
+# gradients hide it. And a run can fail without a NaN, where both the gradient of the loss and the signals are bounded.
 
 # %% [markdown]
 # ## Deeper
@@ -738,8 +753,8 @@ print(f"{len(products)} matrices: from {products.min():.3g} to {products.max():.
 # of $\xi_i g_i^2$ is $\frac12 \cdot 1$, so the mean of the factor is 1, as $\chi_1$ says.
 #
 # Its variance takes two lines. The square of one term is $\xi_i g_i^4$, whose mean is $\frac12 \cdot 3$, because
-# $E[g^4] = 3$. So one term has the variance $\frac32 - \frac14 = \frac54$. Then $n$ independent terms, each multiplied
-# by $\frac2n$, have
+# $E[g^4] = 3$ for a Gaussian number. So one term has the variance $\frac32 - \frac14 = \frac54$. Then $n$ independent
+# terms, each multiplied by $\frac2n$, have
 #
 # $$n \cdot \frac{4}{n^2} \cdot \frac54 = \frac5n$$
 #
@@ -843,8 +858,8 @@ title = "A linear network: in the long run the radius decides"
 plots.finish(ax, title, "steps back", "size of dL/dh")
 
 # %% [markdown]
-# The slope is right, and the level is not. At first the gradient shrinks, because a random direction is mostly made of
-# smaller eigenvalues. Only what lies along the largest one survives.
+# From some 40 steps on the lines are parallel, and the level is too low: at first the gradient shrinks, because a
+# random direction is mostly made of smaller eigenvalues. Only what lies along the largest one survives.
 #
 # Now we take tanh, with states that move. "Radius above 1, so it explodes" is often said of such networks too. The
 # explorer opens on a tanh network of radius 2 without input, and its gradient explodes. Raise the size of the input,

@@ -246,7 +246,7 @@ def test_every_trial_is_recorded_and_no_claim_is_tried_twice():
                 o["metadata"]["gradutils_verdict"] for o in cell.get("outputs", []) if o.get("metadata")
             ]
             found += records
-            called = re.findall(r"^verdict\(\"(\w+)\"", cell.source, re.MULTILINE)
+            called = re.findall(r"^verdict\(\s*\"(\w+)\"", cell.source, re.MULTILINE)
             assert called == [record["claim"] for record in records]
     claims = [record["claim"] for record in found]
     assert len(claims) == len(set(claims))

@@ -279,7 +279,7 @@ def _of(lesson: str, ids: Iterable[str]) -> list[str]:
 
 def is_deeper(exercise_id: str) -> bool:
     """Whether an exercise stands in its lesson's part "Deeper"; patients do not."""
-    return getattr(all_exercises().get(exercise_id), "deeper", False)
+    return exercise_id in all_exercises() and all_exercises()[exercise_id].deeper
 
 
 def _row(state: State, lesson: str) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def explained(message: str, exercise, cases: list[tuple], wanted: list[Run], run
     ):  # an answer can return things that torch refuses: then there is no relation
         found = relation(
             *returned,
-            getattr(exercise, "returns", ()),
+            exercise.returns,
             cases=[dict(zip(arguments, case, strict=True)) for case in cases],
             rtol=exercise.rtol,
         )

@@ -386,6 +386,9 @@ CENTRAL_DIFFERENCE = Exercise(
         "v was not used: every entry of x was moved by the same eps. Move x by eps * v.": (
             lambda f, x, v: _central_difference(f, x, torch.ones_like(v))
         ),
+        "Each entry of x was moved by itself, and v came in afterwards. x has to move along v: x + eps * v.": (
+            lambda f, x, v: (_central_difference(f, x, torch.ones_like(v)) * v).sum()
+        ),
         "eps is as small as a rounding, so the difference is nothing but rounding. Where is the bottom of the V?": (
             _difference(lambda x: torch.finfo(x.dtype).eps)
         ),
