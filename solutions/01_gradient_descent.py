@@ -559,8 +559,8 @@ plots.mark_vertical(
 )
 plots.mark_vertical(right, 1.0, "limit at the minimum")
 plots.finish(right, "Steps 450 to 600", "rate / limit", "largest gradient")
-losses = losses_of(path[-150:]).mean(0)
-near = losses < 1.01 * losses.min()
+late_loss = losses_of(path[-150:]).mean(0)
+near = late_loss < 1.01 * late_loss.min()
 table({"rate / limit": shares, "late loss within 1 % of the lowest": near})
 
 # %% tags=["reveal"]

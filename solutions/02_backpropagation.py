@@ -668,7 +668,7 @@ cosines = {phi: [median_kept(phi, s, n) for n in nudges] for phi, s in nets.item
 table({"nudge": nudges} | cosines)
 
 # %% [markdown]
-# At 1.5 per layer the `noise_depth` of `float64` is about 90 layers, so at 40 its rounding does no harm. But the
+# At $1.5$ per layer the `noise_depth` of `float64` is about 90 layers, so at 40 its rounding does no harm. But the
 # gradient that it computes is good for one input only: a millionth further on it is quite another one. Growth of small
 # changes under a signal that stays bounded is called **chaos**. There no implementation helps, because a step in that
 # direction is useless a hair's breadth away.

@@ -685,8 +685,8 @@ reveal(
 #   below are pushed to the flat ends of tanh and stop learning.
 # - *Huber's loss* is the control: a squared error whose slope is bounded. With tanh it fails without a NaN too, so it
 #   was the gradient of the loss that made the difference.
-# - *ReLU* has signals without bound, so its steps can grow even under cross-entropy, and sometimes they do. More often
-#   a long step pushes all $z$ of a layer below 0. There every slope is 0, nothing moves any more, and the loss stays at
+# - *ReLU* has signals without bound, so its steps can grow even under cross-entropy, and sometimes they do. Often a long
+#   step pushes all $z$ of a layer below 0. There every slope is 0, nothing moves any more, and the loss stays at
 #   that of guessing.
 
 # %% tags=["experiment"]
