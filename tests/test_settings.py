@@ -1,6 +1,7 @@
 """What code sets is put back after it: each setting is changed in a block, and looked at by what it does."""
 
 import gc
+import logging
 import math
 import os
 import random
@@ -94,10 +95,17 @@ def replace_functions():
     F.relu = torch.tanh
     torch.Tensor.square = torch.Tensor.abs  # it hides that of a class above
     del math.tau
+    torch.linalg.norm = torch.sum
+    nn.Linear.forward = lambda layer, x: x
 
 
 def replaced_functions():
-    return F.relu(torch.tensor(2.0)).item(), torch.tensor(-2.0).square().item(), hasattr(math, "tau")
+    functions = F.relu(torch.tensor(2.0)).item(), torch.tensor(-2.0).square().item(), hasattr(math, "tau")
+    return (
+        *functions,
+        torch.linalg.norm(torch.tensor([3.0, 4.0])).item(),
+        nn.Linear(1, 2)(torch.ones(1)).shape,
+    )
 
 
 def change_environment():
@@ -105,10 +113,32 @@ def change_environment():
     del os.environ["PATH"]
 
 
-GOES_WITH = {"inference mode": ("grad mode",)}
+GOES_WITH = {
+    "inference mode": ("grad mode",),
+    "a mode that changes what functions do": ("the default device",),
+}
+
+
+def trace_everything():
+    sys.settrace(lambda *_: None)
+    sys.setprofile(lambda *_: None)
+
+
+def log_everything():
+    logging.root.setLevel(logging.DEBUG)
+    logging.disable(logging.INFO)
+
 
 # A setting: how to change it, and where the change is seen.
 CHANGES = {
+    "a mode that changes what functions do": (
+        lambda: torch.device("meta").__enter__(),
+        lambda: torch.empty(1).device.type,
+    ),
+    "what is called for each line": (trace_everything, lambda: (sys.gettrace(), sys.getprofile())),
+    "where Python looks for modules": (lambda: sys.path.insert(0, "elsewhere"), lambda: sys.path[0]),
+    "what is logged": (log_everything, lambda: (logging.root.level, logging.root.manager.disable)),
+    "the open figures": (plt.figure, plt.get_fignums),
     "the default dtype": (lambda: torch.set_default_dtype(torch.float64), lambda: torch.ones(1).dtype),
     "the default device": (lambda: torch.set_default_device("meta"), lambda: torch.empty(1).device.type),
     "grad mode": (
@@ -163,7 +193,7 @@ def test_a_setting_is_put_back_and_named(name):
         change()
         assert look() != before
     assert look() == before
-    assert changed == [name, *GOES_WITH.get(name, ())]
+    assert set(changed) == {name, *GOES_WITH.get(name, ())}
 
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if s.usual is not None], ids=lambda s: s.name)
@@ -303,3 +333,25 @@ def test_another_thread_than_the_main_one_has_the_settings_too():
     thread.start()
     thread.join()
     assert seen == [(["grad mode"], True)]
+
+
+def test_a_precision_that_torch_cannot_name_in_one_word_harms_nothing():
+    place = getattr(torch.backends.mkldnn, "matmul", None)
+    if not hasattr(place, "fp32_precision"):
+        pytest.skip("an older torch")
+    before = place.fp32_precision
+    try:
+        place.fp32_precision = "bf16"
+        with usual_settings() as left:
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert (left, place.fp32_precision) == ([], "bf16")
+    finally:
+        place.fp32_precision = before
+
+
+def test_a_device_that_stands_around_a_block_is_kept_out_of_it():
+    with torch.device("meta"):
+        with usual_settings() as left:
+            assert not torch.ones(1).is_meta
+        assert torch.ones(1).is_meta
+    assert left == []

@@ -160,3 +160,16 @@ def test_hooks_for_all_modules_and_optimizers_are_put_back():
     model(torch.ones(1, 1)).sum().backward()
     torch.optim.SGD(model.parameters(), 0.1).step()
     assert seen == []
+
+
+def test_modes_that_were_begun_and_not_ended_can_be_ended():
+    before = torch_inside.function_modes()
+    with torch.device("cpu"):
+        outer = torch_inside.function_modes()
+        assert len(outer) == len(before) + 1
+        torch.device("meta").__enter__()  # and nobody leaves it
+        assert torch.ones(1).is_meta
+        torch_inside.end_function_modes(outer)
+        assert not torch.ones(1).is_meta
+        assert torch_inside.function_modes() == outer
+    assert torch_inside.function_modes() == before

@@ -240,14 +240,23 @@ def agree(exercise: Exercise, theirs: Iterable[Run], mine: Iterable[Run]) -> boo
     """Whether two functions did the same on every case, in place or not; the first difference ends the comparison."""
     return all(
         not difference(a, replace(b, changed=None), exercise.rtol)
-        and _leaves_behind(a) in ("", _leaves_behind(b))
+        and _leaves_behind(a) in ((), _leaves_behind(b))
         for a, b in zip(theirs, mine, strict=True)
     )
 
 
-def _leaves_behind(run: Run) -> str:
-    """What it changed beside the values of its arguments, such as hooks on a model."""
-    return run.changed.what if run.changed and not run.changed.in_place else ""
+def _leaves_behind(run: Run) -> tuple:
+    """What it changed beside the values of its arguments, such as hooks on a model, and whether it added any."""
+    found = run.changed
+    return (
+        (found.what, _entries(found.after) > _entries(found.before)) if found and not found.in_place else ()
+    )
+
+
+def _entries(value) -> int:
+    """How many things stand in the lists of a dict."""
+    lists = value.values() if isinstance(value, dict) else ()
+    return sum(len(one) for one in lists if isinstance(one, (tuple, list)))
 
 
 def _stopped(exercise: Exercise, cases: list[tuple], made: Attempt, seconds: float) -> Verdict | None:

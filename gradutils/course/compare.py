@@ -106,6 +106,8 @@ def _float(value) -> float:
 def _different_tensor(want, got, rtol) -> str:
     if not isinstance(got, torch.Tensor):
         return f"It returns {kind(got)}; a torch.Tensor is expected."
+    if got.layout != torch.strided or got.is_quantized or got.is_meta or got.is_nested:
+        return "It returns a tensor of a special kind (sparse, quantized, nested or without data); a plain one is expected."
     if got.shape != want.shape:
         return f"The shape differs: expected {tuple(want.shape)}, got {tuple(got.shape)}."
     if got.dtype != want.dtype:

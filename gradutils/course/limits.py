@@ -3,12 +3,15 @@
 import ctypes
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 PATIENCE = 10.0  # seconds until it is said that a block still runs
 AGAIN = 0.05  # seconds until a block that goes on is stopped once more
+GENTLY = 6  # so often; then at once again, with threads that take turns fast, until the block gives in
+STUBBORN = 5.0  # seconds of that until it is said that it does not
 
 
 class TooLongError(BaseException):
@@ -44,6 +47,7 @@ def within(
     as time.sleep, is stopped when it returns.
     """
     me, before, lock = threading.get_ident(), sys.gettrace(), threading.Lock()
+    turns = sys.getswitchinterval()
     ended, stopped = threading.Event(), threading.Event()
 
     def watch():
@@ -57,7 +61,14 @@ def within(
             if ended.wait(seconds - patience):
                 return
         stopped.set()
-        while not ended.wait(AGAIN):
+        tries, begun, said = 0, time.monotonic(), False
+        while not ended.wait(AGAIN if tries < GENTLY or said else 0):
+            tries += 1
+            if tries == GENTLY:
+                sys.setswitchinterval(1e-6)
+            if not said and time.monotonic() - begun > STUBBORN:
+                said = True
+                tell("It catches what should stop it: press the stop button (■), or restart the kernel.")
             with lock:  # the block does not end in between
                 if ended.is_set() or not _runs_in(sys._current_frames().get(me)):
                     return
@@ -69,6 +80,7 @@ def within(
     finally:
         if stopped.is_set():
             sys.settrace(before)
+            sys.setswitchinterval(turns)
         try:
             with lock:
                 ended.set()

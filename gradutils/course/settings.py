@@ -5,6 +5,7 @@ row of `SETTINGS`: a name for sentences, how to read it, how to write it.
 """
 
 import gc
+import logging
 import math
 import operator
 import os
@@ -14,16 +15,23 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 import torch
+from matplotlib import pyplot as plt
 from torch import nn
 from torch.nn import functional as F
 
-from gradutils.recorder.torch_inside import global_hooks, print_options, put_back_global_hooks
+from gradutils.recorder.torch_inside import (
+    end_function_modes,
+    function_modes,
+    global_hooks,
+    print_options,
+    put_back_global_hooks,
+)
 
 
 class Setting(NamedTuple):
@@ -47,6 +55,31 @@ def _default_device() -> torch.device | None:
 def _set_default_device(device: torch.device | None) -> None:
     # As torch starts, without a default: one that is named, even the processor, costs a little in every call.
     torch.set_default_device(None if device == torch.device("cpu") else device)
+
+
+def _precision_places() -> list:
+    """Where newer versions of torch keep how exactly numbers of 32 bits are multiplied."""
+    backends = torch.backends
+    places = [backends, getattr(backends.mkldnn, "matmul", None), backends.cuda.matmul]
+    return [place for place in places if hasattr(place, "fp32_precision")]
+
+
+def _matmul_precision() -> tuple:
+    """One word, and that of each place; no word where the places differ, since torch then refuses to say it."""
+    try:
+        word = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        word = None
+    return word, tuple(place.fp32_precision for place in _precision_places())
+
+
+def _set_matmul_precision(value: tuple) -> None:
+    torch.set_float32_matmul_precision(value[0] or "highest")
+    for place, word in zip(_precision_places(), value[1], strict=True):
+        place.fp32_precision = word
+
+
+EXACT = "highest", ("none",) * len(_precision_places())
 
 
 def _deterministic() -> tuple[bool, bool, bool]:
@@ -117,9 +150,34 @@ def _set_environment(kept: dict[str, str]) -> None:
     os.environ.update(kept)
 
 
+def _tracing() -> tuple[Any, Any]:
+    return sys.gettrace(), sys.getprofile()
+
+
+def _set_tracing(value: tuple[Any, Any]) -> None:
+    sys.settrace(value[0])
+    sys.setprofile(value[1])
+
+
+def _set_search_path(kept: list[str]) -> None:
+    sys.path[:] = kept
+
+
+def _set_logging(value: tuple[int, int]) -> None:
+    logging.root.setLevel(value[0])
+    logging.disable(value[1])
+
+
+def _close_figures_beyond(kept: list[int]) -> None:
+    for number in set(plt.get_fignums()) - set(kept):
+        plt.close(number)
+
+
 # Where a function can be replaced for everybody, what stood there when the course was loaded, and the one name that torch
 # gives to another function itself, when it first compiles.
-OWNERS = (torch, nn, F, torch.Tensor, math, np)
+OWNERS = (
+    torch, nn, F, torch.Tensor, torch.linalg, torch.autograd, nn.init, nn.Linear, math, np, np.linalg,
+)  # fmt: skip
 FOUND = [dict(vars(owner)) for owner in OWNERS]
 REPLACED_BY_TORCH = "manual_seed"
 GONE = object()
@@ -159,6 +217,7 @@ NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": 
 SETTINGS = (
     Setting("the default dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     Setting("the default device", _default_device, _set_default_device, torch.device("cpu")),
+    Setting("a mode that changes what functions do", function_modes, end_function_modes),  # a device is one
     Setting(
         "inference mode", torch.is_inference_mode_enabled, lambda value: None, False
     ),  # ends with `alike`
@@ -171,12 +230,7 @@ SETTINGS = (
     ),
     Setting("deterministic mode", _deterministic, _set_deterministic, (False, False, True)),
     Setting("autocast", _autocast, _set_autocast, (False, torch.bfloat16)),
-    Setting(
-        "the precision of matrix products",
-        torch.get_float32_matmul_precision,
-        torch.set_float32_matmul_precision,
-        "highest",
-    ),
+    Setting("the precision of matrix products", _matmul_precision, _set_matmul_precision, EXACT),
     Setting(
         "what becomes of denormal numbers",
         lambda: sys.float_info.min / 2 == 0,  # torch does not say; its setting is the processor's own
@@ -194,6 +248,10 @@ SETTINGS = (
     Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
     Setting("what an interrupt does", _interrupt, _set_interrupt),
     Setting("the environment variables", _environment, _set_environment, slow=True),
+    Setting("what is called for each line", _tracing, _set_tracing),
+    Setting("where Python looks for modules", lambda: list(sys.path), _set_search_path),
+    Setting("what is logged", lambda: (logging.root.level, logging.root.manager.disable), _set_logging),
+    Setting("the open figures", plt.get_fignums, _close_figures_beyond),
     Setting("garbage collection", gc.isenabled, lambda on: gc.enable() if on else gc.disable()),
     Setting("a function of torch, numpy or math", _replaced, _replace, {}, slow=True),
 )
@@ -230,13 +288,13 @@ def usual_settings() -> Iterator[Left]:
     Yields a list that is empty until the block ends and then names the settings that the block left changed. The random
     states and the warnings are put back as well, unnamed.
     """
-    before = [setting.read() for setting in SETTINGS]
-    start = [
-        value if setting.usual is None else setting.usual
-        for setting, value in zip(SETTINGS, before, strict=True)
-    ]
-    left = Left(start)
-    with _random_states_kept(), warnings.catch_warnings():
+    with _on_the_processor(), _random_states_kept(), warnings.catch_warnings():
+        before = [setting.read() for setting in SETTINGS]
+        start = [
+            value if setting.usual is None else setting.usual
+            for setting, value in zip(SETTINGS, before, strict=True)
+        ]
+        left = Left(start)
         try:
             _write(start, before)
             with torch.inference_mode(False):
@@ -246,6 +304,11 @@ def usual_settings() -> Iterator[Left]:
                     left.put_back()
         finally:
             _write(before, start)
+
+
+def _on_the_processor():
+    """A context that stands inside of another device's, such as ``with torch.device("meta")``; it costs a little in each call."""
+    return nullcontext() if _default_device() == torch.device("cpu") else torch.device("cpu")
 
 
 def _write(values: list, instead_of: list) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._tensor_str import get_printoptions  # torch has no other word that reads them
+from torch.overrides import _get_current_function_mode_stack, _pop_mode
 
 LOSS_NODES = {
     "NllLoss": "cross entropy",
@@ -85,6 +86,17 @@ def hooks_of(owner: nn.Module | Tensor) -> dict[str, tuple]:
 def print_options() -> dict[str, Any]:
     """How torch prints, as ``torch.set_printoptions`` takes it."""
     return get_printoptions()
+
+
+def function_modes() -> tuple[Any, ...]:
+    """What stands between callers and torch's functions, the outermost first: a default device is one."""
+    return tuple(_get_current_function_mode_stack())
+
+
+def end_function_modes(kept: tuple[Any, ...]) -> None:
+    """End the innermost modes until only such as were ``kept`` are left."""
+    while (modes := function_modes()) and modes[-1] not in kept:
+        _pop_mode()
 
 
 def global_hooks() -> list[tuple[str, Any]]:

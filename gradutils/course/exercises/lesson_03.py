@@ -206,7 +206,7 @@ WHAT_IT_DOES = Exercise(
         "An inf or a NaN in delta was not called an explosion. Every comparison with a NaN is false: test for it first.": (
             _what_by(lambda d, w: d[0] / d[-1], broken="steady")
         ),
-        "Right, but for a NaN: every comparison with it is false, so it comes out as steady. Test isfinite() first.": (
+        "Right, but for an inf or a NaN that the two ends do not show. Test isfinite() of the whole profile first.": (
             lambda d, w: "explodes" if d[0] > 10 * d[-1] else "vanishes" if d[0] < d[-1] / 10 else "steady"
         ),
         "An inf or a NaN on the way was overlooked: only the first and the last layer were tested. Test isfinite() of all.": (
