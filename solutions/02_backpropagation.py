@@ -947,13 +947,13 @@ theory = [
     predicted_spread(phi, 1 / 64, 16) + 16 * (not orthogonal)
     for phi, orthogonal in kinds
 ]
-middle, (low, high) = plots.median_and_band(torch.tensor(spreads), dim=1)
+medians, (low, high) = plots.median_and_band(torch.tensor(spreads), dim=1)
 names = [
     f"{phi}, {'orthogonal' if orthogonal else 'Gaussian'}" for phi, orthogonal in kinds
 ]
 show = lambda values: [f"{v:.2g}" if abs(v) > 1e-9 else "0" for v in values]
 columns = zip(
-    ["predicted", "measured", "10 %", "90 %"], map(show, [theory, middle, low, high])
+    ["predicted", "measured", "10 %", "90 %"], map(show, [theory, medians, low, high])
 )
 table({"": names} | dict(columns))
 

@@ -213,9 +213,8 @@ def one_layer(phi, sigma_w, q):
     z = (gauss * q**0.5).requires_grad_()
     h = phi(z)
     (slope,) = torch.autograd.grad(h.sum(), z)
-    return sigma_w**2 * float((slope**2).mean()), sigma_w**2 * float(
-        (h**2).mean().detach()
-    )
+    chi, q_next = (slope**2).mean(), (h**2).mean()
+    return sigma_w**2 * chi.item(), sigma_w**2 * q_next.item()
 
 
 def chi_by_layer(phi, sigma_w, layers):

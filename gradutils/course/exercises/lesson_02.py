@@ -159,6 +159,9 @@ ACTIVATION_BACKWARD = Exercise(
     reference=_activation_backward,
     cases=_activation_cases,
     mistakes={
+        "dh is there for linear alone. The slopes of relu and tanh have to meet it as well: multiply each by dh.": (
+            lambda phi, z, dh: dh if phi == "linear" else _activation_backward(phi, z, torch.ones_like(dh))
+        ),
         "This is the slope of the activation alone. It has to meet dh, the slope that comes from above.": (
             lambda phi, z, dh: _activation_backward(phi, z, torch.ones_like(dh))
         ),
