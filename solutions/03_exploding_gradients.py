@@ -505,13 +505,9 @@ seen = {
 optimizer = torch.optim.SGD(net.parameters(), lr=3e-4)
 with Recorder(net) as recorder:
     train(net, F.cross_entropy, [(x, y)] * 20, optimizer, measure=recorder.step)
-for step in (
-    0,
-    19,
-):  # every second layer is an activation; the norms are made RMS, like yours
-    seen[f"Recorder, step {step}"] = recorder.delta_norm[step, :24:2] / math.sqrt(
-        64 * 64
-    )
+to_rms = math.sqrt(64 * 64)
+for step in (0, 19):  # every second layer is an activation
+    seen[f"Recorder, step {step}"] = recorder.delta_norm[step, :24:2] / to_rms
 fig, ax = plt.subplots()
 plots.plot_depth_profile(ax, seen)
 plots.finish(ax, "Twelve layers at sigma_w = 2: your hooks and the Recorder agree")
