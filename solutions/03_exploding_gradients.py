@@ -497,7 +497,7 @@ delta_sizes = check("03.3", delta_sizes).function
 
 # %% tags=["experiment"]
 # Hooks and Recorder on one network
-x, y, net = data.x_train[:64], data.y_train[:64], mlp(12, 64, "relu")
+x, y, net = data.x_train[:256], data.y_train[:256], mlp(12, 64, "relu")
 init_weights_(net, 2.0, generator=torch.Generator().manual_seed(0))
 seen = {
     "by your hooks": delta_sizes(net, lambda scores: F.cross_entropy(scores, y), x)[:12]
@@ -505,7 +505,7 @@ seen = {
 optimizer = torch.optim.SGD(net.parameters(), lr=3e-4)
 with Recorder(net) as recorder:
     train(net, F.cross_entropy, [(x, y)] * 20, optimizer, measure=recorder.step)
-to_rms = math.sqrt(64 * 64)
+to_rms = math.sqrt(256 * 64)
 for step in (0, 19):  # every second layer is an activation
     seen[f"Recorder, step {step}"] = recorder.delta_norm[step, :24:2] / to_rms
 fig, ax = plt.subplots()
