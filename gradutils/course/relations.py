@@ -28,10 +28,8 @@ from gradutils.course.transformations import (
 
 BARE = ("values differ.", "answer differs.", "the other way round.")
 AT_LEAST = 6  # entries on either side, before a sign is said to divide them: by chance one in 2**12 would
-BY_CHANCE = (
-    "zeros",
-    "negative",
-)  # what random numbers can have or lack: said only where nothing else divides
+# What random numbers can have or lack: said only where nothing else divides.
+BY_CHANCE = ("zeros", "negative")
 
 
 def explained(message: str, exercise, cases: list[tuple], wanted: list[Run], runs: list[Run]) -> str:
@@ -41,9 +39,7 @@ def explained(message: str, exercise, cases: list[tuple], wanted: list[Run], run
     arguments = exercise.given or inspect.signature(exercise.reference).parameters
     returned = [want.value for want in wanted], [run.value for run in runs]
     found = ""
-    with contextlib.suppress(
-        Exception
-    ):  # an answer can return things that torch refuses: then there is no relation
+    with contextlib.suppress(Exception):  # things that torch refuses have no relation
         found = relation(
             *returned,
             exercise.returns,

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from gradutils.course.exercise import Exercise, drawer
+from gradutils.course.exercise import Exercise, call_for_a_list, drawer
 from gradutils.data import digits
 from gradutils.propagation import rotations
 
@@ -451,16 +451,11 @@ def _correlation(a, b):
     return _cosine(a - a.mean(), b - b.mean())
 
 
-def _as_a_list(function, *arguments):
-    found = function(*arguments)
-    return found.tolist() if getattr(found, "ndim", 0) == 1 else found  # a tensor, or a numpy array
-
-
 COSINES = Exercise(
     task="cosines(weights, phi, a, b): the cosine between two inputs, and between what they have become after each layer: L + 1 floats",
     reference=_cosines,
     cases=_pair_cases,
-    call=_as_a_list,
+    call=call_for_a_list,
     mistakes={
         "This is the inner product. Divide it by both lengths.": (
             _pair_variant(number=lambda a, b: float(a @ b))
