@@ -95,7 +95,7 @@ reveal(
 # ## 1 · One layer, by hand
 #
 # A layer computes $z = hW^T + b$, and then an **activation** $\varphi$ works on each entry: $h' = \varphi(z)$. We call
-# $z$ the **pre-activation**. Rows are examples, so $h$ is (B, n), $W$ is (m, n) and $z$ is (B, m).
+# $z$ the **pre-activation**, and rows are examples, so $h$ is (B, n), $W$ is (m, n) and $z$ is (B, m).
 
 # %% tags=["drawing"]
 # The drawing
@@ -298,8 +298,8 @@ central_difference = check("02.3", central_difference).function
 # ## 3 · A whole network
 #
 # Forwards we keep what every layer saw, because the way back needs it. `h[k]` enters layer `k`, and `z[k]` is what that
-# layer computes from it. Usually the last `z` is the answer of the network. Then the last entry of `h`, which follows
-# it, is not used.
+# layer computes from it. Usually the last `z` is the answer of the network, and then the last entry of `h`, which
+# follows it, is not used.
 
 # %%
 ACTIVATION = {"linear": lambda z: z, "relu": torch.relu, "tanh": torch.tanh}
@@ -314,8 +314,8 @@ def forward(weights, phi, x):
 
 
 # %% [markdown]
-# Here is the way back through two layers, in numbers. Brackets now count layers, as in the code. Layer 0 is the one of
-# section 1, with ReLU. Layer 1 has one unit, and the loss is half its square:
+# Here is the way back through two layers, in numbers. Brackets now count layers, as in the code, and layer 0 is the one
+# of section 1, with ReLU. Layer 1 has a single unit, and the loss is half the square of what it computes:
 #
 # $$h[0] = (1, 2), \quad z[0] = (-1, 4), \quad h[1] = (0, 4), \quad W[1] = (1,\; 0.5), \quad z[1] = 2, \quad L = z[1]^2/2 = 2$$
 #
@@ -415,14 +415,14 @@ print(f"autograd: equal to 14 digits: {bool(off < 1e-14)}")
 # So ten lines are a backward pass, and two judges confirm it. Neither uses your code, and one of them knows no
 # calculus. The judge without calculus needed two forward passes for *one* direction, and there are 64 x 64 of them in
 # this layer alone. Backpropagation found all derivatives on one way back. That is why it, and not the central
-# difference, trains networks.
+# difference, is used to train networks.
 
 # %% [markdown]
 # ## 4 · Where was the error born?
 #
-# Suppose a judge says that some gradients are wrong. Which line of your code is to blame? Look at the four steps of
-# section 3 again and ask of each result: who uses it further on? `dh` is handed down, through the slopes, to all layers
-# below. `dW` and `db` are handed to nobody, because they are ends of the chain.
+# Suppose a judge says that some gradients are wrong. Which line of your code is to blame? To find out, look at the four
+# steps of section 3 again and ask of each result: who uses it further on? `dh` is handed down, through the slopes, to
+# all layers below. `dW` and `db` are handed to nobody, because they are ends of the chain.
 #
 # We spoil one result in layer 2 of the network above, whose six layers are numbered from 0, and compare with the right
 # gradients, layer by layer. First `db` is spoilt, by a mean over the batch in place of the sum, then `dW`, from the
@@ -534,7 +534,8 @@ noise_depth = check("02.7", noise_depth).function
 # %% [markdown]
 # ## Claim on trial: W7
 #
-# *Two implementations that agree prove the gradient right.* Nobody teaches it, and everybody is tempted.
+# *Two implementations that agree prove the gradient right.* Nobody teaches it, and everybody is tempted by it, because
+# it is so easy to check.
 #
 # We take two kinds of networks of width 64, ReLU at `sigma_w = 2.18` and tanh at `4`. The scales are chosen so that
 # gradients of both grow by about the same factor per layer, $1.5$. The last activation counts here: the loss is the sum
@@ -681,7 +682,8 @@ table({"nudge": nudges} | cosines)
 # - You wrote a backward pass? `torch.autograd.gradcheck` is your central difference for every entry. It wants
 #   `float64`, inputs of few entries, and no kinks.
 # - Test it at several points and depths, because a check that passed at one point proves that point.
-# - Gradients are wrong in many layers? Find the topmost wrong one, and look at what was handed to it.
+# - Gradients are wrong in many layers? Find the wrong one that is nearest to the loss, and look at what was handed to
+#   it.
 # - A gradient looks odd? Take it twice, with inputs moved by a millionth. If the direction turns, no implementation
 #   will help: the network is chaotic, and its initialisation has to change.
 # - `bfloat16` keeps 8 significant bits, `float32` 24, so its `noise_depth` is about a third.
@@ -799,8 +801,8 @@ plots.finish(ax, "Depth stretches a few directions and flattens the rest")
 
 # %% [markdown]
 # These are the 40 largest of 64, and only a few of them grow. What is stretched twice as much per layer as the rest is
-# a million times longer after 20 layers. Here no activation is at work, so try the others: what do orthogonal weights
-# change, with each activation? At which `sigma_w` does a tanh chain of 40 layers keep its size?
+# a million times longer after 20 layers. Here no activation is at work, so try the others in the explorer: what do
+# orthogonal weights change, with each activation? At which `sigma_w` does a tanh chain of 40 layers keep its size?
 
 # %%
 explorers.explore_jacobian()
@@ -833,8 +835,8 @@ plots.finish(ax, title, "singular value", "how many of 400")
 # **Our prediction.** The largest singular value of the product tends to $\sqrt{(L+1)^{L+1}/L^L}$, about
 # $\sqrt{e(L+1)}$. (That is a theorem on wide Gaussian matrices, from Penson and Życzkowski 2011, and Nait Saada and
 # Naderi 2024. We take it from them.) The bound is too large by the quotient of the two. The control that could
-# embarrass us: orthogonal weights stretch every direction alike, so for them the bound must be exact. Ten chains of
-# each kind, width 64.
+# embarrass us: orthogonal weights stretch every direction alike, so for them the bound must be exact. We take ten
+# chains of each kind, of width 64.
 
 # %% tags=["experiment"]
 # The bound of the norms over the true stretching
@@ -871,7 +873,8 @@ verdict(
 
 # %% [markdown]
 # A gradient that enters a layer points in no direction that this layer favours, since the layer was drawn
-# independently. So it meets the *average* stretching, and not the largest. Lesson 03 computes that average.
+# independently. So it meets the *average* stretching, and not the largest. Lesson 03 computes that average, with a
+# pencil.
 
 # %% [markdown]
 # ### D · A paper in small: how wide is the spectrum?
@@ -910,9 +913,9 @@ for ax, (kind, title) in zip(axes, titles.items()):
 # %% [markdown]
 # On the left most directions are flattened to nothing (the first bar holds all that is smaller still), while a few are
 # stretched many times. On the right all stay together. A number for the width is the **spread**, variance over squared
-# mean. What does one layer add to it? For ReLU the squared slope is 0 or 1, half and half. Its mean is $1/2$ and its
-# variance $1/4$, so the spread is $\frac{1/4}{(1/2)^2} = 1$. For any activation, with $E$ for the mean over the units,
-# it is
+# mean. What does one layer add to this spread? For ReLU the squared slope is 0 or 1, half and half. Its mean is $1/2$
+# and its variance $1/4$, so the spread is $\frac{1/4}{(1/2)^2} = 1$. For any activation, with $E$ for the mean over the
+# units, it is
 #
 # $$\frac{E[\varphi'^4]}{E[\varphi'^2]^2} - 1$$
 #
@@ -960,7 +963,7 @@ table({"": names} | dict(columns))
 # %% [markdown]
 # The theory is for endless width. At this one ReLU with orthogonal weights lies above its prediction by more than its
 # band. The finding stands: with orthogonal weights a tanh chain near the origin is almost a rotation, and a ReLU chain
-# is not. Lesson 05 asks what that buys in training.
+# is not. Lesson 05 asks what that buys in training, if anything.
 
 # %% [markdown]
 # ## Further reading

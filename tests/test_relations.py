@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradutils.course.checks import difference, fresh_cases, judge, named_mistake, run_all
-from gradutils.course.compare import _is_number
+from gradutils.course.compare import is_number
 from gradutils.course.exercise import Exercise
 from gradutils.course.exercises import all_exercises
 from gradutils.course.relations import explained, relation
@@ -326,7 +326,7 @@ def _deep(function):
     def change(value):
         if isinstance(value, (tuple, list)):
             return type(value)(change(item) for item in value)
-        return function(value) if isinstance(value, torch.Tensor) or _is_number(value) else value
+        return function(value) if isinstance(value, torch.Tensor) or is_number(value) else value
 
     return change
 

@@ -38,7 +38,7 @@ def _different(want, got, rtol, returns=()) -> str:
         return "" if got is want else "It returns None. Is there a return?"
     if isinstance(want, (str, bool)):
         return _different_plain(want, got)
-    if _is_number(want):
+    if is_number(want):
         return _different_number(want, got, rtol)
     if isinstance(want, torch.Tensor):
         return _different_tensor(want, got, rtol)
@@ -82,7 +82,7 @@ def _different_plain(want, got) -> str:
 
 
 def _different_number(want, got, rtol) -> str:
-    if not _is_number(got):
+    if not is_number(got):
         shape = f" of shape {tuple(got.shape)}" if isinstance(got, torch.Tensor) and got.ndim else ""
         return f"It returns {kind(got)}{shape}; one number is expected."
     a, b = _float(want), _float(got)
@@ -92,7 +92,7 @@ def _different_number(want, got, rtol) -> str:
         return ""
     if math.isinf(a) or math.isinf(b):
         return "The values differ."
-    tolerance = rtol or (_tolerance(want.dtype) if isinstance(want, torch.Tensor) else 1e-6)
+    tolerance = rtol or (tolerance_of(want.dtype) if isinstance(want, torch.Tensor) else 1e-6)
     return "" if abs(a - b) <= tolerance * max(abs(a), 1e-3) else "The values differ."
 
 
@@ -116,7 +116,7 @@ def _different_tensor(want, got, rtol) -> str:
         return "" if torch.equal(got, want) else "The shape is right, the values differ."
     if got.isnan().any() and not want.isnan().any():
         return "There is a NaN in the values."
-    tolerance = rtol or _tolerance(want.dtype)
+    tolerance = rtol or tolerance_of(want.dtype)
     scale = want.abs().nan_to_num().amax().item() if want.numel() else 0.0
     if torch.allclose(got, want, rtol=tolerance, atol=tolerance * max(scale, 1e-3), equal_nan=True):
         return ""
@@ -125,12 +125,14 @@ def _different_tensor(want, got, rtol) -> str:
     return "The shape is right, the values differ."
 
 
-def _tolerance(dtype) -> float:
+def tolerance_of(dtype) -> float:
+    """How far a value of this dtype may be off, relative to its size."""
     # Single-precision steps on the way to a double-precision answer are no mistake.
     return {torch.float64: 1e-6, torch.float32: 1e-5}.get(dtype, 1e-2)
 
 
-def _is_number(value) -> bool:
+def is_number(value) -> bool:
+    """Whether it is one real number: of Python, of numpy, or a tensor without axes. True and False are none."""
     if isinstance(value, torch.Tensor):
         return value.ndim == 0 and value.dtype != torch.bool and not value.is_complex()
     if isinstance(value, bool):
@@ -152,4 +154,4 @@ def comparable(value) -> bool:
     """Whether two runs that return such values can be told to differ: other objects need not equal themselves."""
     if isinstance(value, (tuple, list)):
         return all(map(comparable, value))
-    return isinstance(value, (str, bool, torch.Tensor)) or _is_number(value)
+    return isinstance(value, (str, bool, torch.Tensor)) or is_number(value)

@@ -9,12 +9,8 @@ from gradutils.course.progress import State, read, record_recalled, today
 from gradutils.course.questions import QUESTIONS, RECALLS
 from gradutils.course.quiz import LETTERS, in_own_order
 
-INTERVALS = (
-    1,
-    3,
-    7,
-    16,
-)  # days from a pass, or a right answer, to the next time; then each is twice the last
+# Days from a pass, or a right answer, to the next time; then each is twice the last.
+INTERVALS = (1, 3, 7, 16)
 AT_MOST = 5
 NOTHING_YET = (
     "Nothing to review yet. A question comes here a day after you have passed the exercise that it is about, "

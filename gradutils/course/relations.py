@@ -12,7 +12,7 @@ from types import BuiltinFunctionType, FunctionType
 import numpy as np
 import torch
 
-from gradutils.course.compare import _is_number, difference
+from gradutils.course.compare import difference, is_number
 from gradutils.course.runs import Run
 from gradutils.course.transformations import (
     DIGITS,
@@ -327,7 +327,7 @@ def _described(value) -> dict[str, str]:
     if isinstance(value, (FunctionType, BuiltinFunctionType)):
         name = value.__name__.strip("_")
         return {"is": f"is {name}"} if name.isidentifier() else {}
-    if _is_number(value):
+    if is_number(value):
         number = float(value)
         return {"sign": f"is {'negative' if number < 0 else 'positive' if number > 0 else '0'}"}
     if isinstance(value, (list, tuple)):

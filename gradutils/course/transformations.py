@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gradutils.course.compare import _is_number, _tolerance
+from gradutils.course.compare import is_number, tolerance_of
 
 DIGITS = 4  # that must agree, over all cases and beyond what was fitted, before a relation is named
 LOOKED_AT = 30  # entries of a case that are counted: more tell nothing new
@@ -60,11 +60,11 @@ def leaves_of(value) -> list[np.ndarray] | None:
     """The arrays that a value is made of; None where it is made of other things too."""
     if isinstance(value, torch.Tensor) and not value.is_complex():
         return [value.detach().double().numpy()] if value.numel() <= LARGEST else None
-    if _is_number(value):
+    if is_number(value):
         return [np.array(float(value))]
     if isinstance(value, (tuple, list)) and len(value) > LARGEST:
         return None
-    if isinstance(value, list) and value and all(map(_is_number, value)):
+    if isinstance(value, list) and value and all(map(is_number, value)):
         return [np.array([float(item) for item in value])]
     if not isinstance(value, (tuple, list)):
         return None
@@ -76,7 +76,7 @@ def _loosest(value) -> float:
     if isinstance(value, (tuple, list)):
         return max(map(_loosest, value), default=1e-6)
     floating = isinstance(value, torch.Tensor) and value.is_floating_point()
-    return _tolerance(value.dtype) if floating else 1e-6
+    return tolerance_of(value.dtype) if floating else 1e-6
 
 
 def close(a: np.ndarray, b: np.ndarray, tol: float) -> bool:
@@ -375,7 +375,7 @@ def _quantities(pair: Pair) -> dict[str, float]:
                 )
             if of:
                 found[f"the norm{of}"] = value.detach().double().norm().item()
-        elif of and _is_number(value):
+        elif of and is_number(value):
             found[of.removeprefix(" of ")] = float(value)
     return found
 
