@@ -136,6 +136,10 @@ class Ring:
     def dropped(self) -> int:
         return max(0, self.written - self._capacity)
 
+    @property
+    def kept(self) -> int:
+        return min(self.written, self._capacity)
+
     def write(self, row: Tensor, mark: Mark) -> None:
         if self._rows is None:
             self._rows = row.new_empty(min(64, self._capacity), len(row))
@@ -155,9 +159,7 @@ class Ring:
 
     def read(self, width: int) -> tuple[Tensor, list[Mark]]:
         """(R, width) on the CPU in the order in which they were written, float64, and their marks."""
-        rows = (
-            torch.zeros(0, width) if self._rows is None else self._rows[: min(self.written, self._capacity)]
-        )
+        rows = torch.zeros(0, width) if self._rows is None else self._rows[: self.kept]
         if self.written > self._capacity:
             oldest = self._oldest()
             rows = torch.cat([rows[:FIRST], rows[oldest:], rows[FIRST:oldest]])

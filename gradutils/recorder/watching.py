@@ -15,6 +15,7 @@ measured together: for small networks most of the price is that of calling opera
 """
 
 import warnings
+import weakref
 from collections import defaultdict
 from functools import partial
 
@@ -38,6 +39,8 @@ from gradutils.recorder.rows import FIRST, REDUCED, Columns, Mark, Ring, Row, Se
 from gradutils.recorder.torch_inside import ForwardHook, going_back, in_transform, is_compiled, version
 from gradutils.recorder.weights import Weights
 
+# Which recorder is at work on which model: a cell that is run again must not leave two of them behind.
+_AT_WORK: weakref.WeakKeyDictionary[nn.Module, "weakref.ref[Recorder]"] = weakref.WeakKeyDictionary()
 WAITING = 256  # passes that have not gone back are kept, for a backward pass that may still come; after that the oldest go
 
 
@@ -136,10 +139,20 @@ class Recorder:
 
     # Where it listens: two hooks on the model, always there; one on each layer, in place only while a recorded pass runs.
 
-    def __enter__(self) -> "Recorder":
+    def start(self) -> "Recorder":
+        """Begin to record, as ``with`` does; returns the recorder. One that records the same model already is stopped, with a warning."""
         if self._entered:
             raise RuntimeError("this recorder is already recording")
+        other = _AT_WORK.get(self._inner, lambda: None)()
+        if other is not None:
+            other.stop()
+            warnings.warn(
+                f"another recorder was still recording this {type(self._inner).__name__}: it is stopped now, and keeps what it "
+                "has recorded. `with Recorder(model)`, or stop(), ends a recording",
+                stacklevel=2,
+            )
         self._weights = Weights(self._parameters, self._columns)  # first, for it may find no room
+        _AT_WORK[self._inner] = weakref.ref(self)
         self._entered = True
         self._handles = [
             self._model.register_forward_pre_hook(self._begin, with_kwargs=True),
@@ -152,12 +165,22 @@ class Recorder:
         self._prepare()
         return self
 
-    def __exit__(self, *_) -> None:
+    def stop(self) -> None:
+        """End the recording: no hook is left on the model, and what was recorded can be read. To stop twice does nothing."""
+        if not self._entered:
+            return
         self._listen(False)
         for handle in self._handles:
             handle.remove()
         self._handles, self._hooks, self._passes, self._old_gradients = [], [], [], []
         self._entered, self._weights = False, None
+        _AT_WORK.pop(self._inner, None)
+
+    def __enter__(self) -> "Recorder":
+        return self.start()
+
+    def __exit__(self, *_) -> None:
+        self.stop()
 
     def _listen(self, on: bool) -> None:
         for hook in self._hooks:
@@ -368,6 +391,13 @@ class Recorder:
     def __reduce__(self):
         """A model saved whole while it is recorded takes no recorder with it; ``save`` keeps the recording."""
         return _Asleep, ()
+
+    def __len__(self) -> int:
+        """How many records there are."""
+        return self._ring.kept
+
+    def __bool__(self) -> bool:
+        return True  # also while it is empty
 
     def __deepcopy__(self, memo) -> "Recorder":
         """A copy of a model, hooks and all, still tells this recorder; it does not listen to copies."""
