@@ -24,7 +24,7 @@ PROJECT = PYPROJECT["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 PINS = dict(pin.split("==") for pin in lock.inputs()["pins"])
 EXTRAS = PROJECT["optional-dependencies"]
-WANTED = [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["dev"], *PYPROJECT["build-system"]["requires"]]
+WANTED = [*PROJECT["dependencies"], *sum(EXTRAS.values(), []), *PYPROJECT["build-system"]["requires"]]
 LOCKS = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("lab", "dev", "uv")}
 
 
