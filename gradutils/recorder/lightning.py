@@ -47,7 +47,7 @@ class RecorderCallback(Callback):
     A pass is seen where a module is called. What ``training_step`` calls is found in the first batch: the LightningModule
     itself, as ``self(x)``, or else those of its children that are called, as ``self.net(x)``, each with a recorder of its own in
     ``recorders``. Until then all of them are recorded, which needs room for a second copy of the weights during this batch;
-    ``module``, as in ``module=lambda m: m.net``, says which one it is. ``recorder`` is that of the module called last.
+    ``module``, as in ``module=lambda m: m.net``, says which one it is.
 
     A recorder takes a step where an optimizer that holds one of its module's parameters has: at once if there is one such optimizer,
     at the end of the batch if there are several. Its loss is what went back before; where backward() is called on a loss itself, it
@@ -61,10 +61,11 @@ class RecorderCallback(Callback):
 
     @property
     def recorder(self) -> Recorder:
-        """Of the last ``fit``. Raises RuntimeError where none has begun to train."""
+        """That of the largest module, in the last ``fit``. Raises RuntimeError where none has begun to train."""
         if not self.recorders:
             raise RuntimeError("nothing is recorded yet: trainer.fit has not begun to train")
-        return next(reversed(self.recorders.values()))
+        sizes = {name: sum(p.numel() for p in self._modules[name].parameters()) for name in self.recorders}
+        return self.recorders[max(sizes, key=sizes.get)]
 
     def diagnosis(self) -> Diagnosis:
         """What ails the run: ``diagnose(callback.recorder)``."""

@@ -88,8 +88,9 @@ class RecorderCallback(TrainerCallback):
         return diagnose(self.recorder)
 
     def note(self, loss: Tensor) -> Tensor:
-        """Take this loss of a micro-batch for the step's, and give it back; their mean is recorded."""
-        self._noted.append(loss.detach())
+        """Take this loss of a micro-batch for the step's, and give it back; their mean is recorded. One of an evaluation is let pass."""
+        if loss.requires_grad:
+            self._noted.append(loss.detach())
         return loss
 
     # When it is at work.
