@@ -12,6 +12,7 @@ optimizers     what torch's optimizers do meanwhile
 recording      Recording: plain data; files: that data as a file
 signs          the numbers that a diagnosis looks at
 diagnosis      the rules, in order, and diagnose
+lightning      RecorderCallback, inside of Lightning; transformers: the same in Hugging Face's Trainer. Each asks for its library
 torch_inside   the only room that knows private names of torch
 """
 
