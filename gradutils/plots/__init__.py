@@ -10,6 +10,13 @@ diagrams     a loop of boxes, a flow chart
 sheet        what networks and loops are drawn on
 """
 
+try:
+    import matplotlib  # noqa: F401
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        "figures need matplotlib: pip install gradutils[plots]", name="matplotlib"
+    ) from missing
+
 from gradutils.plots.chart import plot_chart
 from gradutils.plots.curves import (
     colours_of,
