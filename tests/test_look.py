@@ -1,16 +1,28 @@
 """What an engineer looks at: the figure that is redrawn while training runs, the report, the logs, the command."""
 
+import dataclasses
+import os
+import subprocess
+import sys
+from base64 import b64decode
+from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 from nbclient import NotebookClient
 from torch import nn
 
-from gradutils.recorder import Recorder
+from gradutils.recorder import Recorder, diagnose
+from gradutils.recorder.__main__ import main
 from gradutils.recorder.live import Nothing, live
 from gradutils.recorder.logs import log_to
+from gradutils.recorder.report import report, write_report
+
+ROOT = Path(__file__).parent.parent
 
 
 def train(model=None, steps=30, spoil=None, lr=0.1, after=lambda recorder, count: None, **options):
@@ -290,3 +302,154 @@ def test_the_real_tensorboard_keeps_every_scalar(tmp_path):
     assert [event.step for event in kept] == list(range(30))
     assert [event.value for event in kept][:20] == pytest.approx(r.total_grad_norm[:20].tolist())
     assert events.Tags()["tensors"] == ["recorder/first_nonfinite/text_summary"]
+
+
+# The report, and the command.
+class Page(HTMLParser):
+    """The tags, the attributes and the words of a page."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.attributes, self.words = [], [], []
+        self.feed(page)
+        self.text = " ".join("".join(self.words).split())
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+HOSTILE = '<img src="//example.org/x" onerror="alert(1)">'
+
+
+def renamed(recorder, name):
+    r = recorder.recording
+    return dataclasses.replace(
+        r,
+        layers=tuple(f"{name}{k}" for k in range(len(r.layers))),
+        parameters=tuple(f"{name}{k}" for k in range(len(r.parameters))),
+        kinds=(name,) * len(r.kinds),
+        loss_kind=name,
+        spectral_norms={f"{name}0": 2.0},
+    )
+
+
+@pytest.mark.parametrize("spoil", [None, nan_at(0), nan_at(9)])
+def test_a_report_holds_the_diagnosis_the_figure_and_the_tables(spoil, tmp_path):
+    r = train(spoil=spoil).recording
+    page = Page(write_report(r, tmp_path / "run.html", "run.npz").read_text(encoding="utf-8"))
+    found = diagnose(r)
+    told = [found.illness, *found.evidence, found.remedy, *found.alternatives]
+    if found.alternatives:
+        told += found.reruns.values()
+    for said in told:
+        assert said in page.text
+    for line in r.summary().splitlines():
+        assert " ".join(line.split()) in page.text
+    for name in (*r.layers, *r.parameters, *r.kinds):
+        assert name in page.words
+    (picture,) = [value for tag, name, value in page.attributes if (tag, name) == ("img", "src")]
+    assert b64decode(picture.removeprefix("data:image/png;base64,")).startswith(b"\x89PNG")
+    (alt,) = [value for tag, name, value in page.attributes if (tag, name) == ("img", "alt")]
+    assert alt.startswith("30 records: loss from")
+
+
+def test_nothing_in_a_recording_becomes_part_of_the_page():
+    plain, hostile = (Page(report(renamed(train(), name), name)) for name in ("plain", HOSTILE))
+    assert hostile.tags == plain.tags
+    assert [(tag, name) for tag, name, _ in hostile.attributes] == [
+        (tag, name) for tag, name, _ in plain.attributes
+    ]
+    assert HOSTILE in hostile.text
+    assert "script" not in hostile.tags
+    fetched = [value for _, name, value in hostile.attributes if name in ("src", "href", "srcset", "style")]
+    assert [value[:11] for value in fetched] == ["data:image/"]
+    assert "default-src 'none'" in report(train().recording)
+
+
+def command(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "gradutils.recorder", *map(str, arguments)],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+        **options,
+    )
+
+
+def test_the_command_prints_and_writes_what_was_saved(tmp_path):
+    recorder = train(spoil=nan_at(9))
+    recorder.save(tmp_path / "run.npz")
+    done = command("run.npz", "--report", "run.html", cwd=tmp_path, env=here())
+    assert done.returncode == 0, done.stderr
+    printed = f"{recorder.summary()}\n\n{diagnose(recorder)}\n\nThe report is in run.html\n"
+    assert done.stdout == printed
+    assert "<h1>run.npz</h1>" in (tmp_path / "run.html").read_text(encoding="utf-8")
+
+
+def here(**variables):
+    """The environment of a command that runs elsewhere."""
+    return os.environ | {"PYTHONPATH": str(ROOT)} | variables
+
+
+def test_too_few_records_are_shown_without_a_diagnosis(tmp_path, capsys):
+    train(steps=1).save(tmp_path / "run.npz")
+    assert main([str(tmp_path / "run.npz"), "--report", str(tmp_path / "run.html")]) == 0
+    assert "No diagnosis: a diagnosis needs at least 2 recorded steps" in capsys.readouterr().out
+    assert "No diagnosis: a diagnosis needs at least 2" in (tmp_path / "run.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda path: None, "run.npz cannot be opened"),
+        (lambda path: path.write_bytes(b"no recording"), "run.npz is not a saved recording"),
+        (lambda path: path.mkdir(), "run.npz is not a saved recording"),
+        (lambda path: np.savez(path, loss=np.ones(3)), "run.npz is not a saved recording"),
+    ],
+    ids=["nothing", "other bytes", "folder", "other arrays"],
+)
+def test_a_bad_file_gets_a_sentence_and_exit_status_2(tmp_path, capsys, write, said):
+    path = tmp_path / "run.npz"
+    write(path)
+    assert main([str(path)]) == 2
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert printed.err.count("\n") == 1
+    assert not printed.out
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("run.npz", "must end in .html"),
+        ("nowhere/run.html", "run.html cannot be opened"),
+        ("", "must end in"),
+    ],
+)
+def test_a_report_goes_to_no_other_file(tmp_path, capsys, page, said):
+    path = tmp_path / "run.npz"
+    train(steps=3).save(path)
+    before = path.read_bytes()
+    assert main([str(path), "--report", str(tmp_path / page)]) == 2
+    assert said in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_names_from_a_file_do_not_steer_the_terminal(tmp_path, capsys):
+    renamed(train(), "\x1b[31m\u202e").save(tmp_path / "run.npz")
+    assert main([str(tmp_path / "run.npz")]) == 0
+    printed = capsys.readouterr().out
+    assert "?[31m?" in printed
+    assert printed.replace("\n", "").isprintable()
+
+
+def test_names_can_be_printed_in_any_encoding(tmp_path):
+    renamed(train(), "слой").save(tmp_path / "run.npz")
+    done = command(tmp_path / "run.npz", env=here(PYTHONIOENCODING="ascii", PYTHONUTF8="0"))
+    assert done.returncode == 0, done.stderr
+    assert "????" in done.stdout
