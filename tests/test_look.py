@@ -147,7 +147,7 @@ def test_an_error_in_drawing_ends_the_drawing_and_not_the_training(kernel, monke
     def broken(*_):
         raise RuntimeError("no room")
 
-    monkeypatch.setattr("gradutils.plots.plot_recording", broken)
+    monkeypatch.setattr("gradutils.plots.picture_of", broken)
     pages = []
 
     def after(recorder, count):

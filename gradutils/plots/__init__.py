@@ -35,7 +35,7 @@ from gradutils.plots.curves import (
 )  # fmt: skip
 from gradutils.plots.diagrams import draw_cycle, plot_guide
 from gradutils.plots.networks import draw_chain, draw_residual, draw_unit, draw_unrolled
-from gradutils.plots.recordings import plot_recording
+from gradutils.plots.recordings import picture_of, plot_recording
 from gradutils.plots.sketches import draw_arrows, draw_grid_of_numbers, draw_slope_under_density, draw_step
 from gradutils.plots.style import (
     EXPLODES,
@@ -90,6 +90,7 @@ __all__ = [
     "label_lines",
     "mark_vertical",
     "median_and_band",
+    "picture_of",
     "plain_ticks",
     "plot_against_theory",
     "plot_chart",

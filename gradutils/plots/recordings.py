@@ -3,6 +3,8 @@
 What is exactly zero or not finite is said in words, for a logarithmic axis can show neither.
 """
 
+from io import BytesIO
+
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib import style as styles
@@ -10,8 +12,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from gradutils.plots.style import EXPLODES, REFERENCE, SECOND, STABLE, STYLE, VANISHES, describe, label_lines
+from gradutils.plots.style import (
+    EXPLODES,
+    REFERENCE,
+    SECOND,
+    STABLE,
+    STYLE,
+    VANISHES,
+    describe,
+    label_lines,
+    sentence,
+)
 
+SIZE = 9.6, 6.8  # inches
 FEW_LAYERS = 12  # as many names can be read below one panel
 LARGE = 0.3  # of a weight in one step
 CROSS = {"color": EXPLODES, "linestyle": "", "marker": "x", "markersize": 8, "markeredgewidth": 2.2}
@@ -25,7 +38,7 @@ def plot_recording(recording, figure: Figure | None = None) -> Figure:
     """
     r = recorded(recording)
     with styles.context(["default", STYLE]):
-        figure = figure or plt.figure(figsize=(9.6, 6.8), layout="constrained")
+        figure = figure or plt.figure(figsize=SIZE, layout="constrained")
         figure.set_facecolor("white")
         (loss, updates), (layers, shares) = figure.subplots(2, 2)
         words = [
@@ -49,6 +62,13 @@ def plot_recording(recording, figure: Figure | None = None) -> Figure:
     said = [f"{len(r)} records: loss from {r.loss[0]:.2g} to {r.loss[-1]:.2g}", ends, *filter(None, words)]
     describe(loss, f"{'; '.join(said)}.")
     return figure
+
+
+def picture_of(recording, dpi: int) -> tuple[bytes, str]:
+    """The page of `plot_recording` as a PNG, and its sentence. pyplot does not know of the figure, so nothing shows it again."""
+    figure, picture = Figure(figsize=SIZE, layout="constrained"), BytesIO()
+    plot_recording(recording, figure).savefig(picture, format="png", dpi=dpi)
+    return picture.getvalue(), sentence(figure)
 
 
 def recorded(recording):

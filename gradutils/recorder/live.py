@@ -4,7 +4,6 @@ import sys
 import time
 import warnings
 from base64 import b64encode
-from io import BytesIO
 
 from gradutils.recorder.recording import Recording
 
@@ -21,11 +20,10 @@ class Live:
     def __init__(self, recorder, every: int, budget: float):
         # Here and not above: the recorder asks for torch and numpy only.
         from IPython.display import display
-        from matplotlib.figure import Figure
 
-        from gradutils.plots import plot_recording, sentence
+        from gradutils.plots import picture_of
 
-        self._display, self._figure, self._plot, self._sentence = display, Figure, plot_recording, sentence
+        self._display, self._picture_of = display, picture_of
         self._recorder, self._every, self._budget = recorder, every, budget
         self._handle, self._rests_until, self._drawn, self._failed = None, 0.0, -1, False
 
@@ -54,11 +52,8 @@ class Live:
         self._rests_until = now + (now - started) * (1 / self._budget - 1)
 
     def _show(self, recording: Recording) -> None:
-        # A figure that pyplot does not know of: no backend shows it a second time.
-        figure = self._plot(recording, self._figure(figsize=(9.6, 6.8), layout="constrained"))
-        picture, words = BytesIO(), self._sentence(figure)
-        figure.savefig(picture, format="png", dpi=SMALL)
-        data = {"image/png": b64encode(picture.getvalue()).decode(), "text/plain": words}
+        picture, words = self._picture_of(recording, SMALL)
+        data = {"image/png": b64encode(picture).decode(), "text/plain": words}
         alt = {"image/png": {"alt": words}}
         if self._handle is None:
             self._handle = self._display(data, metadata=alt, raw=True, display_id=True)

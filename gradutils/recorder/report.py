@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from html import escape
-from io import BytesIO
 from math import isinf, isnan
 from pathlib import Path
 
@@ -87,14 +86,11 @@ def _figure(recording: Recording) -> str:
     if not len(recording):
         return ""
     try:
-        from matplotlib.figure import Figure
-
-        from gradutils.plots import plot_recording, sentence
+        from gradutils.plots import picture_of
     except ModuleNotFoundError as missing:
         return f"<p>No figure: {_text(missing)}.</p>"
-    figure, picture = plot_recording(recording, Figure(figsize=(9.6, 6.8), layout="constrained")), BytesIO()
-    figure.savefig(picture, format="png", dpi=110)
-    words, data = _text(sentence(figure)), b64encode(picture.getvalue()).decode()
+    picture, words = picture_of(recording, 110)
+    words, data = _text(words), b64encode(picture).decode()
     image = f'<img alt="{words}" src="data:image/png;base64,{data}">'
     return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
 
