@@ -154,7 +154,11 @@ def _layer_panel(ax: Axes, r) -> str:
     rows = np.flatnonzero(np.isfinite(shown).any(1))
     place = np.arange(1, len(names) + 1)
     if len(rows):
-        chosen = sorted({rows[0], rows[(len(rows) - 1) // 2], rows[-1]})
+        steps = r.steps.numpy()[rows]
+        middle = rows[
+            np.abs(steps - (steps[0] + steps[-1]) / 2).argmin()
+        ]  # of the steps: records crowd at the start
+        chosen = sorted({rows[0], middle, rows[-1]})
         for row, colour in zip(chosen, (REFERENCE, SECOND, STABLE)[-len(chosen) :], strict=True):
             label = f"step {r.steps[row]}"
             ax.plot(place, shown[row], color=colour, marker="o", markersize=3, label=label)
