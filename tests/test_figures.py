@@ -412,7 +412,7 @@ def test_newer_fields_are_drawn_where_they_are():
     assert shares.get_xlim()[1] > 29
     (spread,) = [line for line in shares.lines if line.get_label() == "spread"]
     assert list(spread.get_ydata()) == [0.25] * 6
-    assert "spread of the outputs 0.25 of their RMS at last" in plots.sentence(figure)
+    assert "outputs spread by 0.25 of their RMS" in plots.sentence(figure)
     plt.close(figure)
 
 

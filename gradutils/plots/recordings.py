@@ -4,6 +4,7 @@ What is exactly zero or not finite is said in words, for a logarithmic axis can 
 """
 
 from io import BytesIO
+from textwrap import wrap
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -212,10 +213,11 @@ def _share_panel(ax: Axes, r) -> str:
             share = np.where(np.isfinite(share), share, np.nan)
             ax.plot(steps, share, color=SECOND, label="spread", marker=_marker(np.isfinite(share)))
             last = share[np.isfinite(share)][-1]
-            findings += [f"spread of the outputs {last:.2g} of their RMS at last"]
+            findings += [f"outputs spread by {last:.2g} of their RMS"]
     ax.set(xlabel="step", ylim=(-0.03, 1.03))
     if ax.lines:
-        _title(ax, "Units dead or saturated, in the worst layer", findings)
+        beside = "; spread of the outputs" if ax.lines[-1].get_label() == "spread" else ""
+        _title(ax, f"Units dead or saturated, in the worst layer{beside}", findings)
         _end_of(ax, steps, measured | ~broken)
         ax.yaxis.set_major_formatter("{x:.0%}")
     else:
@@ -304,9 +306,9 @@ def _say(ax: Axes, text: str) -> str:
 
 
 def _title(ax: Axes, name: str, findings: list[str]) -> None:
-    """The name of a panel, and what was found on a line of its own."""
-    found = ", ".join(filter(None, findings))
-    ax.set_title(f"{name}\n{_plain(found, 66)}" if found else name, fontsize=10, parse_math=False)
+    """The name of a panel, and below it what was found."""
+    lines = wrap(", ".join(filter(None, findings)), 62, max_lines=2, placeholder=" …")
+    ax.set_title("\n".join([name, *lines]), fontsize=10, parse_math=False)
 
 
 def _joined(what: str, findings: list[str]) -> str:

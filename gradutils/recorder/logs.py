@@ -122,6 +122,6 @@ def _largest(values: Tensor) -> Tensor:
 
 def _first_bad(r: Recording, new: Tensor):
     """The first number that is not finite, looked for only where the new records hold one: it takes a while."""
-    sizes = (r.loss.unsqueeze(1), r.activation_std, r.delta_norm, r.grad_norm, r.update_ratio)
+    sizes = (r.input_rms.unsqueeze(1), r.activation_std, r.delta_norm, r.grad_norm, r.update_ratio)
     broken = not r.loss[new].isfinite().all() or any(values[new].isinf().any() for values in sizes)
     return r.first_nonfinite if broken else None
