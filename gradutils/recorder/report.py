@@ -104,7 +104,7 @@ def _facts(r: Recording) -> str:
     ]
     rates = r.lr[r.lr.isfinite()]
     if len(rates):
-        rows += [("learning rate", f"{_number(rates.min())} to {_number(rates.max())}")]
+        rows += [("learning rate", " to ".join(dict.fromkeys((_number(rates.min()), _number(rates.max())))))]
     for field, name in (
         ("optimizer", "optimizer"),
         ("misfit", "loss and outputs"),
