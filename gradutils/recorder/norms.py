@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 SMALL, LARGE = 1e-15, 1e18  # between them a norm in single precision can be trusted
-STACK = 2**18  # entries measured together at most
+STACK = 2**16  # entries measured together at most: a stack is still in the cache when the next operation comes
 
 
 def wide(device: torch.device) -> torch.dtype:

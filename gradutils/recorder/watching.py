@@ -33,7 +33,7 @@ from gradutils.recorder.anatomy import (
 )
 from gradutils.recorder.first_step import Loss, tell
 from gradutils.recorder.norms import norm
-from gradutils.recorder.outputs import Pass, first_tensor, samples_by_units
+from gradutils.recorder.outputs import Pass, Trays, first_tensor
 from gradutils.recorder.recording import Recording
 from gradutils.recorder.rows import FIRST, REDUCED, Columns, Mark, Ring, Row, Sender
 from gradutils.recorder.torch_inside import ForwardHook, going_back, in_transform, is_compiled, version
@@ -125,7 +125,6 @@ class Recorder:
         self._layers = layers_of(inner)
         self._links = links_of(inner)
         self._columns = Columns(len(self._names), len(self._layers))
-        self._at = [self._columns.of_layer(k) for k in range(len(self._layers))]
         self._sender, self._ring = Sender(self._parameters[0].device), Ring(capacity)
         self._sharded = sharding(self._parameters)
         self._loss = Loss()
@@ -152,6 +151,7 @@ class Recorder:
                 stacklevel=2,
             )
         self._weights = Weights(self._parameters, self._columns)  # first, for it may find no room
+        self._trays = Trays(self._layers)
         _AT_WORK[self._inner] = weakref.ref(self)
         self._entered = True
         self._handles = [
@@ -173,7 +173,7 @@ class Recorder:
         for handle in self._handles:
             handle.remove()
         self._handles, self._hooks, self._passes, self._old_gradients = [], [], [], []
-        self._entered, self._weights = False, None
+        self._entered, self._weights, self._trays = False, None, None
         _AT_WORK.pop(self._inner, None)
 
     def __enter__(self) -> "Recorder":
@@ -208,7 +208,7 @@ class Recorder:
     def _begin(self, module, args, kwargs) -> None:
         # A copy of the model, such as an average of its weights, carries this hook along.
         if module is self._model and self._recording and _watching() and not torch.jit.is_tracing():
-            self._passes.append(Pass())
+            self._passes.append(Pass(self._trays))
             with torch.no_grad():
                 self._passes[-1].see_input(self._columns, first_tensor((args, kwargs)))
             if len(self._passes) > WAITING:
@@ -224,7 +224,7 @@ class Recorder:
         passed, layer = self._passes[-1], self._layers[k]
         passed.calls[k] += 1
         if self._activations:
-            passed.see_output(k, layer, self._at[k], samples_by_units(h.detach()))
+            passed.see_output(k, h.detach())
         if self._deltas and layer.owns and h.grad_fn is not None:
             h.register_hook(lambda grad: self._receive(k, grad))
 
@@ -283,10 +283,6 @@ class Recorder:
                 row = self._row(loss)
                 if not self._ring.written:
                     self._loss, self._output = tell(loss, *self._output), (None, None)
-                    loops = {
-                        f"{self._layers[k].name}.weight" for k, calls in self._calls.items() if calls > 1
-                    }
-                    self._spectral = self._weights.stretches(self._names, loops)
             # Gradients taken for a penalty may come before zero_grad: only what is still there now was not cleared.
             stale = bool(self._stale) and any(p.grad is g for p, g in self._left_over)
             self._ring.write(row, Mark(self._count, torch.nan if lr is None else float(lr), stale))
@@ -322,10 +318,13 @@ class Recorder:
         """One row of the ring, (width,)."""
         row = Row(self._columns.width, self._sender)
         for passed in [p for p in self._passes if p.went_back] or self._passes:
-            passed.add_to(row, self._columns, self._layers)
+            passed.add_to(row, self._columns)
             for k, n in passed.calls.items():
                 self._calls[k] = max(n, self._calls.get(k, 0))
         self._add_deltas(row)
+        if not self._ring.written:
+            loops = {f"{self._layers[k].name}.weight" for k, calls in self._calls.items() if calls > 1}
+            self._spectral = self._weights.stretches(self._names, loops)
         self._weights.add_to(row)
         if self._cosine:
             self._weights.add_dots_to(row)
@@ -347,10 +346,10 @@ class Recorder:
         layers, sizes = zip(*self._deltas_seen, strict=True)
         sizes = self._sender.vector(sizes)
         row.norms(self._columns.of("delta_square", layers), sizes)
+        row.count(self._columns.of("delta_calls", layers), 1)
         calls = defaultdict(list)
         for n, k in enumerate(layers):
             calls[k].append(n)
-            row.count(self._columns.at("delta_calls", k), 1)
         loops = {k: members for k, members in calls.items() if len(members) > 1}
         for name, place in (("first_call_delta_square", -1), ("last_call_delta_square", 0)):
             if loops:
