@@ -4,6 +4,7 @@ watching       Recorder: where it listens, and what a step adds
 anatomy        what is known of a model before it trains
 outputs        what is measured of a layer's output; weights: of parameters, gradients and updates; norms: how
 rows           what a row of the ring holds, by name, and how rows are read
+budget         which steps are recorded
 first_step     which loss this is, and what a constant answer would lose
 recording      Recording: plain data; files: that data as a file
 signs          the numbers that a diagnosis looks at

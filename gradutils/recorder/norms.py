@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 SMALL, LARGE = 1e-15, 1e18  # between them a norm in single precision can be trusted
-STACK = 2**16  # entries measured together at most: a stack is still in the cache when the next operation comes
+STACK = (
+    2**16
+)  # entries measured together at most: a stack is still in the cache when the next operation comes
 
 
 def wide(device: torch.device) -> torch.dtype:
