@@ -38,7 +38,7 @@ def test_the_budget_is_kept_and_used(plain, dear, listening, budget, hidden):
     cost, hidden = max(dear * plain, idle), hidden * plain
     schedule = Schedule(budget)
     assert chosen(schedule, 3000, plain, cost, idle, hidden)[:ALWAYS] == list(range(ALWAYS))
-    paid_back = schedule._balance >= 0
+    paid_back = not schedule.owes
     late = chosen(schedule, 3000, plain, cost, idle, hidden, start=3000)
     record = (cost + hidden - idle) / plain / 3000  # what one more or less changes
     share = idle / plain + len(late) * record
@@ -47,7 +47,7 @@ def test_the_budget_is_kept_and_used(plain, dear, listening, budget, hidden):
         len(late) == 3000
         or share >= idle / plain + (budget - idle / plain) * (1 if paid_back else 0.5) - record
     )
-    if paid_back and late:
+    if paid_back and len(late) > 1:
         assert max(gaps(late)) - min(gaps(late)) <= 1
 
 
@@ -58,7 +58,7 @@ def test_the_first_steps_are_paid_back_and_then_the_steps_are_evenly_spread():
     # 7.99 / 0.49 = 16.3 steps pay for a record; as long as there is a debt, 32.6
     assert gaps([step for step in found if 30 < step < 300]) == {32, 33}
     assert gaps([step for step in found if step > 2000]) == {16, 17}
-    assert 0.045 < schedule.share <= 0.05
+    assert 0.048 < schedule.share < 0.0505
 
 
 def test_what_is_cheap_enough_is_recorded_always():

@@ -118,7 +118,12 @@ class Schedule:
         idle = self._idle.middle
         spare, price = self._budget * self.plain - idle, self.cost - idle
         rate = 1.0 if price <= spare else max(SELDOM, spare / price)
-        return rate / 2 if self._balance < 0 and rate < 1 else rate
+        return rate / 2 if self.owes and rate < 1 else rate
+
+    @property
+    def owes(self) -> bool:
+        """Whether the first steps are still being paid back: more is missing than the newest record."""
+        return self._balance < -1.5 * self.cost
 
     @property
     def over(self) -> bool:

@@ -156,7 +156,7 @@ class Pass:
                 places, values = zip(*pairs, strict=True)
                 add(places, row.sender.vector(values))
         for place, n in self.counts:
-            row.count([place], n)
+            row.count(place, n)
         for tray, seen in self.seen.items():
             _add(row, columns, tray, seen)
 
@@ -165,8 +165,8 @@ def _add(row: Row, columns: Columns, tray: Tray, seen: list[Seen]) -> None:
     """Add what was measured on one tray."""
     layers, norms, unit_sum, nonzero, unsaturated = zip(*seen, strict=True)
     of, layers, unit_sum = columns.of, [k for some in layers for k in some], torch.cat(unit_sum)
-    row.count(of("entries", layers), tray.samples * tray.units)
-    row.count(of("units", layers), tray.units)
+    row.counts(of("entries", layers), tray.samples * tray.units)
+    row.counts(of("units", layers), tray.units)
     row.norms(of("square", layers), torch.cat(norms))
     row.sums(of("sum", layers), unit_sum.sum(1))
     # By its own samples: passes of a step may differ in size.

@@ -126,8 +126,11 @@ class Row:
     def sums(self, columns: Sequence[int], values: Tensor) -> None:
         self._sums.append((columns, values))
 
-    def count(self, columns: Sequence[int], n: float) -> None:
-        """A number known to the host, to be added to each of the columns."""
+    def count(self, column: int, n: float) -> None:
+        self._counts.append(((column,), n))
+
+    def counts(self, columns: Sequence[int], n: float) -> None:
+        """To be added to each of the columns."""
         self._counts.append((columns, n))
 
     def tensor(self) -> Tensor:

@@ -346,7 +346,7 @@ class Recorder:
         layers, sizes = zip(*self._deltas_seen, strict=True)
         sizes = self._sender.vector(sizes)
         row.norms(self._columns.of("delta_square", layers), sizes)
-        row.count(self._columns.of("delta_calls", layers), 1)
+        row.counts(self._columns.of("delta_calls", layers), 1)
         calls = defaultdict(list)
         for n, k in enumerate(layers):
             calls[k].append(n)

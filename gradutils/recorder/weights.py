@@ -75,7 +75,7 @@ class Weights:
     def _add_gradients(self, row: Row, n: int, group: list[int]) -> None:
         of, grads = self._columns.of, [self._parameters[k].grad for k in group]
         found = [(k, grad) for k, grad in zip(group, grads, strict=True) if grad is not None]
-        row.count(of("graded", [k for k, _ in found]), 1)
+        row.counts(of("graded", [k for k, _ in found]), 1)
         dense = [(k, local(g) if self._sharded else g) for k, g in found if not g.is_sparse]
         if dense:
             members, grads = zip(*dense, strict=True)
