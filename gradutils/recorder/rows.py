@@ -71,11 +71,6 @@ class Sender:
             return torch.tensor(values, dtype=self.dtype, device="cpu").to(self.device, non_blocking=True)
         return torch.stack([torch.as_tensor(v, dtype=self.dtype, device=self.device) for v in values])
 
-    def here(self, tensors: Iterable[Tensor]) -> Tensor:
-        """Vectors of any device as one."""
-        moved = [t if t.device == self.device else t.to(self.device, non_blocking=True) for t in tensors]
-        return torch.cat(moved).to(self.dtype)
-
     def index(self, columns: Iterable[int]) -> Tensor:
         return self.joined([columns])
 
@@ -135,12 +130,18 @@ class Row:
 
     def tensor(self) -> Tensor:
         """(width,)"""
-        sender, pairs = self.sender, self._norms + self._sums
+        sender = self.sender
         row = sender.counted(self._counts, self._width).clone()
-        if pairs:
-            values = sender.here(v for _, v in pairs)
-            values[: sum(len(columns) for columns, _ in self._norms)].square_()
-            row.index_add_(0, sender.joined(columns for columns, _ in pairs), values)
+        for pairs, squared in ((self._norms, True), (self._sums, False)):
+            for dtype in {
+                values.dtype for _, values in pairs
+            }:  # to join what differs in type is twenty times slower
+                places, found = zip(*((c, v) for c, v in pairs if v.dtype == dtype), strict=True)
+                moved = [
+                    v if v.device == sender.device else v.to(sender.device, non_blocking=True) for v in found
+                ]
+                values = torch.cat(moved).to(row.dtype)
+                row.index_add_(0, sender.joined(places), values**2 if squared else values)
         return row
 
 

@@ -4,9 +4,13 @@ import torch
 from torch import Tensor
 
 from gradutils.recorder.anatomy import local
-from gradutils.recorder.norms import alike, flat, row_norms, wide
+from gradutils.recorder.norms import STACK, alike, flat, row_norms, wide
 from gradutils.recorder.rows import Columns, Row
 from gradutils.recorder.torch_inside import version
+
+LONG = (
+    2**13
+)  # entries from which on a gradient is measured where it lies: to copy it would cost more than another operation
 
 
 class Weights:
@@ -22,9 +26,15 @@ class Weights:
         mine = [local(p) for p in parameters]
         self._groups = alike(mine)
         self._before = [mine[g[0]].new_empty(len(g), *mine[g[0]].shape) for g in self._groups]
-        self._scratch = {_kind(b): torch.empty_like(b) for b in self._before if len(b) > 1}
+        self._kinds = [
+            (b.shape, b.dtype, b.device) for b in self._before
+        ]  # such as are alike share what they are measured in
+        shared = {kind: b for kind, b in zip(self._kinds, self._before, strict=True) if b.numel() <= STACK}
+        self._spare = {kind: torch.empty_like(before) for kind, before in shared.items()}
+        self._gradients = {kind: torch.empty_like(before) for kind, before in shared.items()}
         self._sizes: list[Tensor] = []  # the norms of what is remembered, by stack
         self._last: dict[int, Tensor] = {}  # parameter -> its gradient at the step before, if recorded
+        self._graded: list[Tensor | None] | None = None  # gradients, as they were found in this step
         self._fresh = False  # what is remembered are the weights as they are now
 
     @torch.no_grad()
@@ -38,7 +48,7 @@ class Weights:
 
     def forget_last_gradients(self) -> None:
         """The next step has no recorded one before it."""
-        self._last, self._fresh = {}, False
+        self._last, self._graded, self._fresh = {}, None, False
 
     def _now(self, group: list[int]) -> list[Tensor]:
         """Some parameters as they are now, to be read under ``no_grad``."""
@@ -47,47 +57,52 @@ class Weights:
 
     def present_gradients(self) -> list[tuple[Tensor, Tensor, int]]:
         """Each parameter that has a gradient, the gradient, and how often it has been changed in place."""
-        graded = [(p, p.grad) for p in self._parameters if p.requires_grad and p.grad is not None]
-        return [(p, g, version(g)) for p, g in graded]
+        grads = self._graded if self._graded is not None else [p.grad for p in self._parameters]
+        self._graded = None
+        pairs = zip(self._parameters, grads, strict=True)
+        return [(p, g, version(g)) for p, g in pairs if g is not None and p.requires_grad]
 
     def add_to(self, row: Row) -> None:
         """Norms of the gradients, of the weights before the step, and of what the step changed."""
         of = self._columns.of
+        self._graded = [p.grad for p in self._parameters]  # each costs as much as a small operation
+        row.counts(of("graded", [k for k, grad in enumerate(self._graded) if grad is not None]), 1)
         for n, group in enumerate(self._groups):
             row.norms(of("weight_square", group), self._sizes[n])
-            row.norms(of("change_square", group), self._change(n, group))
-            self._sizes[n] = row_norms(flat(self._before[n]))
-            self._add_gradients(row, n, group)
-        self._fresh = True
-
-    def _change(self, n: int, group: list[int]) -> Tensor:
-        """The norms of what has changed since a stack was remembered; what it remembers now are the present weights."""
-        before, now = self._before[n], self._now(group)
-        if len(group) == 1:
-            size = row_norms(flat(before.sub_(now[0])))
-            before.copy_(now[0])
-            return size
-        scratch = torch.stack(now, out=self._scratch[_kind(before)])
-        size = row_norms(flat(before.sub_(scratch)))
-        self._before[n], self._scratch[_kind(before)] = scratch, before
-        return size
-
-    def _add_gradients(self, row: Row, n: int, group: list[int]) -> None:
-        of, grads = self._columns.of, [self._parameters[k].grad for k in group]
-        found = [(k, grad) for k, grad in zip(group, grads, strict=True) if grad is not None]
-        row.counts(of("graded", [k for k, _ in found]), 1)
-        dense = [(k, local(g) if self._sharded else g) for k, g in found if not g.is_sparse]
-        if dense:
-            members, grads = zip(*dense, strict=True)
-            if len(dense) == 1:
-                stack = grads[0].unsqueeze(0)
+            dense, grads = self._dense(n, group)
+            if self._kinds[n] in self._spare:
+                norms = row_norms(*self._change(n, group), *grads)
             else:
-                stack = torch.stack(grads, out=self._scratch[_kind(self._before[n])][: len(dense)])
-            row.norms(of("grad_square", members), row_norms(flat(stack)))
-        for k, grad in found:
-            if grad.is_sparse:
+                norms = torch.cat([*self._change_of_large(n, group), *map(row_norms, grads)])
+            self._sizes[n] = norms[: len(group)]
+            row.norms(of("change_square", group) + of("grad_square", dense), norms[len(group) :])
+        for k, grad in enumerate(self._graded):
+            if grad is not None and grad.is_sparse:
                 values = grad.detach().coalesce().values()
                 row.norms(of("grad_square", [k]), row_norms(values.reshape(1, -1)))
+        self._fresh = True
+
+    def _change(self, n: int, group: list[int]) -> tuple[Tensor, Tensor]:
+        """A stack of weights as they are now, which are remembered from now on, and what has changed in them, (K, size)."""
+        before, kind = self._before[n], self._kinds[n]
+        self._before[n] = torch.stack(self._now(group), out=self._spare[kind])
+        self._spare[kind] = before
+        return flat(self._before[n]), flat(before.sub_(self._before[n]))
+
+    def _change_of_large(self, n: int, group: list[int]) -> tuple[Tensor, Tensor]:
+        """The same, but their norms: there is to be room for one copy only."""
+        before, (now,) = self._before[n], self._now(group)
+        change = row_norms(flat(before.sub_(now)))
+        before.copy_(now)
+        return row_norms(flat(before)), change
+
+    def _dense(self, n: int, group: list[int]) -> tuple[list[int], list[Tensor]]:
+        """Which of some parameters have a gradient that is not sparse, and those, as stacks (k, size)."""
+        dense = [k for k in group if self._graded[k] is not None and not self._graded[k].is_sparse]
+        grads = [local(self._graded[k]) if self._sharded else self._graded[k] for k in dense]
+        if len(grads) > 1 and grads[0].numel() < LONG:
+            return dense, [flat(torch.stack(grads, out=self._gradients[self._kinds[n]][: len(dense)]))]
+        return dense, [flat(grad.unsqueeze(0)) for grad in grads]
 
     def add_dots_to(self, row: Row) -> None:
         """The scalar product of each gradient with that of the step before."""
@@ -112,11 +127,6 @@ class Weights:
                 if size is not None:
                     found[names[k]] = size
         return found
-
-
-def _kind(stack: Tensor) -> tuple:
-    """Stacks that are alike share what they are measured in."""
-    return stack.shape, stack.dtype, stack.device
 
 
 def _stretch(weight: Tensor) -> float | None:
