@@ -14,29 +14,34 @@ as soon as it is there, while it is still in the processor's cache; of what is s
 measured together: for small networks most of the price is that of calling operations.
 """
 
-import warnings
 import weakref
-from collections import defaultdict
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from gradutils.recorder import rows
-from gradutils.recorder.anatomy import (
-    first_broken,
-    inner_model,
-    layers_of,
-    links_of,
-    measurable_parameters,
-    sharding,
-)
-from gradutils.recorder.first_step import Loss, tell
+from gradutils.recorder import anatomy, rows, said
+from gradutils.recorder.answers import Answers, constant_losses
+from gradutils.recorder.arguments import check_single_number, check_whole_number
+from gradutils.recorder.curve import Curve
+from gradutils.recorder.deltas import Deltas
+from gradutils.recorder.leftovers import Leftovers
+from gradutils.recorder.losses import Form
 from gradutils.recorder.norms import norm
-from gradutils.recorder.outputs import Pass, Trays, first_tensor
+from gradutils.recorder.optimizers import Optimizers, cleared_before
+from gradutils.recorder.outputs import Pass, Trays, first_tensor, inputs
+from gradutils.recorder.parts import Parts, word
 from gradutils.recorder.recording import Recording
 from gradutils.recorder.rows import FIRST, REDUCED, Columns, Mark, Ring, Row, Sender
-from gradutils.recorder.torch_inside import ForwardHook, going_back, in_transform, is_compiled, version
+from gradutils.recorder.torch_inside import (
+    ForwardHook,
+    going_back,
+    in_transform,
+    is_compiled,
+    last_operation,
+    loss_of,
+    version,
+)
 from gradutils.recorder.weights import Weights
 
 # Which recorder is at work on which model: a cell that is run again must not leave two of them behind.
@@ -50,29 +55,6 @@ def _watching() -> bool:
     if torch.compiler.is_compiling() or in_transform():
         return False
     return torch.is_grad_enabled() and not going_back()
-
-
-def _check_single_number(name: str, value) -> None:
-    if not _is_single_number(value):
-        given = (
-            f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        )
-        raise ValueError(f"{name} must be a single number; got {given}")
-
-
-def _is_single_number(value) -> bool:
-    if isinstance(value, Tensor):
-        return value.numel() == 1  # a GPU is not asked for its value
-    try:
-        float(value)
-    except (TypeError, ValueError, OverflowError):
-        return False
-    return not isinstance(value, str)
-
-
-def _check_whole_number(name: str, value: int, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}")
 
 
 class _Asleep:
@@ -96,8 +78,8 @@ class Recorder:
 
     A model under ``torch.compile`` is recorded without activations and deltas. With DDP or FSDP2 (``fully_shard`` comes
     first) gradients, weights and updates are those of the whole model; activations and deltas those of this process.
-    A model that is rebuilt while it is recorded ends the recording, with a warning. The loss is known where it is torch's
-    cross entropy, binary cross entropy or squared error of the model's output, given to ``step`` as it was computed.
+    A model that is rebuilt while it is recorded ends the recording, with a warning. Which loss it is tell the model's output and
+    the gradient that reaches it: cross entropies and squared errors, also scaled, detached or written by hand.
     Raises TypeError for what is no module; ValueError for a model without parameters, or with some that cannot be measured, and
     for options out of range.
     """
@@ -112,28 +94,31 @@ class Recorder:
         cosine: bool = False,
         capacity: int = 10_000,
     ):
-        inner = inner_model(model)  # the names are those of the model within
-        parameters = measurable_parameters(inner)
-        _check_whole_number("every", every, 1)
-        _check_whole_number("capacity", capacity, FIRST + 1)
+        inner = anatomy.inner_model(model)  # the names are those of the model within
+        parameters = anatomy.measurable_parameters(inner)
+        check_whole_number("every", every, 1)
+        check_whole_number("capacity", capacity, FIRST + 1)
         compiled = is_compiled(model)
         if compiled and (activations or deltas):
-            warnings.warn("the model is compiled: activations and deltas are not recorded", stacklevel=2)
+            said.compiled()
         self._model, self._inner, self._every, self._cosine = model, inner, every, cosine
         self._activations, self._deltas = activations and not compiled, deltas and not compiled
         self._names, self._parameters = tuple(parameters), list(parameters.values())
-        self._layers = layers_of(inner)
-        self._links = links_of(inner)
+        self._layers = anatomy.layers_of(inner)
+        self._links = anatomy.links_of(inner)
         self._columns = Columns(len(self._names), len(self._layers))
         self._sender, self._ring = Sender(self._parameters[0].device), Ring(capacity)
-        self._sharded = sharding(self._parameters)
-        self._loss = Loss()
-        # Of the first step, and the gradient that reached it: they tell what the targets were.
-        self._output: tuple[Tensor | None, Tensor | None] = (None, None)
+        self._sharded = anatomy.sharding(self._parameters)
+        self._answers, self._summed = Answers(), False
+        self._curve = Curve(self._sender.device)
+        self._optimizers = Optimizers(self._parameters)
+        self._input_names = anatomy.input_names(inner)
+        self._parts, self._leftovers = Parts(inner, self._layers), Leftovers()
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._spectral: dict[str, float] = {}
         self._entered = self._ended = False
         self._count = 0
+        self._crowded = False  # passes were let go
         self._cache: Recording | None = None
 
     # Where it listens: two hooks on the model, always there; one on each layer, in place only while a recorded pass runs.
@@ -145,11 +130,7 @@ class Recorder:
         other = _AT_WORK.get(self._inner, lambda: None)()
         if other is not None:
             other.stop()
-            warnings.warn(
-                f"another recorder was still recording this {type(self._inner).__name__}: it is stopped now, and keeps what it "
-                "has recorded. `with Recorder(model)`, or stop(), ends a recording",
-                stacklevel=2,
-            )
+            said.stopped(type(self._inner).__name__)
         self._weights = Weights(self._parameters, self._columns)  # first, for it may find no room
         self._trays = Trays(self._layers)
         _AT_WORK[self._inner] = weakref.ref(self)
@@ -162,6 +143,7 @@ class Recorder:
             ForwardHook(layer.module, partial(self._see, k))
             for k, layer in enumerate(self._layers if self._activations or self._deltas else ())
         ]
+        self._optimizers.listen()
         self._prepare()
         return self
 
@@ -172,7 +154,10 @@ class Recorder:
         self._listen(False)
         for handle in self._handles:
             handle.remove()
-        self._handles, self._hooks, self._passes, self._old_gradients = [], [], [], []
+        self._handles, self._hooks, self._passes = [], [], []
+        self._leftovers.remember([])
+        self._optimizers.rest()
+        self._answers.forget()
         self._entered, self._weights, self._trays = False, None, None
         _AT_WORK.pop(self._inner, None)
 
@@ -184,10 +169,7 @@ class Recorder:
 
     def _listen(self, on: bool) -> None:
         for hook in self._hooks:
-            if on:
-                hook.listen()
-            else:
-                hook.rest()
+            (hook.listen if on else hook.rest)()
 
     def _prepare(self) -> None:
         """Before a step: decide whether to record it, and if so remember the weights and the gradients left over."""
@@ -195,32 +177,42 @@ class Recorder:
         if self._recording and self._every > 1:  # it may have been rebuilt in a step that was not recorded
             self._recording = self._is_as_it_was()
         self._passes: list[Pass] = []
-        self._deltas_seen: list[tuple[int, float | Tensor]] = []  # layer, norm; last calls come first
-        self._stale: bool | None = None
-        self._old_gradients = []
+        self._answers.forget()
+        self._deltas_seen = Deltas()
+        self._leftovers.remember(self._weights.present_gradients() if self._recording and self._count else [])
         if self._recording:
             self._weights.remember()
-            if self._count:
-                self._old_gradients = self._weights.present_gradients()
         else:
             self._weights.forget_last_gradients()
 
     def _begin(self, module, args, kwargs) -> None:
         # A copy of the model, such as an average of its weights, carries this hook along.
         if module is self._model and self._recording and _watching() and not torch.jit.is_tracing():
-            self._passes.append(Pass(self._trays))
+            self._passes.append(passed := Pass(self._trays))
             with torch.no_grad():
-                self._passes[-1].see_input(self._columns, first_tensor((args, kwargs)))
+                passed.see_inputs(self._columns, inputs(args, kwargs, self._input_names))
+            passed.evaluating = self._parts.in_eval_mode()
             if len(self._passes) > WAITING:
-                oldest = next((n for n, passed in enumerate(self._passes) if not passed.went_back), 0)
-                del self._passes[oldest]
+                self._let_the_oldest_go()
             self._listen(True)
+
+    def _let_the_oldest_go(self) -> None:
+        oldest = next((n for n, passed in enumerate(self._passes) if not passed.went_back), 0)
+        del self._passes[oldest]
+        if not self._crowded:
+            self._crowded = True
+            said.crowded(WAITING)
 
     def _see(self, k: int, module, args, out) -> None:
         """A layer has been called."""
-        h = first_tensor(out) if _watching() and self._passes else None
+        if not _watching():
+            if not torch.is_grad_enabled() and not self._ring.written:
+                self._parts.see_without_gradient(k)
+            return
+        h = first_tensor(out) if self._passes else None
         if h is None:
             return
+        self._parts.see(k, h)
         passed, layer = self._passes[-1], self._layers[k]
         passed.calls[k] += 1
         if self._activations:
@@ -231,35 +223,27 @@ class Recorder:
     def _receive(self, k: int, grad: Tensor) -> None:
         """The gradient of a layer's output has arrived."""
         if not in_transform():
-            self._ask_whether_stale()
-            self._deltas_seen.append((k, norm(grad.detach())))
+            self._leftovers.began()
+            self._optimizers.went_back()
+            self._deltas_seen.receive(k, norm(grad.detach()))
 
     def _end(self, module, args, out) -> None:
         if module is not self._model or not (self._recording and self._passes and _watching()):
             return
         self._listen(False)
         passed, h = self._passes[-1], first_tensor(out)
+        if h is None:
+            h = first_tensor(out, least=0)  # a model that gives its loss, and nothing else
         if h is not None and h.grad_fn is not None:
-            first = None if self._ring.written else h.detach()
-            h.register_hook(lambda grad: self._went_back(passed, first, grad))
+            answer = h.detach(), version(h), last_operation(h)
+            h.register_hook(lambda grad: self._went_back(passed, answer, grad))
 
-    def _went_back(self, passed: Pass, out: Tensor | None, grad: Tensor) -> None:
+    def _went_back(self, passed: Pass, answer: tuple[Tensor, int, str], grad: Tensor) -> None:
         if not in_transform():
             passed.went_back = True
-            self._ask_whether_stale()
-            if out is not None:
-                self._output = out, grad.detach()
-
-    def _ask_whether_stale(self) -> None:
-        """A backward pass begins: are the gradients of the step before still there, and was nothing done to them?"""
-        if self._stale is None:
-            self._left_over = [
-                (p, g) for p, g, was in self._old_gradients if p.grad is g and version(g) == was
-            ]
-            # Gradients that were set to zero before step() are still there, and harmless. A GPU is not asked: it would be waited for.
-            self._stale = any(
-                g.device.type != "cpu" or g.is_sparse or bool(g.any()) for _, g in self._left_over
-            )
+            self._leftovers.began_anew()
+            self._optimizers.went_back()
+            self._answers.hear(*answer, grad.detach())
 
     # What a step adds to the ring.
 
@@ -271,48 +255,43 @@ class Recorder:
         """
         if not self._entered:
             raise RuntimeError("step() was called outside of `with Recorder(model) as recorder:`")
-        _check_single_number("loss", loss)
+        check_single_number("loss", loss)
         if lr is not None:
-            _check_single_number("lr", lr)
+            check_single_number("lr", lr)
+        self._curve.add(self._count, loss)
+        taken = self._optimizers.taken(self._recording)
         if self._recording and self._is_as_it_was():
-            if not self._ring.written:
-                self._warn_of_what_is_missing()
             self._cache = None
             self._listen(False)  # a pass that raised has left the hooks in place
             with torch.no_grad():
                 row = self._row(loss)
-                if not self._ring.written:
-                    self._loss, self._output = tell(loss, *self._output), (None, None)
-            # Gradients taken for a penalty may come before zero_grad: only what is still there now was not cleared.
-            stale = bool(self._stale) and any(p.grad is g for p, g in self._left_over)
-            self._ring.write(row, Mark(self._count, torch.nan if lr is None else float(lr), stale))
+                self._parts.notice(self._passes)
+            if not self._ring.written:
+                self._warn_of_what_is_missing()
+            rate = self._optimizers.rate if lr is None else lr
+            rate = torch.nan if rate is None else float(rate)
+            back = sum(passed.went_back for passed in self._passes)
+            mark = Mark(self._count, rate, self._leftovers.stale, back, taken)
+            self._ring.write(row, mark)
         self._count += 1
         self._prepare()
 
     def _is_as_it_was(self) -> bool:
         """Whether the model still holds the modules and tensors that are recorded; if not, the recording ends."""
-        changed = None if self._sharded else first_broken(self._links)
+        changed = None if self._sharded else anatomy.first_broken(self._links)
         if changed is not None:
             self._ended = True
-            warnings.warn(
-                f"the model was rebuilt while it is recorded: {changed} is another one now, or has another shape or type. The "
-                f"recording ends before step {self._count}; a new Recorder(model) records the new model",
-                stacklevel=3,
-            )
+            said.rebuilt(changed, self._count)
         return changed is None
 
     def _warn_of_what_is_missing(self) -> None:
+        hidden = self._parts.hidden(set(self._calls))
+        if hidden:
+            said.hidden(hidden)
         if all(p.grad is None for p in self._parameters):
-            warnings.warn(
-                "no parameter has a gradient: call step() after backward() and before zero_grad()",
-                stacklevel=3,
-            )
+            said.no_gradient()
         if not self._passes and (self._activations or self._deltas):
-            warnings.warn(
-                "no pass through the model was seen, so activations and deltas are not recorded: the model itself "
-                "must be called inside of `with`, neither in parts nor compiled",
-                stacklevel=3,
-            )
+            said.no_pass()
 
     def _row(self, loss) -> Tensor:
         """One row of the ring, (width,)."""
@@ -321,13 +300,16 @@ class Recorder:
             passed.add_to(row, self._columns)
             for k, n in passed.calls.items():
                 self._calls[k] = max(n, self._calls.get(k, 0))
-        self._add_deltas(row)
+        self._deltas_seen.add_to(row, self._columns)
         if not self._ring.written:
             loops = {f"{self._layers[k].name}.weight" for k, calls in self._calls.items() if calls > 1}
             self._spectral = self._weights.stretches(self._names, loops)
         self._weights.add_to(row)
         if self._cosine:
             self._weights.add_dots_to(row)
+        self._answers.add_to(row, self._columns, loss, node := loss_of(getattr(loss, "grad_fn", None)))
+        if not self._ring.written:
+            self._summed = node.summed
         loss = torch.as_tensor(loss, dtype=self._sender.dtype, device=self._sender.device).detach().reshape(1)
         row.sums([self._columns.at("loss")], loss)
         made = row.tensor()
@@ -339,22 +321,6 @@ class Recorder:
             torch.distributed.all_reduce(whole, group=process_group)
             made[at] = whole
         return made
-
-    def _add_deltas(self, row: Row) -> None:
-        if not self._deltas_seen:
-            return
-        layers, sizes = zip(*self._deltas_seen, strict=True)
-        sizes = self._sender.vector(sizes)
-        row.norms(self._columns.of("delta_square", layers), sizes)
-        row.counts(self._columns.of("delta_calls", layers), 1)
-        calls = defaultdict(list)
-        for n, k in enumerate(layers):
-            calls[k].append(n)
-        loops = {k: members for k, members in calls.items() if len(members) > 1}
-        for name, place in (("first_call_delta_square", -1), ("last_call_delta_square", 0)):
-            if loops:
-                ends = self._sender.index([members[place] for members in loops.values()])
-                row.norms(self._columns.of(name, loops), sizes[ends])
 
     # What has been recorded.
 
@@ -373,16 +339,32 @@ class Recorder:
         raw = self._columns.named(written)
         raw |= {name: raw[name][:, called] for name in rows.PER_LAYER}
         loops = [self._calls[k] > 1 for k in called]
+        form = self._answers.form or Form()
+        measured = rows.measured_fields(raw, marks, layers, loops, self._cosine)
+        steps, losses = self._curve.read()
         return Recording(
-            **rows.measured_fields(raw, marks, layers, loops, self._cosine),
+            **measured,
+            loss_steps=steps,
+            loss_curve=losses,
+            constant_loss=constant_losses(form, raw),
             parameters=self._names,
             shapes=tuple(tuple(p.shape) for p in self._parameters),
             layers=tuple(layer.name for layer in layers),
             kinds=tuple(type(layer.module).__name__ for layer in layers),
             calls=tuple(self._calls[k] for k in called),
-            loss_kind=self._loss.kind,
-            loss_summed=self._loss.summed,
-            trivial_loss=self._loss.trivial,
+            loss_kind=form.kind,
+            loss_summed=self._summed,
+            loss_scale=form.scale,
+            misfit=form.misfit,
+            order=self._optimizers.order or cleared_before(measured, marks),
+            dtypes=tuple(word(p.dtype) for p in self._parameters),
+            layer_dtypes=self._parts.dtypes(called),
+            trainable=tuple(p.requires_grad for p in self._parameters),
+            held=tuple(self._optimizers.held),
+            optimizer=self._optimizers.name,
+            foreign_steps=self._optimizers.foreign,
+            evaluating=dict(self._parts.evaluating),
+            unregistered=self._parts.unregistered,
             spectral_norms=dict(self._spectral),
             dropped=self._ring.dropped,
         )
