@@ -80,6 +80,11 @@ class Readable:
 
         self._log = log_to(writer)
 
+    @property
+    def cost(self) -> float:
+        """What recording has taken so far, as a share of the time that training takes without it; NaN with ``every``."""
+        return self._schedule.share
+
     def _show(self, count: int, end: bool = False) -> None:
         """After a step: to the figure and the writer, if there are some."""
         if self._figure is not None:
