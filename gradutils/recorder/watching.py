@@ -294,7 +294,7 @@ class Recorder(Readable):
         started, recorded, numbers = perf_counter(), self._recording, {}
         self._curve.add(self._count, loss)
         if not isinstance(loss, Tensor) or loss.device.type == "cpu":  # a GPU is not asked for its value
-            numbers["loss"] = float(loss)
+            numbers["loss"] = loss.item() if isinstance(loss, Tensor) else float(loss)
         taken = self._optimizers.taken(self._recording)
         if self._recording and self._is_as_it_was():
             self._cache = None
