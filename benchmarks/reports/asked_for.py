@@ -3,14 +3,16 @@
 None of them was looked at when rules were written. The practices below are sound ones that look odd to a recorder.
 """
 
+import copy
 import math
 from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from benchmarks.reports import Report, X, Y, accuracy, confirmed, seeded
+from benchmarks.reports import Practice, Report, X, Y, accuracy, confirmed, explained, seeded
 from gradutils.data import digit_sequences
 from gradutils.recorder import Recorder
 
@@ -39,9 +41,7 @@ def adam(model: nn.Module, lr: float = 2e-3, **options):
 
 
 def mlp(*widths: int, activation=nn.ReLU) -> nn.Sequential:
-    layers = [
-        part for a, b in zip(widths, widths[1:], strict=False) for part in (nn.Linear(a, b), activation())
-    ]
+    layers = [part for a, b in pairwise(widths) for part in (nn.Linear(a, b), activation())]
     return nn.Sequential(*layers[:-1])
 
 
@@ -728,7 +728,7 @@ def attention_along_the_wrong_axis(faulty):
         rows = draw(32, 2048)
         return F.cross_entropy(model(text[rows, :-1]).flatten(0, 1), text[rows, 1:].flatten())
 
-    recording = train(model, loss_at, adam(model, 3e-3), 250)
+    recording = train(model, loss_at, adam(model, 3e-3), 150)
     last = recording.loss[-8:].mean().item()  # no honest model is below log 2
     return confirmed(recording, faulty, last, sick=0.6, well=0.6)
 
@@ -776,4 +776,429 @@ REPORTS = (
     Report("normalised over the batch", "tensorflow/similarity#237", "embeddings divided by the norm of the whole batch: all similarities are near 0", "", ("loss does not fit the outputs", "init too small"), normalised_over_the_batch),
     Report("attention along the wrong axis", "karpathy/ng-video-lecture#42", "the softmax of the scores runs over the queries, and the future leaks in", "", (), attention_along_the_wrong_axis),
     Report("sorted by class", "google-research/bert#324", "the data are sorted by class and not shuffled", "", ("one answer", "relapse", "loss does not fit the outputs"), sorted_by_class),
+)  # fmt: skip
+
+
+# Practices: odd to look at, sound, and each of them learns
+
+
+def learns(recording, score, well):
+    return [confirmed(recording, False, score, well=well)]
+
+
+@seeded
+def siamese():
+    model = mlp(64, 64, 16)
+
+    def loss_at(_):
+        one, other = draw(64), draw(64)
+        other[::2] = torch.stack(
+            [(Y[row] == Y).nonzero()[draw(1, int((Y[row] == Y).sum())), 0] for row in one[::2]]
+        )[:, 0]
+        same = (Y[one] == Y[other]).float()
+        distance = (model(X[one]) - model(X[other])).norm(dim=1)
+        return (same * distance**2 + (1 - same) * F.relu(2 - distance) ** 2).mean()
+
+    recording = train(model, loss_at, adam(model), 150)
+    return learns(recording, gained(recording), 0.5)
+
+
+class LowRank(nn.Module):
+    def __init__(self, linear, rank=4):
+        super().__init__()
+        self.linear = linear.requires_grad_(False)
+        self.down = nn.Parameter(torch.randn(rank, linear.in_features) / linear.in_features**0.5)
+        self.up = nn.Parameter(torch.zeros(linear.out_features, rank))
+
+    def forward(self, x):
+        return self.linear(x) + x @ self.down.T @ self.up.T
+
+
+@seeded
+def low_rank_adapters():
+    model = mlp(64, 128, 128, 10)
+    pretraining = adam(model)
+    for _ in range(150):
+        rows = draw(64)
+        pretraining.zero_grad()
+        F.cross_entropy(model(X[rows]), Y[rows]).backward()
+        pretraining.step()
+    for i in (0, 2, 4):
+        model[i] = LowRank(model[i])
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], 2e-3)
+
+    def loss_at(_):
+        rows = draw(64)
+        return F.cross_entropy(model(X[rows].flip(1)), Y[rows])  # the digits upside down
+
+    recording = train(model, loss_at, optimizer)
+    return learns(recording, gained(recording), 0.8)
+
+
+@seeded
+def thawed_layer_by_layer():
+    model = mlp(64, 64, 64, 10)
+    for layer in (model[0], model[2]):
+        layer.requires_grad_(False)
+
+    def loss_at(_):
+        rows = draw(64)
+        return F.cross_entropy(model(X[rows]), Y[rows])
+
+    def thaw(step):
+        if step in (60, 120):
+            model[2 if step == 60 else 0].requires_grad_(True)
+
+    recording = train(model, loss_at, adam(model), after=thaw)
+    return learns(recording, accuracy(model), 0.85)
+
+
+@seeded
+def mean_teacher():
+    model = mlp(64, 128, 10)
+    teacher = copy.deepcopy(model).requires_grad_(False)
+
+    def loss_at(step):
+        known, unknown = draw(32, 100), draw(64)  # only 100 digits have labels
+        wanted = teacher(X[unknown] + 0.3 * torch.randn(64, 64)).softmax(1)
+        said = model(X[unknown] + 0.3 * torch.randn(64, 64)).softmax(1)
+        return F.cross_entropy(model(X[known]), Y[known]) + min(step / 50, 1) * F.mse_loss(said, wanted)
+
+    @torch.no_grad()
+    def follow(_):
+        for slow, fast in zip(teacher.parameters(), model.parameters(), strict=True):
+            slow.lerp_(fast, 0.05)
+
+    recording = train(model, loss_at, adam(model), after=follow)
+    return learns(recording, accuracy(teacher), 0.7)
+
+
+@seeded
+def mixup():
+    model = mlp(64, 128, 10)
+
+    def loss_at(_):
+        one, other, share = draw(64), draw(64), torch.distributions.Beta(0.4, 0.4).sample()
+        out = model(share * X[one] + (1 - share) * X[other])
+        return share * F.cross_entropy(out, Y[one]) + (1 - share) * F.cross_entropy(out, Y[other])
+
+    recording = train(model, loss_at, adam(model))
+    return learns(recording, accuracy(model), 0.85)
+
+
+@seeded
+def quantiles():
+    x = 4 * torch.rand(4000, 1) - 2
+    y = torch.sin(2 * x) + (0.1 + 0.4 * x.abs()) * torch.randn(4000, 1)
+    model, shares = mlp(1, 64, 64, 3), torch.tensor([0.05, 0.5, 0.95])
+
+    def pinball(above):
+        return torch.maximum(shares * above, (shares - 1) * above).mean()
+
+    def loss_at(_):
+        rows = draw(64, 4000)
+        return pinball(y[rows] - model(x[rows]))
+
+    recording = train(model, loss_at, adam(model, 5e-3))
+    constant = pinball(y - y.quantile(shares))
+    return learns(recording, gained(recording, base=constant, last=20), 0.3)
+
+
+@seeded
+def counts():
+    x, w = torch.randn(4000, 8), torch.randn(8) / 4
+    y = torch.poisson(torch.exp(1.5 + x @ w))
+    model = mlp(8, 32, 1)
+
+    def loss_at(_):
+        rows = draw(64, 4000)
+        return F.poisson_nll_loss(model(x[rows]).squeeze(1), y[rows])
+
+    recording = train(model, loss_at, adam(model, 5e-3))
+    with torch.no_grad():
+        return learns(recording, torch.corrcoef(torch.stack([model(x)[:, 0], x @ w]))[0, 1].item(), 0.9)
+
+
+class Checkpointed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inside = nn.Linear(64, 64)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.LayerNorm(64), mlp(64, 64, 64)) for _ in range(4))
+        self.read = nn.Linear(64, 10)
+
+    def forward(self, x):
+        x = self.inside(x)
+        for block in self.blocks:
+            x = x + checkpoint(block, x, use_reentrant=False)
+        return self.read(x)
+
+
+@seeded
+def checkpointing():
+    model = Checkpointed()
+
+    def loss_at(_):
+        rows = draw(32)
+        return F.cross_entropy(model(X[rows]), Y[rows])
+
+    recording = train(model, loss_at, adam(model, 1e-3), 120)
+    return learns(recording, accuracy(model), 0.85)
+
+
+@seeded
+def growing_sequences():
+    model = nn.Sequential(nn.GRU(1, 32, batch_first=True), Last(), nn.Linear(32, 1))
+
+    def loss_at(step):
+        numbers = torch.rand(64, 2 + step // 25, 1) * (1 + step / 100)  # longer and larger as it goes on
+        return F.mse_loss(model(numbers), numbers.sum(1))
+
+    recording = train(model, loss_at, adam(model, 5e-3))
+    numbers = 3 * torch.rand(500, 9, 1)
+    return learns(recording, explained(model, numbers, numbers.sum(1)), 0.7)
+
+
+class Last(nn.Module):
+    def forward(self, out):
+        return out[0][:, -1]
+
+
+@seeded
+def cyclic_rate():
+    model = mlp(64, 64, 10)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.CyclicLR(optimizer, 1e-3, 0.3, step_size_up=25)
+
+    def loss_at(_):
+        rows = draw(64)
+        return F.cross_entropy(model(X[rows]), Y[rows])
+
+    recording = train(model, loss_at, optimizer, after=lambda _: schedule.step())
+    return learns(recording, accuracy(model), 0.85)
+
+
+@seeded
+def warm_restarts():
+    model = mlp(64, 64, 10)
+    optimizer = adam(model, 1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=30, T_mult=2)
+
+    def loss_at(_):
+        rows = draw(64)
+        return F.cross_entropy(model(X[rows]), Y[rows])
+
+    recording = train(model, loss_at, optimizer, 210, after=lambda _: schedule.step())
+    return learns(recording, accuracy(model), 0.85)
+
+
+@seeded
+def large_batch():
+    model = mlp(64, 128, 128, 10)
+    optimizer = torch.optim.SGD(model.parameters(), 0.2, momentum=0.9, nesterov=True)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=30)
+
+    def loss_at(_):
+        rows = draw(1024)
+        return F.cross_entropy(model(X[rows]), Y[rows])
+
+    recording = train(model, loss_at, optimizer, 100, after=lambda _: schedule.step())
+    return learns(recording, accuracy(model), 0.9)
+
+
+class Tied(nn.Module):
+    """The matrix that embeds a word also scores it."""
+
+    def __init__(self, words=60, width=32):
+        super().__init__()
+        self.words, self.lstm, self.read = (
+            nn.Embedding(words, width),
+            nn.LSTM(width, width, batch_first=True),
+            nn.Linear(width, words),
+        )
+        nn.init.normal_(self.words.weight, 0, 0.1)
+        self.read.weight = self.words.weight
+
+    def forward(self, text):
+        return self.read(self.lstm(self.words(text))[0])
+
+
+@seeded
+def tied_weights():
+    text = (torch.randint(60, (1024, 1)) + torch.randint(1, 4, (1024, 9)).cumsum(1)) % 60
+    model = Tied()
+
+    def loss_at(_):
+        rows = draw(32, 1024)
+        return F.cross_entropy(model(text[rows, :-1]).flatten(0, 1), text[rows, 1:].flatten())
+
+    recording = train(model, loss_at, adam(model, 1e-2))
+    return learns(recording, gained(recording), 0.5)
+
+
+class Matched(nn.Module):
+    """How well a user and an item go together, by sparse embeddings and a dense head."""
+
+    def __init__(self):
+        super().__init__()
+        self.users, self.items = nn.Embedding(2000, 8, sparse=True), nn.Embedding(300, 8, sparse=True)
+        self.read = mlp(16, 32, 1)
+
+    def forward(self, user, item):
+        return self.read(torch.cat([self.users(user), self.items(item)], 1)).squeeze(1)
+
+
+@seeded
+def sparse_embeddings():
+    model, kind, taste = Matched(), torch.randn(2000), torch.randn(300)
+    of_tables = torch.optim.SparseAdam([*model.users.parameters(), *model.items.parameters()], 3e-2)
+    of_head = adam(model.read, 3e-3)
+    with Recorder(model) as recorder:
+        for _ in range(200):
+            of_tables.zero_grad()
+            of_head.zero_grad()
+            user, item = draw(256, 2000), draw(256, 300)
+            liked = (kind[user] + taste[item] > 0).float()
+            loss = F.binary_cross_entropy_with_logits(model(user, item), liked)
+            loss.backward()
+            of_tables.step()
+            of_head.step()
+            recorder.step(loss)
+    return learns(recorder.recording, gained(recorder.recording), 0.3)
+
+
+class ActorCritic(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.trunk, self.policy, self.value = mlp(6, 64, 64), nn.Linear(64, 4), nn.Linear(64, 1)
+
+    def forward(self, state):
+        features = self.trunk(state).tanh()
+        return torch.distributions.Categorical(logits=self.policy(features)), self.value(features).squeeze(-1)
+
+
+@seeded
+def proximal_policy():
+    model, wise = ActorCritic(), torch.randn(6, 4)
+    optimizer = adam(model, 3e-3)
+    rewards = []
+    with Recorder(model) as recorder:
+        for _ in range(25):
+            state = torch.randn(256, 6)
+            with torch.no_grad():
+                policy, value = model(state)
+                action = policy.sample()
+                before = policy.log_prob(action)
+            reward = (action == (state @ wise).argmax(1)).float()
+            rewards.append(reward.mean().item())
+            advantage = (reward - value - (reward - value).mean()) / (reward - value).std()
+            for rows in torch.randperm(256).chunk(8):
+                policy, value = model(state[rows])
+                ratio = torch.exp(policy.log_prob(action[rows]) - before[rows])
+                surrogate = torch.minimum(
+                    ratio * advantage[rows], ratio.clamp(0.8, 1.2) * advantage[rows]
+                ).mean()
+                loss = -surrogate + 0.5 * F.mse_loss(value, reward[rows]) - 0.01 * policy.entropy().mean()
+                optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+                optimizer.step()
+                recorder.step(loss)
+    return learns(recorder.recording, sum(rewards[-3:]) / 3, 0.6)
+
+
+class Flow(nn.Module):
+    """Four affine couplings of the plane."""
+
+    def __init__(self):
+        super().__init__()
+        self.couplings = nn.ModuleList(mlp(1, 32, 2, activation=nn.Tanh) for _ in range(6))
+
+    def forward(self, x):
+        volume = torch.zeros(len(x))
+        for k, coupling in enumerate(self.couplings):
+            kept, moved = x[:, k % 2, None], x[:, 1 - k % 2, None]
+            scale, shift = coupling(kept).chunk(2, 1)
+            scale = 2 * torch.tanh(scale)
+            moved = moved * scale.exp() + shift
+            volume = volume + scale[:, 0]
+            x = torch.cat([kept, moved] if k % 2 == 0 else [moved, kept], 1)
+        return -0.5 * (x**2).sum(1) - math.log(2 * math.pi) + volume
+
+
+@seeded
+def flow_with_a_negative_loss():
+    model = Flow()
+
+    def loss_at(_):
+        angle = math.pi * torch.rand(128)
+        return -model(0.2 * torch.stack([angle.cos(), angle.sin()], 1) + 0.02 * torch.randn(128, 2)).mean()
+
+    recording = train(model, loss_at, adam(model, 5e-3))
+    return learns(recording, -recording.loss[-8:].mean().item(), 1.5)
+
+
+@seeded
+def noisy_labels():
+    model = mlp(64, 128, 10)
+    wrong = torch.rand(len(Y)) < 0.4
+    labels = torch.where(wrong, torch.randint(10, Y.shape), Y)
+
+    def loss_at(_):
+        rows = draw(64)
+        return F.cross_entropy(model(X[rows]), labels[rows])
+
+    recording = train(model, loss_at, adam(model, 1e-3), 150)
+    return learns(recording, accuracy(model), 0.8)
+
+
+@seeded
+def heavy_tails():
+    x, w = torch.randn(4000, 8), torch.randn(8, 1)
+    noise = torch.distributions.StudentT(1.5).sample((4000, 1))
+    model = mlp(8, 64, 1)
+
+    def loss_at(_):
+        rows = draw(64, 4000)
+        return F.huber_loss(model(x[rows]), torch.sin(x[rows] @ w) + x[rows] @ w + 0.3 * noise[rows])
+
+    recording = train(model, loss_at, adam(model, 5e-3))
+    return learns(recording, explained(model, x, torch.sin(x @ w) + x @ w), 0.8)
+
+
+@seeded
+def rare_labels():
+    x, w = torch.randn(8000, 20), F.normalize(torch.randn(20, 30), dim=0)
+    y = (x @ w + 0.2 * torch.randn(8000, 30) > 2).float()  # each of 30 labels on one row in 45
+    model = mlp(20, 64, 30)
+
+    def loss_at(_):
+        rows = draw(128, 8000)
+        return F.binary_cross_entropy_with_logits(model(x[rows]), y[rows])
+
+    recording = train(model, loss_at, adam(model, 5e-3))
+    rate = y.mean()
+    constant = -(rate * rate.log() + (1 - rate) * (1 - rate).log())
+    return learns(recording, gained(recording, base=constant), 0.3)
+
+
+PRACTICES = (
+    Practice("siamese", "one encoder called twice a step under a contrastive loss", siamese),
+    Practice("low-rank adapters", "LoRA: frozen weights, and a factor that begins at 0", low_rank_adapters),
+    Practice("thawed layer by layer", "two of three layers are frozen at first, and thawed one after the other", thawed_layer_by_layer),
+    Practice("mean teacher", "a consistency loss, whose weight grows, against a moving average of the student", mean_teacher),
+    Practice("mixup", "mixed inputs under two labels, so the loss stays high", mixup),
+    Practice("quantiles", "three quantiles by the pinball loss, two of them far out", quantiles),
+    Practice("counts", "a Poisson likelihood, whose loss is negative", counts),
+    Practice("checkpointing", "each block runs forward twice a step", checkpointing),
+    Practice("growing sequences", "inputs become longer and larger, and the loss rises with them", growing_sequences),
+    Practice("cyclic rate", "the rate swings by a factor of 300", cyclic_rate),
+    Practice("warm restarts", "a cosine that begins again twice", warm_restarts),
+    Practice("large batch", "1024 of 1400 digits a step, a high rate and a warmup", large_batch),
+    Practice("tied weights", "one matrix embeds words and scores them", tied_weights),
+    Practice("sparse embeddings", "two optimizers, and tables of which a step touches a few rows", sparse_embeddings),
+    Practice("proximal policy", "PPO: roll-outs without gradient, several epochs on each, a loss around 0", proximal_policy),
+    Practice("flow with a negative loss", "a normalising flow; the loss passes 0 and goes on", flow_with_a_negative_loss),
+    Practice("noisy labels", "40 % of the labels are drawn at random", noisy_labels),
+    Practice("heavy tails", "Huber's loss on noise without a variance", heavy_tails),
+    Practice("rare labels", "30 labels of which each stands on one row in 45", rare_labels),
 )  # fmt: skip
