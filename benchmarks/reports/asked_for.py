@@ -159,7 +159,7 @@ def line_left_from_a_test(faulty):
             (of_score if faulty else total).backward()
             optimizer.step()
             recorder.step(total)
-    return confirmed(recorder.recording, faulty, gained(recorder.recording), sick=0.2, well=0.7)
+    return confirmed(recorder.recording, faulty, gained(recorder.recording), sick=0.5, well=0.7)
 
 
 class SequenceAutoencoder(nn.Module):
@@ -232,10 +232,8 @@ class Tagger(nn.Module):
 
     def __init__(self, words=40, tags=5, width=24):
         super().__init__()
-        self.words, self.lstm = (
-            nn.Embedding(words, width),
-            nn.LSTM(width, width, batch_first=True, bidirectional=True),
-        )
+        self.words = nn.Embedding(words, width)
+        self.lstm = nn.LSTM(width, width, batch_first=True, bidirectional=True)
         self.fc = nn.Linear(2 * width, tags)
         self.follows = nn.Parameter(0.1 * torch.randn(tags, tags))
 
@@ -470,7 +468,7 @@ def vgg_from_scratch(faulty):
         return F.cross_entropy(model(IMAGES[rows]), Y[rows])
 
     recording = train(
-        model, loss_at, torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4), 150
+        model, loss_at, torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, weight_decay=5e-4), 220
     )
     return confirmed(recording, faulty, gained(recording), sick=0.1, well=0.35)
 
@@ -512,9 +510,8 @@ class GraphNetwork(nn.Module):
 @seeded
 def links_as_they_are(faulty):
     subject = torch.randint(5, (600,))
-    cited = (
-        torch.distributions.Pareto(1.0, 1.2).sample((600,)).clamp(max=150)
-    )  # a few papers have most of the links
+    # a few papers have most of the links
+    cited = torch.distributions.Pareto(1.0, 1.2).sample((600,)).clamp(max=150)
     alike = torch.where(subject[:, None] == subject, 1.0, 0.12)
     links = (torch.rand(600, 600) < 0.004 * alike * cited[:, None] * cited).float().triu(1)
     links = links + links.T
@@ -531,7 +528,7 @@ def links_as_they_are(faulty):
     recording = train(model, loss_at, adam(model, 1e-2, weight_decay=5e-4))
     with torch.no_grad():
         right = (model.eval()(words).argmax(1) == subject).float().mean().item()
-    return confirmed(recording, faulty, right, sick=0.65, well=0.7)
+    return confirmed(recording, faulty, right, sick=0.76, well=0.7)
 
 
 class Forecaster(nn.Module):
@@ -803,7 +800,7 @@ REPORTS = (
     Report("court keypoints", "yastrebksv/TennisCourtDetector#7", "zero_grad is missing", "gradients not cleared", (), court_keypoints),
     Report("rate of a tagger", "guillaumegenthial/sequence_tagging#47", "a rate far above the one that works", "learning rate too high", ("relapse",), rate_of_a_tagger),
     Report("Gaussian with a typo", "sophiajw/HistAuGAN#7", "weights drawn with 0.2 in place of 0.02", "init too large", (), gaussian_with_a_typo),
-    Report("VGG from scratch", "facebookarchive/fbcunn#75", "nineteen layers with torch's default weights, which shrink the signal in each", "init too small", ("dead signal",), vgg_from_scratch),
+    Report("VGG from scratch", "facebookarchive/fbcunn#75", "a deep VGG with torch's default weights, which shrink the signal in each layer", "init too small", ("dead signal",), vgg_from_scratch),
     Report("links as they are", "sufeidechabei/graphnets_gcn#1", "messages are summed over up to hundreds of links, and no degree divides them", "init too large", ("inputs not normalised",), links_as_they_are),
     Report("cooling cup", "TheodoreWolf/pinns#3", "seconds to 1000 in, degrees to 100 out of a physics-informed network", "inputs not normalised", ("targets not normalised", "saturated"), cooling_cup),
     Report("trade in millions", "dhopp1/nowcast_lstm#12", "targets near 70,000 (and inputs of very different units) for an LSTM", "targets not normalised", ("inputs not normalised",), trade_in_millions),
