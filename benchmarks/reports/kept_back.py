@@ -254,7 +254,7 @@ def silent_clip(faulty: bool) -> Recording:
     time = torch.arange(64) / 8
     waves = torch.sin(time * (0.5 + 3 * torch.rand(400, 1)) + 6 * torch.rand(400, 1)) * torch.rand(400, 1)
     waves[123] = 0
-    waves = waves / (waves.abs().amax(1, keepdim=True).clamp(min=1e-3 if not faulty else 0.0))
+    waves = waves / (waves.abs().amax(1, keepdim=True).clamp(min=0.0 if faulty else 1e-3))
     model = nn.Sequential(nn.Conv1d(1, 16, 9, stride=4), nn.LeakyReLU(0.1), nn.Conv1d(16, 16, 5, padding=2))
     model.extend([nn.LeakyReLU(0.1), nn.ConvTranspose1d(16, 1, 12, stride=4)])
 
