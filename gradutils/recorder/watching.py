@@ -116,7 +116,7 @@ class Recorder:
         self._parts, self._leftovers = Parts(inner, self._layers), Leftovers()
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._spectral: dict[str, float] = {}
-        self._entered = self._ended = False
+        self._entered = self._ended = self._listening = False
         self._count = 0
         self._crowded = False  # passes were let go
         self._cache: Recording | None = None
@@ -168,8 +168,10 @@ class Recorder:
         self.stop()
 
     def _listen(self, on: bool) -> None:
-        for hook in self._hooks:
-            (hook.listen if on else hook.rest)()
+        if on is not self._listening:
+            self._listening = on
+            for hook in self._hooks:
+                (hook.listen if on else hook.rest)()
 
     def _prepare(self) -> None:
         """Before a step: decide whether to record it, and if so remember the weights and the gradients left over."""

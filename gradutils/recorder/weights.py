@@ -26,9 +26,8 @@ class Weights:
         mine = [local(p) for p in parameters]
         self._groups = alike(mine)
         self._before = [mine[g[0]].new_empty(len(g), *mine[g[0]].shape) for g in self._groups]
-        self._kinds = [
-            (b.shape, b.dtype, b.device) for b in self._before
-        ]  # such as are alike share what they are measured in
+        # Such as are alike share what they are measured in.
+        self._kinds = [(b.shape, b.dtype, b.device) for b in self._before]
         shared = {kind: b for kind, b in zip(self._kinds, self._before, strict=True) if b.numel() <= STACK}
         self._spare = {kind: torch.empty_like(before) for kind, before in shared.items()}
         self._gradients = {kind: torch.empty_like(before) for kind, before in shared.items()}
