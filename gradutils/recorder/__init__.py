@@ -1,6 +1,6 @@
 """One door for an engineer: watch any ``nn.Module`` train, keep what was seen, name what ails it.
 
-watching       Recorder: where it listens, and what a step adds
+watching       Recorder: where it listens, and what a step adds; reading: its other half, which is read
 anatomy        what is known of a model before it trains; arguments: what the recorder is given is checked
 outputs        what is measured of a layer's output; weights: of parameters, gradients and updates; norms: how
 rows           what a row of the ring holds, by name, and how rows are read
@@ -14,6 +14,8 @@ recording      Recording: plain data; files: that data as a file
 signs          the numbers that a diagnosis looks at
 diagnosis      the rules, in order, and diagnose
 lightning      RecorderCallback, inside of Lightning; transformers: the same in Hugging Face's Trainer. Each asks for its library
+live           the page of a run, redrawn in a notebook; logs: its numbers, sent to TensorBoard or W&B
+report         the same page as a file to send; __main__: a saved recording in the terminal
 torch_inside   the only room that knows private names of torch
 """
 

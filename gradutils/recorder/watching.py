@@ -20,18 +20,17 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from gradutils.recorder import anatomy, rows, said
-from gradutils.recorder.answers import Answers, constant_losses
+from gradutils.recorder import anatomy, said
+from gradutils.recorder.answers import Answers
 from gradutils.recorder.arguments import check_single_number, check_whole_number
 from gradutils.recorder.curve import Curve
 from gradutils.recorder.deltas import Deltas
 from gradutils.recorder.leftovers import Leftovers
-from gradutils.recorder.losses import Form
 from gradutils.recorder.norms import norm
-from gradutils.recorder.optimizers import Optimizers, cleared_before
+from gradutils.recorder.optimizers import Optimizers
 from gradutils.recorder.outputs import Pass, Trays, first_tensor, inputs
-from gradutils.recorder.parts import Parts, word
-from gradutils.recorder.recording import Recording
+from gradutils.recorder.parts import Parts
+from gradutils.recorder.reading import Readable
 from gradutils.recorder.rows import FIRST, REDUCED, Columns, Mark, Ring, Row, Sender
 from gradutils.recorder.torch_inside import (
     ForwardHook,
@@ -67,7 +66,7 @@ class _Asleep:
     def _end(self, *_) -> None: ...
 
 
-class Recorder:
+class Recorder(Readable):
     """Watch a model train: ``with Recorder(model) as recorder``, and ``recorder.step(loss)`` after each optimizer step.
 
     ``every``: record each step that it divides, and always the first five. ``activations`` and ``deltas`` may be left
@@ -119,7 +118,6 @@ class Recorder:
         self._entered = self._ended = self._listening = False
         self._count = 0
         self._crowded = False  # passes were let go
-        self._cache: Recording | None = None
 
     # Where it listens: two hooks on the model, always there; one on each layer, in place only while a recorded pass runs.
 
@@ -157,6 +155,7 @@ class Recorder:
         self._handles, self._hooks, self._passes = [], [], []
         self._leftovers.remember([])
         self._optimizers.rest()
+        self._show(self._count, end=True)
         self._answers.forget()
         self._entered, self._weights, self._trays = False, None, None
         _AT_WORK.pop(self._inner, None)
@@ -277,6 +276,7 @@ class Recorder:
             self._ring.write(row, mark)
         self._count += 1
         self._prepare()
+        self._show(self._count)
 
     def _is_as_it_was(self) -> bool:
         """Whether the model still holds the modules and tensors that are recorded; if not, the recording ends."""
@@ -324,69 +324,10 @@ class Recorder:
             made[at] = whole
         return made
 
-    # What has been recorded.
-
-    @property
-    def recording(self) -> Recording:
-        """All that has been recorded so far, on the CPU."""
-        if self._cache is None:
-            with torch.device("cpu"):  # whatever the default device is by now
-                self._cache = self._read()
-        return self._cache
-
-    def _read(self) -> Recording:
-        written, marks = self._ring.read(self._columns.width)
-        called = list(self._calls)
-        layers = [self._layers[k] for k in called]
-        raw = self._columns.named(written)
-        raw |= {name: raw[name][:, called] for name in rows.PER_LAYER}
-        loops = [self._calls[k] > 1 for k in called]
-        form = self._answers.form or Form()
-        measured = rows.measured_fields(raw, marks, layers, loops, self._cosine)
-        steps, losses = self._curve.read()
-        return Recording(
-            **measured,
-            loss_steps=steps,
-            loss_curve=losses,
-            constant_loss=constant_losses(form, raw),
-            parameters=self._names,
-            shapes=tuple(tuple(p.shape) for p in self._parameters),
-            layers=tuple(layer.name for layer in layers),
-            kinds=tuple(type(layer.module).__name__ for layer in layers),
-            calls=tuple(self._calls[k] for k in called),
-            loss_kind=form.kind,
-            loss_summed=self._summed,
-            loss_scale=form.scale,
-            misfit=form.misfit,
-            order=self._optimizers.order or cleared_before(measured, marks),
-            dtypes=tuple(word(p.dtype) for p in self._parameters),
-            layer_dtypes=self._parts.dtypes(called),
-            trainable=tuple(p.requires_grad for p in self._parameters),
-            held=tuple(self._optimizers.held),
-            optimizer=self._optimizers.name,
-            foreign_steps=self._optimizers.foreign,
-            evaluating=dict(self._parts.evaluating),
-            unregistered=self._parts.unregistered,
-            spectral_norms=dict(self._spectral),
-            dropped=self._ring.dropped,
-        )
-
     def __reduce__(self):
         """A model saved whole while it is recorded takes no recorder with it; ``save`` keeps the recording."""
         return _Asleep, ()
 
-    def __len__(self) -> int:
-        """How many records there are."""
-        return self._ring.kept
-
-    def __bool__(self) -> bool:
-        return True  # also while it is empty
-
     def __deepcopy__(self, memo) -> "Recorder":
         """A copy of a model, hooks and all, still tells this recorder; it does not listen to copies."""
         return self
-
-    def __getattr__(self, name: str):
-        if name.startswith("_") or not (hasattr(Recording, name) or name in Recording.__dataclass_fields__):
-            raise AttributeError(f"Recorder has no attribute {name!r}")
-        return getattr(self.recording, name)
