@@ -138,11 +138,15 @@ class Recorder(Readable):
         self._parts, self._leftovers = Parts(inner, self._layers), Leftovers()
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._spectral: dict[str, float] = {}
+<<<<<<< HEAD
         self._entered = self._ended = False
         self._since, self._own = (
             0.0,
             0.0,
         )  # when the last step ended, and what the recorder took of the time since, in seconds
+=======
+        self._entered = self._ended = self._listening = False
+>>>>>>> speed
         self._count = 0
         self._crowded = False  # passes were let go
 
@@ -195,8 +199,10 @@ class Recorder(Readable):
         self.stop()
 
     def _listen(self, on: bool) -> None:
-        for hook in self._hooks:
-            (hook.listen if on else hook.rest)()
+        if on is not self._listening:
+            self._listening = on
+            for hook in self._hooks:
+                (hook.listen if on else hook.rest)()
 
     def _prepare(self) -> None:
         """Before a step: decide whether to record it, and if so remember the weights and the gradients left over."""
