@@ -138,15 +138,9 @@ class Recorder(Readable):
         self._parts, self._leftovers = Parts(inner, self._layers), Leftovers()
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._spectral: dict[str, float] = {}
-<<<<<<< HEAD
-        self._entered = self._ended = False
-        self._since, self._own = (
-            0.0,
-            0.0,
-        )  # when the last step ended, and what the recorder took of the time since, in seconds
-=======
         self._entered = self._ended = self._listening = False
->>>>>>> speed
+        # When the last step ended, and what the recorder took of the time since, in seconds.
+        self._since = self._own = 0.0
         self._count = 0
         self._crowded = False  # passes were let go
 
