@@ -144,7 +144,7 @@ class Recorder(Readable):
         self._count = 0
         self._crowded = False  # passes were let go
 
-    # Where it listens: two hooks on the model, always there; one on each layer, in place only while a recorded pass runs.
+    # Where it listens: two hooks on the model, in place only in a step that is recorded; one on each layer, while its pass runs.
 
     def start(self) -> "Recorder":
         """Begin to record, as ``with`` does; returns the recorder. One that records the same model already is stopped, with a warning."""
@@ -158,9 +158,9 @@ class Recorder(Readable):
         self._trays = Trays(self._layers)
         _AT_WORK[self._inner] = weakref.ref(self)
         self._entered = True
-        self._handles = [
-            self._model.register_forward_pre_hook(self._begin, with_kwargs=True),
-            self._model.register_forward_hook(self._end, always_call=True),  # also where a pass raises
+        self._around = [
+            ForwardHook(self._model, self._begin, before=True),
+            ForwardHook(self._model, self._end, always=True),
         ]
         self._hooks = [
             ForwardHook(layer.module, partial(self._see, k))
@@ -176,9 +176,9 @@ class Recorder(Readable):
         if not self._entered:
             return
         self._listen(False)
-        for handle in self._handles:
-            handle.remove()
-        self._handles, self._hooks, self._passes = [], [], []
+        for hook in (*self._around, *self._hooks):
+            hook.remove()
+        self._around, self._hooks, self._passes = [], [], []
         self._leftovers.remember([])
         self._optimizers.rest()
         self._show(self._count, end=True)
@@ -204,6 +204,8 @@ class Recorder(Readable):
         self._recording = not self._ended and self._schedule.wants(self._count)
         if self._recording and not followed:  # it may have been rebuilt in a step that was not recorded
             self._recording = self._is_as_it_was()
+        for hook in self._around:
+            (hook.listen if self._recording else hook.rest)()
         self._passes: list[Pass] = []
         self._answers.forget()
         self._deltas_seen = Deltas()
@@ -216,7 +218,7 @@ class Recorder(Readable):
     @_timed
     def _begin(self, module, args, kwargs) -> None:
         # A copy of the model, such as an average of its weights, carries this hook along.
-        if module is self._model and self._recording and _watching() and not torch.jit.is_tracing():
+        if module is self._model and _watching() and not torch.jit.is_tracing():
             self._passes.append(passed := Pass(self._trays))
             with torch.no_grad():
                 passed.see_inputs(self._columns, inputs(args, kwargs, self._input_names))
@@ -260,7 +262,7 @@ class Recorder(Readable):
 
     @_timed
     def _end(self, module, args, out) -> None:
-        if module is not self._model or not (self._recording and self._passes and _watching()):
+        if module is not self._model or not (self._passes and _watching()):
             return
         self._listen(False)
         passed, h = self._passes[-1], first_tensor(out)
