@@ -95,7 +95,9 @@ class Answers:
             y, own, by_class = targets.argmax(1), -(targets * log_p).sum() / len(d), targets.sum(0) / len(d)
         else:
             top, first = log_p.max(1)
-            y = torch.where(used, d.argmin(1), first)
+            least, y = d.min(1)
+            used = least < 0
+            y = torch.where(used, y, first)
             used = used | (top > -1e-3)  # right and sure: nothing goes back; else it is to be ignored
             d_y, log_p_y = d.gather(1, y[:, None]).squeeze(1), log_p.gather(1, y[:, None]).squeeze(1)
             if form.outputs == "logits":

@@ -122,7 +122,7 @@ def _softmax(
     used = d.abs().amax(1) > 0
     p, d, o = o[used].softmax(1), d[used], o[used]
     # Of an answer that is right and sure hardly anything goes back, and that is rounded.
-    told = d.abs().amax(1) > (0.01 if close < 1e-3 else 0.1) * d.abs().max()
+    told = -d.amin(1) > (0.01 if close < 1e-3 else 0.1) * d.abs().max()
     slopes, shares = d[told], p[told]
     rows, y = torch.arange(len(slopes), device=p.device), slopes.argmin(1)
     weight = -slopes[rows, y] / (1 - shares[rows, y])
