@@ -51,7 +51,12 @@ def draw(size: int, among: int = len(X)) -> torch.Tensor:
 
 def gained(recording, base=None, last=8) -> float:
     """Share of the first losses, or of ``base``, that is gone at the end."""
-    return 1 - (recording.loss_curve[-last:].mean() / (recording.loss_curve[:3].mean() if base is None else base)).item()
+    return (
+        1
+        - (
+            recording.loss_curve[-last:].mean() / (recording.loss_curve[:3].mean() if base is None else base)
+        ).item()
+    )
 
 
 # Not a number

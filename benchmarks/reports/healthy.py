@@ -503,4 +503,6 @@ def reading():
         return F.ctc_loss(model(x), y, *lengths)
 
     recording = train(model, drawn(150, 64, pairs, words), loss_fn, adam(model, 1e-2))
-    return learnt(recording, 1 - (recording.loss_curve[-10:].mean() / recording.loss_curve[5:15].mean()).item(), 0.4)
+    return learnt(
+        recording, 1 - (recording.loss_curve[-10:].mean() / recording.loss_curve[5:15].mean()).item(), 0.4
+    )

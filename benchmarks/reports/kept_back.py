@@ -1131,7 +1131,9 @@ def mixture_density_network() -> list[Recording]:
         return (math.log(2 * math.pi) / 2 - each.logsumexp(1)).mean()
 
     recording = train(model, drawn(250, 64, x, y), loss_fn, torch.optim.Adam(model.parameters(), 5e-3))
-    return [confirmed(recording, False, recording.loss_curve[0] - recording.loss_curve[-20:].mean(), well=0.8)]
+    return [
+        confirmed(recording, False, recording.loss_curve[0] - recording.loss_curve[-20:].mean(), well=0.8)
+    ]
 
 
 class Reader(nn.Module):

@@ -1,6 +1,7 @@
 """One door for an engineer: watch any ``nn.Module`` train, keep what was seen, name what ails it.
 
 watching       Recorder: where it listens, and what a step adds; reading: its other half, which is read
+ears           its hooks, as they stand on a model
 anatomy        what is known of a model before it trains; arguments: what the recorder is given is checked
 outputs        what is measured of a layer's output; weights: of parameters, gradients and updates; norms: how
 rows           what a row of the ring holds, by name, and how rows are read

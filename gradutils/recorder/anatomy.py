@@ -47,6 +47,10 @@ def inner_model(model: nn.Module) -> nn.Module:
     """The model itself, or the one that DDP or DataParallel wraps. Raises TypeError for anything else."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be an nn.Module; got {type(model).__name__}")
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError(
+            "model is a TorchScript module, whose parts cannot be watched; record the nn.Module that it was made of"
+        )
     return model.module if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel) else model
 
 

@@ -25,6 +25,7 @@ class Answers:
         self.form: Form | None = None  # not known yet
         self._pairs: list[tuple[Tensor, Tensor]] = []
         self._tail = ""
+        self._samples = 0  # of the step in which the form was found
         self._tried = 0
         self._weights: Tensor | None = None  # of the targets so far: by class, or how many there were
         self._sums: Tensor | None = None  # of the targets so far, by unit
@@ -38,6 +39,11 @@ class Answers:
         if version(out) == was and out.shape == delta.shape and len(self._pairs) < PASSES:
             self._tail = tail
             steps = _strides(out.shape)
+            if (
+                math.prod(-(-size // step) for size, step in zip(out.shape, steps, strict=True))
+                > 16 * ENTRIES
+            ):
+                return  # so many units of a single sample
             if any(step > 1 for step in steps):
                 part = tuple(slice(None, None, step) for step in steps)
                 out, delta = out[part].clone(), delta[part].clone()
@@ -59,7 +65,7 @@ class Answers:
                     loss.item() if isinstance(loss, Tensor) else float(loss), node, self._tail, out, delta
                 )
                 if found.kind != "unknown" or self._tried == FIRST:
-                    self.form = found
+                    self.form, self._samples = found, len(arranged(out, found.classes))
         form = self.form or Form()
         o = arranged(out, form.classes).float()
         found = {"output_sum": o.sum(), "output_square": o.flatten().dot(o.flatten())}
@@ -75,6 +81,20 @@ class Answers:
         names, values = zip(*found.items(), strict=True)
         row.sums([columns.at(name) for name in names], row.sender.vector([number(value) for value in values]))
 
+    def _more(self, form: Form, o: Tensor) -> float:
+        """How many times as many samples as at the first step, where the loss is summed over them."""
+        sums = (self._samples, self._samples * o.shape[1])
+        summed = any(abs(form.scale - count) <= 0.01 * count for count in sums)
+        return len(o) / self._samples if summed and self._samples > 1 else 1.0
+
+    def _scale_now(self, form: Form, o: Tensor, d: Tensor, loss) -> float | Tensor:
+        """The scale of soft targets in this step."""
+        if _of_half_precision(form):
+            entropy = torch.special.entr(o.softmax(1)).sum(1).mean()
+            asked = torch.as_tensor(loss).detach().to(d).reshape(()) - entropy
+            return (d * o).sum() / asked
+        return form.scale * self._more(form, o)
+
     def _classes(
         self, form: Form, o: Tensor, d: Tensor, row: Row, columns: Columns, loss
     ) -> dict[str, Tensor]:
@@ -87,7 +107,7 @@ class Answers:
             else o
         )
         if form.soft:
-            pull = -d * len(d) / form.scale
+            pull = -d * len(d) / self._scale_now(form, o, d, loss)
             targets = (
                 pull if form.outputs == "log-probabilities" else (log_p.exp() + pull) * used.unsqueeze(1)
             )
@@ -112,7 +132,8 @@ class Answers:
         known = self._weights / self._weights.sum()
         # Frequencies counted on few samples flatter the constant answer (Miller and Madow's correction).
         few = ((self._weights > 0).sum() - 1) / (2 * self._weights.sum())
-        constant = by_class.sum() * ((-torch.xlogy(share, known)).sum() + few).clamp(max=math.log(o.shape[1]))
+        few = torch.minimum(few, math.log(o.shape[1]) + torch.xlogy(known, known).sum()).clamp(min=0)
+        constant = by_class.sum() * (few - torch.xlogy(share, known).sum())
         row.count(columns.at("constant_told"), 1)
         row.count(columns.at("classes_told"), 1)
         answers = torch.zeros_like(share).index_add_(0, o.argmax(1), torch.ones_like(o[:, 0]))
@@ -131,8 +152,8 @@ class Answers:
         p = p.clamp(1e-7, 1 - 1e-7)
         if form.soft:
             y, weight = (
-                (p - d * d.numel() / form.scale).clamp(0, 1),
-                used.to(o.dtype) * form.scale / d.numel(),
+                (p - d * d.numel() / (form.scale * self._more(form, o))).clamp(0, 1),
+                used.to(o.dtype) * (form.scale * self._more(form, o) / d.numel()),
             )
         else:
             y, weight = (d < 0).to(o.dtype), binary_weight(form.outputs, o, d).where(used, 0.0)
@@ -144,7 +165,8 @@ class Answers:
         seen = self._weights.sum(0)
         known = self._weights / seen.clamp(min=1e-30)
         few = ((self._weights > 0).sum(0) - 1).clamp(min=0) / (2 * seen.clamp(min=1))
-        entropy = ((-torch.xlogy(share, known)).sum(0) + few).clamp(max=math.log(2))
+        few = torch.minimum(few, math.log(2) + torch.xlogy(known, known).sum(0)).clamp(min=0)
+        entropy = few - torch.xlogy(share, known).sum(0)
         found = {"own_loss": own, "constant_loss": (by_unit.sum(0) * entropy).sum()}
         row.count(columns.at("constant_told"), 1)
         if o.shape[1] == 1:
@@ -161,10 +183,8 @@ class Answers:
     ) -> dict[str, Tensor]:
         used = d != 0
         n = used.sum()
-        scale = form.scale
-        if (
-            scale >= 256 and math.log2(scale).is_integer()
-        ):  # that of half precision, which changes as training goes on
+        scale = form.scale * self._more(form, o)
+        if _of_half_precision(form):
             scale = (n * d.square().sum() / (4 * torch.as_tensor(loss).detach().to(d).reshape(()))).sqrt()
         residual = d * (n / (2 * scale))
         y = (o - residual).where(used, 0.0)
@@ -184,6 +204,11 @@ class Answers:
             "target_square": y.square().sum() / n.clamp(min=1),
             "target_spread_square": spread / n.clamp(min=1),
         }
+
+
+def _of_half_precision(form: Form) -> bool:
+    """Whether a loss was scaled for half precision: by a number that changes as training goes on."""
+    return form.scale >= 256 and math.log2(form.scale).is_integer()
 
 
 def constant_losses(form: Form, raw: dict[str, Tensor]) -> Tensor:

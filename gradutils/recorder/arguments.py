@@ -1,5 +1,6 @@
 """What the recorder is given is checked here: a clear error says what was given and what was expected."""
 
+import torch
 from torch import Tensor
 
 
@@ -13,8 +14,9 @@ def check_single_number(name: str, value) -> None:
 
 
 def _is_single_number(value) -> bool:
-    if isinstance(value, Tensor):
-        return value.numel() == 1  # a GPU is not asked for its value
+    if isinstance(value, Tensor):  # a GPU is not asked for its value
+        plain = value.layout is torch.strided and not value.is_complex() and value.device.type != "meta"
+        return plain and value.numel() == 1
     try:
         float(value)
     except (TypeError, ValueError, OverflowError):

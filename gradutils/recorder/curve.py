@@ -35,5 +35,10 @@ class Curve:
         """Steps and losses, (S,) each, on the CPU."""
         none = torch.zeros(0, dtype=torch.float64)
         steps = [torch.tensor(steps, dtype=torch.int64) for steps, _ in self._chunks]
-        losses = [torch.as_tensor(x).to("cpu", torch.float64)[: len(steps)] for steps, x in self._chunks]
+        losses = [
+            torch.as_tensor(x, dtype=torch.float64 if isinstance(x, list) else None).to("cpu", torch.float64)[
+                : len(steps)
+            ]
+            for steps, x in self._chunks
+        ]
         return torch.cat(steps or [none]).long(), torch.cat(losses or [none])

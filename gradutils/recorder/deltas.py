@@ -6,6 +6,8 @@ from torch import Tensor
 
 from gradutils.recorder.rows import Columns, Row
 
+MOST = 100_000  # that are kept of one step
+
 
 class Deltas:
     """Their norms; the last calls of a layer come first, for the way back begins with them."""
@@ -16,6 +18,8 @@ class Deltas:
     def receive(self, k: int, size: float | Tensor) -> None:
         """Of layer k."""
         self._seen.append((k, size))
+        if len(self._seen) > MOST:  # gradients that are taken, and no step
+            del self._seen[: MOST // 2]
 
     def add_to(self, row: Row, columns: Columns) -> None:
         """Over all calls of each layer and, of those that were called many times, of the first and the last call alone."""

@@ -13,8 +13,10 @@ import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
+from gradutils.recorder.rows import FIRST
+
 # Bytes that a recording may unpack to: ten thousand records of a thousand parameters are a third of it.
-LARGEST = 900_000_000
+LARGEST = 1_200_000_000
 MOST = 64, 2**16, 16_000_000  # members, bytes of their list, bytes of the words
 WORDS = "words"  # the member that holds what is no tensor, as JSON
 R, P, L, S = "records", "parameters", "layers", "steps"
@@ -34,7 +36,7 @@ TENSORS |= dict.fromkeys(("activation_mean", "activation_std", "zero_fraction", 
 
 def write(path: Path, values: dict) -> None:
     """Write the fields of a recording; a crash on the way leaves an older file of that name as it was."""
-    arrays = {name: value.numpy() for name, value in values.items() if isinstance(value, Tensor)}
+    arrays = _thinned({name: value.numpy() for name, value in values.items() if isinstance(value, Tensor)})
     words = json.dumps({name: value for name, value in values.items() if not isinstance(value, Tensor)})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -45,6 +47,16 @@ def write(path: Path, values: dict) -> None:
         with suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _thinned(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays, with every second record left out until they are small enough to be read again."""
+    while (
+        sum(array.nbytes for array in arrays.values()) > 0.99 * LARGEST and len(arrays["steps"]) > 2 * FIRST
+    ):
+        kept = np.r_[:FIRST, FIRST : len(arrays["steps"]) : 2]
+        arrays = {name: array[kept] if TENSORS[name][0][0] == R else array for name, array in arrays.items()}
+    return arrays
 
 
 def read(path: Path) -> dict:
@@ -126,6 +138,9 @@ def _checked(arrays: dict[str, np.ndarray], words: dict) -> dict:
             raise ValueError(
                 f"{name} must be {shape} of {dtype}; it is {tuple(tensor.shape)} of {tensor.dtype}"
             )
+    for steps in (tensors["steps"], tensors["loss_steps"]):
+        if len(steps) and not (steps[0] >= 0 and steps[-1] < 2**53 and (steps[1:] > steps[:-1]).all()):
+            raise ValueError("its steps do not rise")
     return tensors | words
 
 
@@ -203,7 +218,7 @@ def _words(words: dict) -> dict:
 
 
 def _is_shape(values: list) -> bool:
-    return _are(values, int) and all(length >= 0 for length in values)
+    return _are(values, int) and all(0 <= length < 2**40 for length in values)
 
 
 def _are(values, kind: type) -> bool:

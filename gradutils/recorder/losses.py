@@ -73,7 +73,7 @@ def recognise(loss: float, node: LossNode, tail: str, out: Tensor, delta: Tensor
         return _repeated(node.kind, out)
     o, d = out.double(), delta.double()
     classes = _classes(d, close)
-    if classes is not None:
+    if classes is not None and node.kind not in (SQUARED, BINARY, ABSOLUTE):
         found = _softmax(loss, node, tail, arranged(o, classes), arranged(d, classes), classes, close)
         if found.kind != UNKNOWN or node.kind == UNKNOWN:
             return _with(found, added=found.added or node.added)

@@ -26,13 +26,15 @@ class Optimizers:
         self.held = [False] * len(parameters)
         self.name, self.rate = "", None
         self.foreign = self.steps = 0
-        self._calls = self._late = self._early = 0  # of step(), and how many came at a wrong place
+        self._calls = self._recorded = 0  # of step()
+        # How many of them came late; without a step of the optimizer since the one before; and, of those recorded, with gradients.
+        self._late = self._early = self._idle = 0
         self._steps_before = 0  # at the last call
         self._waiting = False  # gradients have come that no optimizer has used yet
         self._first_came_late = (
             None  # whether an optimizer stepped between the last call and the first way back after it
         )
-        self._groups: weakref.WeakKeyDictionary[Optimizer, tuple[int, list[dict]]] = (
+        self._groups: weakref.WeakKeyDictionary[Optimizer, tuple[list, list[dict]]] = (
             weakref.WeakKeyDictionary()
         )
         self._handle = None
@@ -47,6 +49,7 @@ class Optimizers:
                 method(optimizer)
 
         self._handle = register_optimizer_step_post_hook(stepped)
+        weakref.finalize(self, self._handle.remove)
 
     def rest(self) -> None:
         if self._handle is not None:
@@ -54,8 +57,8 @@ class Optimizers:
             self._handle = None
 
     def _stepped(self, optimizer: Optimizer) -> None:
-        size, groups = self._groups.get(optimizer, (-1, []))
-        if size != sum(len(group["params"]) for group in optimizer.param_groups):
+        known, groups = self._groups.get(optimizer, (None, []))
+        if known != _sizes(optimizer):  # a loaded state brings other groups
             groups = self._meet(optimizer)
         if not groups:
             self.foreign += 1
@@ -75,7 +78,7 @@ class Optimizers:
             groups += [group] if mine else []
         if groups:
             self.name = type(optimizer).__name__
-        self._groups[optimizer] = sum(len(group["params"]) for group in optimizer.param_groups), groups
+        self._groups[optimizer] = _sizes(optimizer), groups
         return groups
 
     def went_back(self) -> None:
@@ -87,19 +90,24 @@ class Optimizers:
     def taken(self, recorded: bool) -> int:
         """The recorder's step() is called: steps since its last call, -1 if no optimizer is known."""
         taken, self._steps_before = self.steps - self._steps_before, self.steps
-        self._calls += recorded
+        self._calls, self._recorded = self._calls + 1, self._recorded + recorded
+        self._early += taken == 0
         if self._waiting:
             self._late += bool(self._first_came_late)
-            self._early += taken == 0
+            self._idle += taken == 0
         self._first_came_late = None
         return taken if self.steps or self.foreign else -1
 
     @property
     def order(self) -> str:
         """What is wrong with the place where step() is called, in words; half precision skips a step now and then, and is none."""
-        if self._late > self._calls / 2:
+        if self._late > self._recorded / 2:
             return WAITED
-        return OFTEN if self.steps and 3 * self._early > self._calls > 3 else ""
+        return OFTEN if self.steps and self._idle and 3 * self._early > self._calls > 3 else ""
+
+
+def _sizes(optimizer: Optimizer) -> list[tuple[int, int]]:
+    return [(id(group), len(group["params"])) for group in optimizer.param_groups]
 
 
 def cleared_before(measured: dict[str, Tensor], marks: list[Mark]) -> str:

@@ -37,6 +37,7 @@ def tensors(value, least: int = 1, depth: int = 8) -> Iterator[Tensor]:
 def _is_plain(tensor: Tensor, least: int) -> bool:
     if (
         tensor.ndim < least
+        or tensor.device.type == "meta"
         or tensor.dtype not in FLOATS
         or tensor.layout is not torch.strided
         or tensor.is_nested

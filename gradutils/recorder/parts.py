@@ -13,7 +13,7 @@ class Parts:
 
     def __init__(self, model: nn.Module, layers: list[Layer]):
         self._layers, self._moody, self._strangers = layers, moody(model), unregistered(model)
-        self._before = {path: version(tensors[0]) for path, tensors in self._strangers.items()}
+        self._before = {path: [_state(t) for t in tensors] for path, tensors in self._strangers.items()}
         self._lost: set[str] = set()
         self._dtypes: dict[int, torch.dtype] = {}
         self._without_gradient: set[int] = set()
@@ -21,7 +21,8 @@ class Parts:
 
     def in_eval_mode(self) -> set[str]:
         """The layers that would do something else in training mode."""
-        return {name for name, layer in self._moody if not layer.training}
+        names = {name for name, layer in self._moody if not layer.training and name and not _is_frozen(layer)}
+        return names | {"" for name, model in self._moody[:1] if names and not model.training}
 
     def see(self, k: int, h: Tensor) -> None:
         """Layer k has given an output."""
@@ -36,9 +37,9 @@ class Parts:
         back = [passed.evaluating for passed in passes if passed.went_back]
         for name in set.intersection(*back) if back else ():
             self.evaluating[name] = self.evaluating.get(name, 0) + 1
-        for path, (tensor, *_) in self._strangers.items():
-            moved = version(tensor) != self._before[path]
-            if moved or tensor.grad is not None:
+        for path, tensors in self._strangers.items():
+            moved = any(not _is(t, was) for t, was in zip(tensors, self._before[path], strict=True))
+            if moved or any(t.grad is not None for t in tensors):
                 (self._lost.discard if moved else self._lost.add)(path)
 
     @property
@@ -54,6 +55,21 @@ class Parts:
     def dtypes(self, called: list[int]) -> tuple[str, ...]:
         """Of the outputs of these layers, by name."""
         return tuple(word(self._dtypes[k]) if k in self._dtypes else "" for k in called)
+
+
+def _state(tensor: Tensor) -> tuple[int, Tensor]:
+    """What a tensor that moves does not keep: how often it was changed in place, which a fused step hides, and some of its numbers."""
+    return version(tensor), tensor.detach().flatten()[:64].clone()
+
+
+def _is(tensor: Tensor, was: tuple[int, Tensor]) -> bool:
+    return version(tensor) == was[0] and torch.equal(tensor.detach().flatten()[:64], was[1])
+
+
+def _is_frozen(layer: nn.Module) -> bool:
+    """Whether all of a layer's own parameters are frozen: there eval mode belongs."""
+    own = [*layer.parameters(recurse=False)]
+    return bool(own) and not any(p.requires_grad for p in own)
 
 
 def word(dtype: torch.dtype) -> str:

@@ -2,7 +2,7 @@
 
 import torch
 
-from gradutils.recorder import rows
+from gradutils.recorder import rows, said
 from gradutils.recorder.answers import constant_losses
 from gradutils.recorder.arguments import check_whole_number
 from gradutils.recorder.losses import Form
@@ -93,9 +93,13 @@ class Readable:
             end or self._ring.written >= self._sent_at + max(TOGETHER, len(self) // 10)
         ):
             self._sent_at = self._ring.written
-            self._log.send(self.recording)
-            if end:
-                self._log.finish()
+            try:
+                self._log.send(self.recording)
+                if end:
+                    self._log.finish()
+            except Exception as error:  # a full disk is no reason to end the training
+                self._log = None
+                said.no_writer(error)
 
     def __len__(self) -> int:
         """How many records there are."""

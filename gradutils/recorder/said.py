@@ -51,5 +51,5 @@ def no_pass() -> None:
     )
 
 
-def order(words: str) -> None:
-    _say(words)
+def no_writer(error: Exception) -> None:
+    _say(f"nothing is sent to the writer any more: {type(error).__name__}: {error}")

@@ -44,7 +44,7 @@ def plain_name(name: str) -> str:
 
 def is_compiled(model: nn.Module) -> bool:
     """Whether torch.compile has taken hold of the model or of a part of it."""
-    return hasattr(model, "_orig_mod") or any(m._compiled_call_impl is not None for m in model.modules())
+    return any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in model.modules())
 
 
 def shelf(owner: nn.Module, name: str) -> dict:
@@ -118,6 +118,16 @@ def in_transform() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None
 
 
+def is_many(tensor: Tensor) -> bool:
+    """Whether a gradient stands for many, as where ``torch.autograd`` takes those of a batch at once."""
+    return torch._C._functorch.is_legacy_batchedtensor(tensor)
+
+
+def is_traced() -> bool:
+    """Whether operations are being written down instead of done: tensors hold no numbers then."""
+    return torch._C._len_torch_dispatch_stack() > 0 or torch.jit.is_tracing()
+
+
 def version(tensor: Tensor) -> int:
     """How often the tensor has been changed in place."""
     return tensor._version
@@ -138,14 +148,27 @@ class ForwardHook:
         else:
             handle, hooks = module.register_forward_hook(function, always_call=always), module._forward_hooks
         self._hooks, self._key, self._function = hooks, handle.id, function
+        self._more = (
+            [module._forward_pre_hooks_with_kwargs]
+            if before
+            else [module._forward_hooks_always_called]
+            if always
+            else []
+        )
         self.remove = handle.remove
         self.rest()
 
     def listen(self) -> None:
         self._hooks[self._key] = self._function
+        for more in self._more:
+            more[self._key] = True
 
     def rest(self) -> None:
         self._hooks.pop(self._key, None)
+        for (
+            more
+        ) in self._more:  # a model that is saved meanwhile would give them to another hook of that number
+            more.pop(self._key, None)
 
 
 def hooks_of(owner: nn.Module | Tensor) -> dict[str, tuple]:

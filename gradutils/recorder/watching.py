@@ -15,7 +15,7 @@ measured together: for small networks most of the price is that of calling opera
 """
 
 import weakref
-from functools import partial, wraps
+from threading import get_ident
 from time import perf_counter
 
 import torch
@@ -27,6 +27,7 @@ from gradutils.recorder.arguments import check_share, check_single_number, check
 from gradutils.recorder.budget import Every, Schedule
 from gradutils.recorder.curve import Curve
 from gradutils.recorder.deltas import Deltas
+from gradutils.recorder.ears import Asleep, Ear, timed
 from gradutils.recorder.leftovers import Leftovers
 from gradutils.recorder.norms import norm
 from gradutils.recorder.optimizers import Optimizers
@@ -39,6 +40,8 @@ from gradutils.recorder.torch_inside import (
     going_back,
     in_transform,
     is_compiled,
+    is_many,
+    is_traced,
     last_operation,
     loss_of,
     version,
@@ -53,33 +56,9 @@ WAITING = 256  # passes that have not gone back are kept, for a backward pass th
 def _watching() -> bool:
     """Where gradients are taken: not under no_grad, not when a checkpointed block runs again on the way back, not in a graph that
     is being compiled, not in vmap."""
-    if torch.compiler.is_compiling() or in_transform():
+    if torch.compiler.is_compiling() or in_transform() or is_traced():
         return False
     return torch.is_grad_enabled() and not going_back()
-
-
-def _timed(method):
-    """What a hook takes is the recorder's own time."""
-
-    @wraps(method)
-    def timed(self, *args, **kwargs):
-        started = perf_counter()
-        try:
-            return method(self, *args, **kwargs)
-        finally:
-            self._own += perf_counter() - started
-
-    return timed
-
-
-class _Asleep:
-    """What stands for a recorder in a pickled model."""
-
-    def _begin(self, *_) -> None: ...
-
-    def _see(self, *_) -> None: ...
-
-    def _end(self, *_) -> None: ...
 
 
 class Recorder(Readable):
@@ -139,6 +118,9 @@ class Recorder(Readable):
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._spectral: dict[str, float] = {}
         self._entered = self._ended = self._listening = False
+        self._thread: int | None = (
+            None  # the first that calls the model in a step; passes of others are not seen
+        )
         # When the last step ended, and what the recorder took of the time since, in seconds.
         self._since = self._own = 0.0
         self._count = 0
@@ -159,11 +141,11 @@ class Recorder(Readable):
         _AT_WORK[self._inner] = weakref.ref(self)
         self._entered = True
         self._around = [
-            ForwardHook(self._model, self._begin, before=True),
-            ForwardHook(self._model, self._end, always=True),
+            ForwardHook(self._model, Ear(self._begin), before=True),
+            ForwardHook(self._model, Ear(self._end), always=True),
         ]
         self._hooks = [
-            ForwardHook(layer.module, partial(self._see, k))
+            ForwardHook(layer.module, Ear(self._see, k))
             for k, layer in enumerate(self._layers if self._activations or self._deltas else ())
         ]
         self._optimizers.listen()
@@ -181,10 +163,10 @@ class Recorder(Readable):
         self._around, self._hooks, self._passes = [], [], []
         self._leftovers.remember([])
         self._optimizers.rest()
-        self._show(self._count, end=True)
         self._answers.forget()
         self._entered, self._weights, self._trays = False, None, None
         _AT_WORK.pop(self._inner, None)
+        self._show(self._count, end=True)
 
     def __enter__(self) -> "Recorder":
         return self.start()
@@ -207,6 +189,7 @@ class Recorder(Readable):
         for hook in self._around:
             (hook.listen if self._recording else hook.rest)()
         self._passes: list[Pass] = []
+        self._thread = None
         self._answers.forget()
         self._deltas_seen = Deltas()
         self._leftovers.remember(self._weights.present_gradients() if self._recording and self._count else [])
@@ -215,10 +198,11 @@ class Recorder(Readable):
         else:
             self._weights.forget_last_gradients()
 
-    @_timed
+    @timed
     def _begin(self, module, args, kwargs) -> None:
-        # A copy of the model, such as an average of its weights, carries this hook along.
-        if module is self._model and _watching() and not torch.jit.is_tracing():
+        if self._thread is None:
+            self._thread = get_ident()
+        if module is self._model and self._thread == get_ident() and _watching():
             self._passes.append(passed := Pass(self._trays))
             with torch.no_grad():
                 passed.see_inputs(self._columns, inputs(args, kwargs, self._input_names))
@@ -234,9 +218,11 @@ class Recorder(Readable):
             self._crowded = True
             said.crowded(WAITING)
 
-    @_timed
+    @timed
     def _see(self, k: int, module, args, out) -> None:
         """A layer has been called."""
+        if self._thread != get_ident():
+            return
         if not _watching():
             if not torch.is_grad_enabled() and not self._ring.written:
                 self._parts.see_without_gradient(k)
@@ -252,33 +238,36 @@ class Recorder(Readable):
         if self._deltas and layer.owns and h.grad_fn is not None:
             h.register_hook(lambda grad: self._receive(k, grad))
 
-    @_timed
+    @timed
     def _receive(self, k: int, grad: Tensor) -> None:
         """The gradient of a layer's output has arrived."""
-        if not in_transform():
+        if not in_transform() and not is_many(grad):
             self._leftovers.began()
             self._optimizers.went_back()
             self._deltas_seen.receive(k, norm(grad.detach()))
 
-    @_timed
+    @timed
     def _end(self, module, args, out) -> None:
-        if module is not self._model or not (self._passes and _watching()):
+        if module is not self._model or self._thread != get_ident() or not (self._passes and _watching()):
             return
         self._listen(False)
         passed, h = self._passes[-1], first_tensor(out)
         if h is None:
             h = first_tensor(out, least=0)  # a model that gives its loss, and nothing else
         if h is not None and h.grad_fn is not None:
-            answer = h.detach(), version(h), last_operation(h)
+            answer = [
+                (h.detach(), version(h), last_operation(h))
+            ]  # held until it has gone back, and no longer
             h.register_hook(lambda grad: self._went_back(passed, answer, grad))
 
-    @_timed
-    def _went_back(self, passed: Pass, answer: tuple[Tensor, int, str], grad: Tensor) -> None:
-        if not in_transform():
+    @timed
+    def _went_back(self, passed: Pass, answer: list[tuple[Tensor, int, str]], grad: Tensor) -> None:
+        if not in_transform() and not is_many(grad):
             passed.went_back = True
             self._leftovers.began_anew()
             self._optimizers.went_back()
-            self._answers.hear(*answer, grad.detach())
+            if answer:
+                self._answers.hear(*answer.pop(), grad.detach())
 
     # What a step adds to the ring.
 
@@ -316,10 +305,13 @@ class Recorder(Readable):
         self._count += 1
         ended = perf_counter()
         self._schedule.stepped(ended - self._since, self._own + ended - started, recorded, **numbers)
-        self._show(self._count)
-        self._since, self._own = perf_counter(), 0.0
+        # What is done from here on is the recorder's as well, and counts with the step that comes; drawing has a share of its own.
+        self._since, self._own = ended, 0.0
         self._prepare()
-        self._own += perf_counter() - self._since
+        prepared = perf_counter()
+        self._own += prepared - ended
+        self._show(self._count)
+        self._since += perf_counter() - prepared
 
     def _is_as_it_was(self) -> bool:
         """Whether the model still holds the modules and tensors that are recorded; if not, the recording ends."""
@@ -369,7 +361,7 @@ class Recorder(Readable):
 
     def __reduce__(self):
         """A model saved whole while it is recorded takes no recorder with it; ``save`` keeps the recording."""
-        return _Asleep, ()
+        return Asleep, ()
 
     def __deepcopy__(self, memo) -> "Recorder":
         """A copy of a model, hooks and all, still tells this recorder; it does not listen to copies."""
