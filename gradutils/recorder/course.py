@@ -1,0 +1,169 @@
+"""How the loss went: against a constant answer on the same batches, or where that is not known, against the start.
+
+One batch can be lucky, so nothing is concluded from one loss: losses are added up over a window, and divided by what the constant
+answer loses on the same batches. Losses of both signs have no ratio; of them only a fall beyond their noise is told.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradutils.recorder.recording import Recording
+from gradutils.recorder.threshold import EARLY, Threshold
+
+WINDOW = 5  # losses that are added up before one is compared with another
+FIRST_ONES = 5  # of these the middle one is the start, where no constant answer is known
+CONSTANT, START = "that of a constant answer", "that at the start"
+# Whether it learns, and whether it rose on the way: losses over that of a constant answer.
+LEARNT_LATER = Threshold(0.8, well=0.26, ill=1)
+LEARNT_AT_LAST = Threshold(0.9, well=0.37, ill=1.5)
+LEAP = Threshold(12, well=1, ill=66)
+NOT_BEATEN = Threshold(0.95, well=0.7, ill=1.2)
+RISE = Threshold(2.5, well=1, ill=66)
+FAR_ABOVE = Threshold(1.4, well=0.7, ill=35)
+WORSE_THAN_AT_FIRST = Threshold(1.2, well=0.62, ill=36)
+BEATEN = Threshold(0.955, well=0.7, ill=1.2)
+WELL_BEATEN = Threshold(0.56, well=0.52, ill=1.2)
+HALVED = Threshold(0.5, well=0.26, ill=1)
+BEYOND_NOISE = Threshold(4, well=10, ill=0)
+HAD_LEARNT = Threshold(0.8, well=0.26, ill=1)
+LOST = Threshold(0.5, well=0, ill=1)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the loss went. A loss is in units of that of a constant answer, or of the start; see ``unit``."""
+
+    trivial: float  # the loss that counts as 1: of the best constant answer, or of the start
+    unit: str  # what a loss is compared with, in words
+    signed: bool  # the losses have both signs, and no ratio of two of them means anything
+    first: float  # the loss of the first record, as it came
+    last: float  # the mean of the last ones, as they came
+    start: float  # first loss
+    rise: float  # largest of the losses up to step 20 / the larger of first and trivial
+    peak: float  # largest of all, likewise
+    level: float  # of the last six up to step 20
+    later: float  # smallest of a window from step 22 on; 1 if there is none, or one that is not finite
+    end: float  # of the last sixth
+    fall: float  # by how many standard errors the last losses lie below a constant answer's, or below the first ones
+    drift: float  # by how many standard errors the last quarter lies below the quarter before it
+    best: float  # smallest of a window
+    best_step: int  # the step in the middle of it
+    lost: float  # share of what had been gained by then that is lost at the end
+    left: int  # the step at which the loss left its best for good; -1 if it did not
+
+    @property
+    def compared(self) -> bool:
+        """The loss of a constant answer is known."""
+        return self.unit == CONSTANT
+
+
+def read_course(recording: Recording, trivial_loss: float | None = None) -> dict:
+    """The fields of ``Course``."""
+    known = recording.trivial_loss if trivial_loss is None else trivial_loss
+    compared = math.isfinite(known) and known > 0
+    steps, loss = recording.steps, recording.loss
+    if compared and trivial_loss is None:
+        constant = recording.constant_loss.where(recording.constant_loss.isfinite(), known).clamp(min=0)
+    else:
+        if len(recording.loss_curve) > len(loss):  # every step tells here, recorded or not
+            steps, loss = recording.loss_steps, recording.loss_curve
+        constant = torch.full_like(loss, known if compared else _start(loss))
+    early, late, last = steps <= EARLY, steps > EARLY + 1, max(WINDOW, len(loss) // 6)
+    trivial = _sound(constant[early].mean().item()) or _sound(constant.mean().item()) or 1.0
+    signed = not compared and bool((loss < 0).any())
+    scale = max(_sound(loss[0].item()), trivial)
+    finite = loss.nan_to_num(nan=math.inf)
+    found = {
+        "trivial": trivial,
+        "unit": CONSTANT if compared else START,
+        "signed": signed,
+        "first": loss[0].item(),
+        "last": loss[-last:].mean().item(),
+        "start": loss[0].item() / trivial,
+        "rise": finite[early].max().item() / scale if early.any() else 1.0,
+        "peak": finite.max().item() / scale,
+        "level": _ratio(loss[early][-6:], constant[early][-6:]),
+        "later": _least(loss[late], constant[late]),
+        "end": _ratio(loss[-last:], constant[-last:]),
+        "fall": _fall(loss, constant, compared),
+        "drift": _drift(loss, constant),
+    }
+    return found | _relapse(steps, loss, constant, found)
+
+
+def _start(loss: Tensor) -> float:
+    """The first loss, or the middle one of the first five where the first was an unlucky one; 1 where neither is a size."""
+    early = loss[:FIRST_ONES]
+    return min(filter(_sound, (loss[0].item(), early.median().item())), default=1.0)
+
+
+def _sound(value: float) -> float:
+    """The value where it is a size, else 0."""
+    return value if math.isfinite(value) and value > 0 else 0.0
+
+
+def _ratio(loss: Tensor, constant: Tensor) -> float:
+    """What some batches lost over what a constant answer loses on them; of none 1."""
+    whole = _sound(constant.sum().item())
+    return loss.sum().item() / whole if whole else 1.0
+
+
+def _windows(loss: Tensor, constant: Tensor, width: int) -> Tensor:
+    """The same of every window of so many losses, (n - width + 1,); infinite where one is no number."""
+    sums = (v.unfold(0, width, 1).sum(1) for v in (loss, constant))
+    return torch.div(*sums).nan_to_num(nan=math.inf)
+
+
+def _least(loss: Tensor, constant: Tensor) -> float:
+    if not len(loss) or not loss.isfinite().all():
+        return 1.0
+    return _windows(loss, constant, min(WINDOW, len(loss))).min().item()
+
+
+def _errors_below(low: Tensor, high: Tensor) -> float:
+    """By how many standard errors one mean lies below another."""
+    error = math.sqrt(sum(v.var().item() / len(v) for v in (low, high)))
+    below = (high.mean() - low.mean()).item()
+    return below / error if error > 0 else math.copysign(math.inf, below) if below else 0.0
+
+
+def _fall(loss: Tensor, constant: Tensor, compared: bool) -> float:
+    if len(loss) < 2 * WINDOW or not loss.isfinite().all():
+        return 0.0
+    if compared:  # of the later half
+        gained = (constant - loss)[len(loss) // 2 :]
+        return _errors_below(torch.zeros_like(gained), gained)
+    return _errors_below(loss[-(len(loss) // 3) :], loss[: max(WINDOW, len(loss) // 10)])
+
+
+def _drift(loss: Tensor, constant: Tensor) -> float:
+    quarter = len(loss) // 4
+    if quarter < WINDOW or not loss.isfinite().all():
+        return 0.0
+    excess = loss - constant
+    return _errors_below(excess[-quarter:], excess[-2 * quarter : -quarter])
+
+
+def _relapse(steps: Tensor, loss: Tensor, constant: Tensor, found: dict) -> dict:
+    """The best that was reached, and whether it was lost."""
+    none = {"best": 1.0, "best_step": -1, "lost": 0.0, "left": -1}
+    width = max(WINDOW, len(loss) // 10)
+    if len(loss) < 2 * width or found["signed"]:
+        return none
+    over = _windows(loss, constant, width)
+    k = int(over.argmin())
+    best, end = over[k].item(), found["end"]
+    if not best < 1:
+        return none
+    noise = (loss / constant)[k : k + width].std().item() / math.sqrt(width)
+    lost = (end - best) / (1 - best) if end - best > BEYOND_NOISE * noise else 0.0
+    left = -1
+    if lost > LOST and best < HAD_LEARNT:
+        far = over > (best + min(end, 1.0)) / 2  # a window this bad begins with or before the step that spoilt it
+        near = (~far).nonzero().flatten()
+        after = min(int(near[-1]) + width if len(near) else 0, len(loss) - 1)
+        left = int(steps[after])
+    return none | {"best": best, "best_step": int(steps[k + width // 2]), "lost": lost, "left": left}
