@@ -4,7 +4,9 @@ watching       Recorder: where it listens, and what a step adds
 anatomy        what is known of a model before it trains
 outputs        what is measured of a layer's output; weights: of parameters, gradients and updates; norms: how
 rows           what a row of the ring holds, by name, and how rows are read
-first_step     which loss this is, and what a constant answer would lose
+losses         which loss it is, and whether the outputs fit it
+answers        what the model answers and what it was asked for; curve: the loss of every step
+optimizers     what torch's optimizers do meanwhile
 recording      Recording: plain data; files: that data as a file
 signs          the numbers that a diagnosis looks at
 diagnosis      the rules, in order, and diagnose

@@ -1,5 +1,6 @@
 """What is known of a model before it trains: its parameters, its layers, and how they hang together."""
 
+import inspect
 from collections import defaultdict
 from typing import NamedTuple
 
@@ -112,6 +113,70 @@ def first_broken(links: list[Link]) -> str | None:
         if there.get(name) is not held or (dtype and (held.shape != shape or held.dtype is not dtype)):
             return path
     return None
+
+
+# Other numbers in eval mode: norm layers that keep running statistics, and dropout.
+KEEPING = (
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
+)  # fmt: skip
+DROPPING = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
+def moody(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The layers that do something else in eval mode, with their names, and the model itself, whose name is ""."""
+    layers = [
+        (plain_name(name), module)
+        for name, module in model.named_modules()
+        if name and (_drops(module) or _remembers(module))
+    ]
+    return [("", model), *layers] if layers else []
+
+
+def _drops(module: nn.Module) -> bool:
+    if isinstance(module, nn.RNNBase | nn.MultiheadAttention):
+        return module.dropout > 0
+    return isinstance(module, DROPPING) and module.p > 0
+
+
+def _remembers(module: nn.Module) -> bool:
+    """A norm layer with running statistics, which is trained: one that was frozen belongs in eval mode."""
+    if not isinstance(module, KEEPING) or not module.track_running_stats:
+        return False
+    return module.weight is None or module.weight.requires_grad
+
+
+def unregistered(model: nn.Module) -> dict[str, list[Tensor]]:
+    """Trainable tensors in attributes, lists and dictionaries that the model does not know as its parameters, by their path."""
+    known_modules, known = set(model.modules()), {id(p) for p in model.parameters()}
+    found: dict[str, list[Tensor]] = {}
+
+    def look(value, path: str, depth: int) -> None:
+        if isinstance(value, nn.Module):
+            mine = [] if value in known_modules else [p for p in value.parameters() if p.requires_grad and id(p) not in known]
+        elif isinstance(value, Tensor):
+            mine = [value] if value.is_leaf and value.requires_grad and id(value) not in known else []
+        else:
+            items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+            for key, item in items if depth else ():
+                look(item, f"{path}[{key!r}]", depth - 1)
+            return
+        if mine:
+            found[path] = mine
+
+    for name, module in model.named_modules():
+        for attribute, value in list(vars(module).items()):
+            if not attribute.startswith("_"):
+                look(value, f"{plain_name(name)}.{attribute}".removeprefix("."), 3)
+    return found
+
+
+def input_names(model: nn.Module) -> list[str]:
+    """The names of what the model's forward takes, in their order."""
+    try:
+        return list(inspect.signature(model.forward).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 def local(tensor: Tensor) -> Tensor:

@@ -17,12 +17,14 @@ from torch import Tensor
 LARGEST = 900_000_000
 MOST = 64, 2**16, 16_000_000  # members, bytes of their list, bytes of the words
 WORDS = "words"  # the member that holds what is no tensor, as JSON
-R, P, L = "records", "parameters", "layers"
-# What a recording holds: the axes and the type of each tensor. ``steps`` says how many records there are.
-TENSORS = {"steps": ((R,), torch.int64), "stale": ((R,), torch.bool)}
-TENSORS |= dict.fromkeys(("loss", "lr", "input_rms", "input_mean", "grad_cosine"), ((R,), torch.float64))
-TENSORS |= dict.fromkeys(("grad_norm", "weight_norm", "update_ratio"), ((R, P), torch.float64))
-TENSORS |= dict.fromkeys(("activation_mean", "activation_std", "zero_fraction", "dead_fraction", "saturated_fraction", "separation", "delta_norm", "first_call_delta", "last_call_delta"), ((R, L), torch.float64))  # fmt: skip
+R, P, L, S = "records", "parameters", "layers", "steps"
+# What a recording holds: the axes and the type of each tensor. ``steps`` and ``loss_steps`` say how many there are.
+WHOLE, NUMBER = torch.int64, torch.float64
+TENSORS = {"steps": ((R,), WHOLE), "stale": ((R,), torch.bool), "loss_steps": ((S,), WHOLE), "loss_curve": ((S,), NUMBER)}
+TENSORS |= dict.fromkeys(("passes", "optimizer_steps"), ((R,), WHOLE))
+TENSORS |= dict.fromkeys(("loss", "lr", "input_rms", "input_mean", "grad_cosine", "output_mean", "output_rms", "output_spread", "target_mean", "target_rms", "target_spread", "constant_loss", "top_answer", "top_target"), ((R,), NUMBER))  # fmt: skip
+TENSORS |= dict.fromkeys(("grad_norm", "weight_norm", "update_norm"), ((R, P), NUMBER))
+TENSORS |= dict.fromkeys(("activation_mean", "activation_std", "zero_fraction", "dead_fraction", "saturated_fraction", "separation", "delta_norm", "first_call_delta", "last_call_delta"), ((R, L), NUMBER))  # fmt: skip
 
 
 def write(path: Path, values: dict) -> None:
@@ -101,8 +103,10 @@ def _array(archive: ZipFile, member) -> np.ndarray:
 
 def _checked(arrays: dict[str, np.ndarray], words: dict) -> dict:
     """Tensors and words of the shapes and types that a recording has."""
+    if "update_ratio" in arrays:
+        arrays, words = _of_today(arrays, words)
     words = _words(words)
-    sizes = {R: len(arrays["steps"]), P: len(words["parameters"]), L: len(words["layers"])}
+    sizes = {R: len(arrays["steps"]), P: len(words["parameters"]), L: len(words["layers"]), S: len(arrays["loss_steps"])}
     if set(arrays) != set(TENSORS):
         raise ValueError(f"it must hold {', '.join(TENSORS)}; it holds {', '.join(map(str, arrays))}")
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -113,6 +117,22 @@ def _checked(arrays: dict[str, np.ndarray], words: dict) -> dict:
                 f"{name} must be {shape} of {dtype}; it is {tuple(tensor.shape)} of {tensor.dtype}"
             )
     return tensors | words
+
+
+def _of_today(arrays: dict[str, np.ndarray], words: dict) -> tuple[dict, dict]:
+    """A recording of version 1.2 or older, which held less: what it did not know is said to be unknown."""
+    ratio = arrays["update_ratio"] * arrays["weight_norm"]
+    records, (names, layers) = len(arrays["steps"]), (len(words[name]) for name in ("parameters", "layers"))
+    unknown = np.full(records, math.nan)
+    constant = np.full(records, words["trivial_loss"])
+    older = {name: array for name, array in arrays.items() if name != "update_ratio"}
+    added = {name: unknown for name, (axes, dtype) in TENSORS.items() if axes == (R,) and dtype is NUMBER}
+    added |= {"update_norm": ratio, "constant_loss": constant, "passes": np.ones(records, np.int64)}
+    added |= {"optimizer_steps": np.full(records, -1), "loss_steps": arrays["steps"], "loss_curve": arrays["loss"]}
+    said = {"loss_scale": math.nan, "misfit": "", "order": "", "optimizer": "", "foreign_steps": 0, "evaluating": {}}
+    said |= {"dtypes": ["float32"] * names, "layer_dtypes": ["float32"] * layers, "unregistered": []}
+    said |= {"trainable": [True] * names, "held": [True] * names}
+    return added | older, said | {name: value for name, value in words.items() if name != "trivial_loss"}
 
 
 def _words(words: dict) -> dict:
@@ -128,7 +148,17 @@ def _words(words: dict) -> dict:
         "calls": _are(words["calls"], int) and len(words["calls"]) == len(layers),
         "loss_kind": isinstance(words["loss_kind"], str),
         "loss_summed": isinstance(words["loss_summed"], bool),
-        "trivial_loss": isinstance(words["trivial_loss"], int | float),
+        "loss_scale": isinstance(words["loss_scale"], int | float),
+        "misfit": isinstance(words["misfit"], str),
+        "order": isinstance(words["order"], str),
+        "dtypes": _are(words["dtypes"], str) and len(words["dtypes"]) == len(names),
+        "layer_dtypes": _are(words["layer_dtypes"], str) and len(words["layer_dtypes"]) == len(layers),
+        "trainable": _are(words["trainable"], bool) and len(words["trainable"]) == len(names),
+        "held": _are(words["held"], bool) and len(words["held"]) == len(names),
+        "optimizer": isinstance(words["optimizer"], str),
+        "foreign_steps": isinstance(words["foreign_steps"], int),
+        "evaluating": isinstance(words["evaluating"], dict) and _are([*words["evaluating"].values()], int),
+        "unregistered": _are(words["unregistered"], str),
         "spectral_norms": isinstance(loops, dict) and _are([*loops.values()], float),
         "dropped": isinstance(words["dropped"], int),
     }
@@ -136,7 +166,8 @@ def _words(words: dict) -> dict:
     matrices = {name for name, shape in zip(names, shapes, strict=False) if len(shape) == 2}
     if wrong or not loops.keys() <= matrices:
         raise ValueError(f"these are not as a recording holds them: {', '.join(wrong or ['spectral_norms'])}")
-    tuples = {name: tuple(words[name]) for name in ("parameters", "layers", "kinds", "calls")}
+    lists = ("parameters", "layers", "kinds", "calls", "dtypes", "layer_dtypes", "trainable", "held", "unregistered")
+    tuples = {name: tuple(words[name]) for name in lists}
     return words | tuples | {"shapes": tuple(map(tuple, shapes))}
 
 

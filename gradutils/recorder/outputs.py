@@ -1,7 +1,9 @@
 """What is measured of a layer's output while it passes by, and how it is added up in a row."""
 
 import dataclasses
+import math
 from collections import defaultdict
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -13,18 +15,47 @@ from gradutils.recorder.rows import Columns, Row
 NEAR = 0.05  # a unit is saturated within this distance of a bound of its activation
 
 
-def first_tensor(value, depth: int = 8) -> Tensor | None:
-    """The first floating-point tensor in tuples, lists, dictionaries and dataclasses, nested so deep at most."""
+def tensors(value, least: int = 1, depth: int = 8) -> Iterator[Tensor]:
+    """The floating-point tensors of ``least`` so many dimensions in tuples, lists, dictionaries and dataclasses, nested so deep at
+    most: a single number among them, such as a loss, is passed over."""
     if isinstance(value, Tensor):
-        plain = value.dtype in FLOATS and value.layout is torch.strided and not value.is_nested
-        return value if plain and value.numel() else None
+        if _is_plain(value, least):
+            yield value
+        return
     if isinstance(value, dict):
         value = value.values()
     elif not isinstance(value, (tuple, list)):
         fields = dataclasses.fields(value) if dataclasses.is_dataclass(value) else ()
         value = [getattr(value, field.name, None) for field in fields]
-    inside = (first_tensor(item, depth - 1) for item in value) if depth else ()
-    return next((found for found in inside if found is not None), None)
+    for item in value if depth else ():
+        yield from tensors(item, least, depth - 1)
+
+
+def _is_plain(tensor: Tensor, least: int) -> bool:
+    if tensor.ndim < least or tensor.dtype not in FLOATS or tensor.layout is not torch.strided or tensor.is_nested:
+        return False
+    return tensor.numel() > 0
+
+
+def first_tensor(value, least: int = 1) -> Tensor | None:
+    """The first of ``tensors``."""
+    if isinstance(value, Tensor):
+        return value if _is_plain(value, least) else None
+    return next(tensors(value, least), None)
+
+
+def inputs(args: tuple, kwargs: dict, names: list[str]) -> Iterator[Tensor]:
+    """What a model is given to compute with; what is named a mask, or holds only zeros and infinities, is none of it."""
+    named = [*zip([*names, *[""] * len(args)], args, strict=False), *kwargs.items()]
+    for name, value in named:
+        if "mask" not in name:
+            yield from (x.detach() for x in tensors(value) if not _is_mask(x))
+
+
+def _is_mask(x: Tensor) -> bool:
+    if x.device.type != "cpu" or math.isfinite(total := x.sum().item()) or math.isnan(total):
+        return False  # a GPU is not asked
+    return not x[x.isfinite()].any()
 
 
 def samples_by_units(h: Tensor) -> Tensor:
@@ -45,14 +76,16 @@ class Pass:
         self.units: list[tuple[int, Tensor, Tensor | None]] = []
         self.calls: dict[int, int] = defaultdict(int)  # by layer
         self.went_back = False
+        self.evaluating: set[str] = set()  # layers in eval mode
 
-    def see_input(self, columns: Columns, x: Tensor | None) -> None:
-        """Measure the model's input."""
-        if x is not None:
-            x = x.detach()
-            self.norms.append((columns.at("input_square"), norm(x)))
-            self.sums.append((columns.at("input_sum"), number(x.sum())))
-            self.counts.append((columns.at("input_entries"), x.numel()))
+    def see_inputs(self, columns: Columns, given: Iterator[Tensor]) -> None:
+        """Measure the model's first input; of the others only whether they are numbers."""
+        first = next(given, None)
+        if first is not None:
+            self.norms.append((columns.at("input_square"), norm(first)))
+            self.sums.append((columns.at("input_sum"), number(first.sum())))
+            self.counts.append((columns.at("input_entries"), first.numel()))
+            self.sums += ((columns.at("input_square"), number(0 * x.sum())) for x in given)
 
     def see_output(self, k: int, layer: Layer, at: dict[str, int], h: Tensor) -> None:
         """Measure the output of layer k, (samples, units); what is per unit is kept for ``add_to``."""

@@ -1,5 +1,6 @@
 """A recording of a training run: plain data, read by people, by figures and by ``diagnose``."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -11,14 +12,14 @@ from gradutils.recorder.files import read, write
 
 
 class NonFinite(NamedTuple):
-    """The first number that was not finite: its step, its kind (activation, loss, delta or gradient) and where it is."""
+    """The first number that was not finite: its step, its kind (input, activation, loss, delta, gradient or update) and where it is."""
 
     step: int
     what: str
-    where: str  # a layer; of a gradient the parameter
+    where: str  # a layer; of a gradient or an update the parameter; of an input or a loss the same word
 
     def __str__(self) -> str:
-        return "the loss" if self.what == "loss" else f"the {self.what} of {self.where}"
+        return f"the {self.what}" if self.what in ("input", "loss") else f"the {self.what} of {self.where}"
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,24 @@ class Recording:
 
     steps: Tensor  # (R,) int64
     loss: Tensor  # (R,)
-    lr: Tensor  # (R,) as given to step()
-    input_rms: Tensor  # (R,) of the model's first floating-point input
+    lr: Tensor  # (R,) as given to step(), or as torch's optimizer has it
+    # The loss of every step, also of those that were not recorded: the newest hundred thousand, (S,).
+    loss_steps: Tensor  # (S,) int64
+    loss_curve: Tensor  # (S,)
+    passes: Tensor  # (R,) int64: backward passes through the model since the step before
+    optimizer_steps: Tensor  # (R,) int64: of torch's optimizers that hold a parameter of the model; -1 where none was seen
+    input_rms: Tensor  # (R,) of the model's first floating-point input; infinite where any input is not finite
     input_mean: Tensor  # (R,)
+    # The model's outputs, and the targets where a squared error tells them. A spread is the RMS about the mean over the samples.
+    output_mean: Tensor  # (R,)
+    output_rms: Tensor  # (R,)
+    output_spread: Tensor  # (R,)
+    target_mean: Tensor  # (R,)
+    target_rms: Tensor  # (R,)
+    target_spread: Tensor  # (R,)
+    constant_loss: Tensor  # (R,) of the best constant answer, on this record's own batch; NaN if unknown
+    top_answer: Tensor  # (R,) share of the batch that is given the commonest class
+    top_target: Tensor  # (R,) share of the batch that has the commonest class
     stale: Tensor  # (R,) bool: gradients of an earlier step were still there when the backward pass began
     parameters: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
@@ -43,7 +59,7 @@ class Recording:
         Tensor  # (R,) between the gradients of this step and the step before, of all parameters; if asked for
     )
     weight_norm: Tensor  # (R, P) before the step
-    update_ratio: Tensor  # (R, P) |change| / |weight before|; infinite where a zero weight changed
+    update_norm: Tensor  # (R, P) of the change that the step made
     layers: tuple[str, ...]  # in the order of their first calls
     kinds: tuple[str, ...]  # their classes' names
     calls: tuple[int, ...]  # in one forward pass
@@ -59,14 +75,33 @@ class Recording:
     last_call_delta: Tensor  # (R, L)
     loss_kind: str  # "cross entropy", "binary cross entropy", "squared error" or "unknown"
     loss_summed: bool  # over the batch, instead of averaged
-    trivial_loss: (
-        float  # of an answer that ignores the input: all classes alike, or the targets' mean; NaN if unknown
-    )
+    loss_scale: float  # what the mean loss was multiplied by on its way back; NaN if unknown
+    misfit: str  # how the outputs and the loss do not fit, in words; "" where nothing of the kind was seen
+    order: str  # that step() was called at another place than after the optimizer's step, in words; or ""
+    dtypes: tuple[str, ...]  # of the parameters: "float32", ...
+    layer_dtypes: tuple[str, ...]  # of the layers' outputs
+    trainable: tuple[bool, ...]  # whether a parameter asks for a gradient
+    held: tuple[bool, ...]  # whether one of torch's optimizers that made a step holds it
+    optimizer: str  # the class of that optimizer; "" if none was seen
+    foreign_steps: int  # steps of optimizers that hold no parameter of the model
+    evaluating: dict[str, int]  # norm or dropout layer (the model itself: "") -> records in which it trained in eval mode
+    unregistered: tuple[str, ...]  # modules and parameters that have gradients, are moved by nobody and not known to the model
     spectral_norms: dict[str, float]  # the largest singular value of each recurrent weight at the start
     dropped: int  # records lost because the ring wrapped
 
     def __len__(self) -> int:
         return len(self.steps)
+
+    @property
+    def update_ratio(self) -> Tensor:
+        """|change| / |weight before|, (R, P); infinite where a zero weight changed, or the change is not finite."""
+        return (self.update_norm / self.weight_norm).where(self.update_norm.isfinite(), torch.inf)
+
+    @property
+    def trivial_loss(self) -> float:
+        """The loss of the best answer that ignores the input, over the run; NaN if unknown."""
+        known = self.constant_loss[self.constant_loss.isfinite()]
+        return known.mean().item() if len(known) else math.nan
 
     @property
     def total_grad_norm(self) -> Tensor:
@@ -79,10 +114,12 @@ class Recording:
         last_first = torch.arange(len(self.layers) - 1, -1, -1, device="cpu")
         for r in range(len(self)):
             for what, bad, names in (
+                ("input", self.input_rms[r : r + 1].isinf(), ("input",)),
                 ("activation", self.activation_std[r].isinf(), self.layers),
                 ("loss", ~self.loss[r : r + 1].isfinite(), ("loss",)),
                 ("delta", self.delta_norm[r].isinf()[last_first], self.layers[::-1]),
                 ("gradient", self.grad_norm[r].isinf(), self.parameters),
+                ("update", self.update_norm[r].isinf(), self.parameters),
             ):
                 if bad.any():
                     return NonFinite(int(self.steps[r]), what, names[int(bad.int().argmax())])

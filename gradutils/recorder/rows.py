@@ -15,7 +15,13 @@ from torch import Tensor
 from gradutils.recorder.norms import wide
 
 FIRST = 5  # these steps are always recorded, and kept when the ring wraps: most illnesses show at once
-SCALARS = ("loss", "input_square", "input_sum", "input_entries")
+SCALARS = (
+    "loss", "input_square", "input_sum", "input_entries",
+    "output_sum", "output_square", "output_entries", "output_spread_square", "output_spread_entries",
+    "own_loss", "constant_loss", "constant_told",
+    "target_sum", "target_square", "target_spread_square", "targets_told",
+    "top_answer", "top_target", "classes_told",
+)  # fmt: skip
 REDUCED = (
     "grad_square",
     "weight_square",
@@ -122,6 +128,8 @@ class Mark(NamedTuple):
     step: int
     lr: float
     stale: bool
+    passes: int = 0  # that went back
+    optimizer_steps: int = -1  # -1: no optimizer was seen
 
 
 class Ring:
@@ -135,6 +143,10 @@ class Ring:
     @property
     def dropped(self) -> int:
         return max(0, self.written - self._capacity)
+
+    @property
+    def kept(self) -> int:
+        return min(self.written, self._capacity)
 
     def write(self, row: Tensor, mark: Mark) -> None:
         if self._rows is None:
@@ -155,9 +167,7 @@ class Ring:
 
     def read(self, width: int) -> tuple[Tensor, list[Mark]]:
         """(R, width) on the CPU in the order in which they were written, float64, and their marks."""
-        rows = (
-            torch.zeros(0, width) if self._rows is None else self._rows[: min(self.written, self._capacity)]
-        )
+        rows = torch.zeros(0, width) if self._rows is None else self._rows[: self.kept]
         if self.written > self._capacity:
             oldest = self._oldest()
             rows = torch.cat([rows[:FIRST], rows[oldest:], rows[FIRST:oldest]])
@@ -168,7 +178,7 @@ def measured_fields(
     raw: dict[str, Tensor], marks: list[Mark], layers: Sequence, loops: Sequence[bool], cosine: bool
 ) -> dict:
     """The measured fields of a ``Recording``, from the numbers by name: (R,), (R, P) and, of the called ``layers``, (R, L)."""
-    steps, lr, stale = zip(*marks, strict=True) if marks else ((), (), ())
+    steps, lr, stale, passes, taken = zip(*marks, strict=True) if marks else ((),) * 5
     steps, loops = torch.tensor(steps, dtype=torch.int64), torch.tensor(loops, dtype=torch.bool)
     entries, units = raw["entries"], raw["units"]
     samples, mean, square = entries / units, raw["sum"] / entries, raw["square"] / entries
@@ -185,7 +195,9 @@ def measured_fields(
         "steps": steps,
         "loss": raw["loss"],
         "lr": torch.tensor(lr, dtype=torch.float64),
-        "input_rms": (raw["input_square"] / raw["input_entries"]).sqrt(),
+        "passes": torch.tensor(passes, dtype=torch.int64),
+        "optimizer_steps": torch.tensor(taken, dtype=torch.int64),
+        "input_rms": _size(raw["input_square"] / raw["input_entries"], raw["input_entries"]),
         "input_mean": raw["input_sum"] / raw["input_entries"],
         "stale": torch.tensor(stale, dtype=torch.bool),
         "grad_norm": _size(raw["grad_square"], raw["graded"]),
@@ -193,7 +205,15 @@ def measured_fields(
         if cosine
         else torch.full((len(steps),), torch.nan, dtype=torch.float64),
         "weight_norm": weight,
-        "update_ratio": raw["change_square"].sqrt() / weight,
+        "update_norm": _size(raw["change_square"], torch.ones(())),
+        "output_mean": raw["output_sum"] / raw["output_entries"],
+        "output_rms": (raw["output_square"] / raw["output_entries"]).sqrt(),
+        "output_spread": (raw["output_spread_square"] / raw["output_spread_entries"]).sqrt(),
+        "target_mean": raw["target_sum"].where(raw["targets_told"] > 0, torch.nan),
+        "target_rms": raw["target_square"].sqrt().where(raw["targets_told"] > 0, torch.nan),
+        "target_spread": raw["target_spread_square"].sqrt().where(raw["targets_told"] > 0, torch.nan),
+        "top_answer": raw["top_answer"].where(raw["classes_told"] > 0, torch.nan),
+        "top_target": raw["top_target"].where(raw["classes_told"] > 0, torch.nan),
         "activation_mean": mean,
         "activation_std": _size((square - mean**2).clamp(min=0).where(square.isfinite(), torch.inf), entries),
         "zero_fraction": (1 - raw["nonzero"] / entries).where(counted, torch.nan),

@@ -1,7 +1,7 @@
 """The only room that knows names which torch does not promise to keep. Each has a test that says what it is for."""
 
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,13 @@ LOSS_NODES = {
     "NllLoss": "cross entropy",
     "BinaryCrossEntropy": "binary cross entropy",
     "MseLoss": "squared error",
+    "L1Loss": "absolute error",
+    "SmoothL1Loss": "absolute error",
+    "HuberLoss": "absolute error",
 }
+# What may stand between a loss and what is gone back from: divided, added to, averaged, cast.
+RESHAPES = ("View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze", "ToCopy", "Alias", "Clone", "Transpose", "Permute", "T")
+PASSED_THROUGH = ("Div", "Mul", "Add", "Sub", "Neg", "Mean", "Sum", "Stack", "Cat", *RESHAPES)
 WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")  # what torch.compile and checkpointing put into names
 # The files of torch where hooks for all modules and for all optimizers are kept.
 HOOKED = (torch.nn.modules.module, sys.modules[torch.optim.Optimizer.__module__])
@@ -33,11 +39,50 @@ def shelf(owner: nn.Module, name: str) -> dict:
     return owner._modules if name in owner._modules else owner._parameters
 
 
-def loss_of(node) -> tuple[str, bool]:
-    """The kind of loss that a node of autograd's graph computes, as torch names its nodes, and whether it adds up."""
-    name = "" if node is None else node.name()
-    kind = next((kind for start, kind in LOSS_NODES.items() if name.startswith(start)), "unknown")
-    return kind, getattr(node, "_saved_reduction", 1) == 2
+class LossNode(NamedTuple):
+    """What autograd's graph says of a loss."""
+
+    kind: str = "unknown"
+    summed: bool = False  # over its entries, instead of averaged
+    logits: bool = False  # a binary cross entropy that takes the sigmoid itself
+    added: bool = False  # something else was added to it
+    expanded: bool = False  # the outputs were repeated to meet targets of another shape
+
+
+def loss_of(node) -> LossNode:
+    """The loss that a node of autograd's graph computes, as torch names its nodes, below divisions, additions and casts."""
+    waiting, added = [node] if node is not None else [], False
+    for _ in range(64):
+        if not waiting:
+            break
+        node = waiting.pop(0)
+        name = node.name()
+        kind = next((kind for start, kind in LOSS_NODES.items() if name.startswith(start)), None)
+        below = [found for found, _ in node.next_functions if found is not None]
+        if kind is not None:
+            return LossNode(
+                kind,
+                summed=getattr(node, "_saved_reduction", 1) == 2,
+                logits="WithLogits" in name,
+                added=added,
+                expanded=any(found.name().startswith("Expand") for found in below),
+            )
+        operation = name.partition("Backward")[0]
+        if operation in PASSED_THROUGH:
+            added |= operation in ("Add", "Sub") and len(below) > 1
+            waiting += below
+    return LossNode(added=added)
+
+
+def last_operation(tensor: Tensor) -> str:
+    """The operation that made a tensor, as autograd names it, changes of shape and type aside: "Sigmoid", "Addmm", ..."""
+    node = tensor.grad_fn
+    while node is not None:
+        operation = node.name().partition("Backward")[0]
+        if operation not in RESHAPES or not node.next_functions:
+            return operation
+        node = node.next_functions[0][0]
+    return ""
 
 
 def going_back() -> bool:

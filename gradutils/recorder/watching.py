@@ -15,29 +15,37 @@ measured together: for small networks most of the price is that of calling opera
 """
 
 import warnings
+import weakref
 from collections import defaultdict
+from collections.abc import Iterable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from gradutils.recorder import rows
-from gradutils.recorder.anatomy import (
-    first_broken,
-    inner_model,
-    layers_of,
-    links_of,
-    measurable_parameters,
-    sharding,
-)
-from gradutils.recorder.first_step import Loss, tell
+from gradutils.recorder import anatomy
+from gradutils.recorder.answers import Answers, constant_losses
+from gradutils.recorder.curve import Curve
+from gradutils.recorder.losses import Form
 from gradutils.recorder.norms import norm
-from gradutils.recorder.outputs import Pass, first_tensor, samples_by_units
+from gradutils.recorder.optimizers import Optimizers
+from gradutils.recorder.outputs import Pass, first_tensor, inputs, samples_by_units
 from gradutils.recorder.recording import Recording
 from gradutils.recorder.rows import FIRST, REDUCED, Columns, Mark, Ring, Row, Sender
-from gradutils.recorder.torch_inside import ForwardHook, going_back, in_transform, is_compiled, version
+from gradutils.recorder.torch_inside import (
+    ForwardHook,
+    going_back,
+    in_transform,
+    is_compiled,
+    last_operation,
+    loss_of,
+    version,
+)
 from gradutils.recorder.weights import Weights
 
+# Which recorder is at work on which model: a cell that is run again must not leave two of them behind.
+_AT_WORK: weakref.WeakKeyDictionary[nn.Module, "weakref.ref[Recorder]"] = weakref.WeakKeyDictionary()
 WAITING = 256  # passes that have not gone back are kept, for a backward pass that may still come; after that the oldest go
 
 
@@ -70,6 +78,19 @@ def _is_single_number(value) -> bool:
 def _check_whole_number(name: str, value: int, least: int) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}")
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _clearing(measured: dict[str, Tensor], marks: list[Mark]) -> str:
+    """Gradients that were cleared before step() came, in words: none, or all zero, at every step, and weights that moved."""
+    grads, moved = measured["grad_norm"], measured["update_norm"] > 0
+    stepped = all(mark.optimizer_steps > 0 for mark in marks)
+    if len(marks) > 1 and stepped and moved.any(1).all() and not (grads > 0).any():
+        return "the gradients had been cleared before step() was called: call it before zero_grad()"
+    return ""
 
 
 class _Asleep:
@@ -109,8 +130,8 @@ class Recorder:
         cosine: bool = False,
         capacity: int = 10_000,
     ):
-        inner = inner_model(model)  # the names are those of the model within
-        parameters = measurable_parameters(inner)
+        inner = anatomy.inner_model(model)  # the names are those of the model within
+        parameters = anatomy.measurable_parameters(inner)
         _check_whole_number("every", every, 1)
         _check_whole_number("capacity", capacity, FIRST + 1)
         compiled = is_compiled(model)
@@ -119,27 +140,46 @@ class Recorder:
         self._model, self._inner, self._every, self._cosine = model, inner, every, cosine
         self._activations, self._deltas = activations and not compiled, deltas and not compiled
         self._names, self._parameters = tuple(parameters), list(parameters.values())
-        self._layers = layers_of(inner)
-        self._links = links_of(inner)
+        self._layers = anatomy.layers_of(inner)
+        self._links = anatomy.links_of(inner)
         self._columns = Columns(len(self._names), len(self._layers))
         self._at = [self._columns.of_layer(k) for k in range(len(self._layers))]
         self._sender, self._ring = Sender(self._parameters[0].device), Ring(capacity)
-        self._sharded = sharding(self._parameters)
-        self._loss = Loss()
-        # Of the first step, and the gradient that reached it: they tell what the targets were.
-        self._output: tuple[Tensor | None, Tensor | None] = (None, None)
+        self._sharded = anatomy.sharding(self._parameters)
+        self._answers, self._summed = Answers(), False
+        self._curve = Curve(self._sender.device)
+        self._optimizers = Optimizers(self._parameters)
+        self._input_names = anatomy.input_names(inner)
+        self._moody = anatomy.moody(inner)
+        self._evaluating: dict[str, int] = {}  # layer -> records in which it trained in eval mode
+        self._strangers = anatomy.unregistered(inner)
+        self._strangers_before = {p: version(t) for p, tensors in self._strangers.items() for t in tensors[:1]}
+        self._lost: set[str] = set()  # of these: have gradients, and are moved by nobody
+        self._dtypes: dict[int, torch.dtype] = {}  # of the layers' outputs
+        self._without_gradient: set[int] = set()  # layers called under no_grad within a recorded pass
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._spectral: dict[str, float] = {}
         self._entered = self._ended = False
         self._count = 0
+        self._crowded = False  # passes were let go
         self._cache: Recording | None = None
 
     # Where it listens: two hooks on the model, always there; one on each layer, in place only while a recorded pass runs.
 
-    def __enter__(self) -> "Recorder":
+    def start(self) -> "Recorder":
+        """Begin to record, as ``with`` does; returns the recorder. One that records the same model already is stopped, with a warning."""
         if self._entered:
             raise RuntimeError("this recorder is already recording")
+        other = _AT_WORK.get(self._inner, lambda: None)()
+        if other is not None:
+            other.stop()
+            warnings.warn(
+                f"another recorder was still recording this {type(self._inner).__name__}: it is stopped now, and keeps what it "
+                "has recorded. `with Recorder(model)`, or stop(), ends a recording",
+                stacklevel=2,
+            )
         self._weights = Weights(self._parameters, self._columns)  # first, for it may find no room
+        _AT_WORK[self._inner] = weakref.ref(self)
         self._entered = True
         self._handles = [
             self._model.register_forward_pre_hook(self._begin, with_kwargs=True),
@@ -149,15 +189,28 @@ class Recorder:
             ForwardHook(layer.module, partial(self._see, k))
             for k, layer in enumerate(self._layers if self._activations or self._deltas else ())
         ]
+        self._optimizers.listen()
         self._prepare()
         return self
 
-    def __exit__(self, *_) -> None:
+    def stop(self) -> None:
+        """End the recording: no hook is left on the model, and what was recorded can be read. To stop twice does nothing."""
+        if not self._entered:
+            return
         self._listen(False)
         for handle in self._handles:
             handle.remove()
         self._handles, self._hooks, self._passes, self._old_gradients = [], [], [], []
+        self._optimizers.rest()
+        self._answers.forget()
         self._entered, self._weights = False, None
+        _AT_WORK.pop(self._inner, None)
+
+    def __enter__(self) -> "Recorder":
+        return self.start()
+
+    def __exit__(self, *_) -> None:
+        self.stop()
 
     def _listen(self, on: bool) -> None:
         for hook in self._hooks:
@@ -172,6 +225,7 @@ class Recorder:
         if self._recording and self._every > 1:  # it may have been rebuilt in a step that was not recorded
             self._recording = self._is_as_it_was()
         self._passes: list[Pass] = []
+        self._answers.forget()
         self._deltas_seen: list[tuple[int, float | Tensor]] = []  # layer, norm; last calls come first
         self._stale: bool | None = None
         self._old_gradients = []
@@ -185,19 +239,35 @@ class Recorder:
     def _begin(self, module, args, kwargs) -> None:
         # A copy of the model, such as an average of its weights, carries this hook along.
         if module is self._model and self._recording and _watching() and not torch.jit.is_tracing():
-            self._passes.append(Pass())
+            self._passes.append(passed := Pass())
             with torch.no_grad():
-                self._passes[-1].see_input(self._columns, first_tensor((args, kwargs)))
+                passed.see_inputs(self._columns, inputs(args, kwargs, self._input_names))
+            passed.evaluating = {name for name, layer in self._moody if not layer.training}
             if len(self._passes) > WAITING:
-                oldest = next((n for n, passed in enumerate(self._passes) if not passed.went_back), 0)
-                del self._passes[oldest]
+                self._let_the_oldest_go()
             self._listen(True)
+
+    def _let_the_oldest_go(self) -> None:
+        oldest = next((n for n, passed in enumerate(self._passes) if not passed.went_back), 0)
+        del self._passes[oldest]
+        if not self._crowded:
+            self._crowded = True
+            warnings.warn(
+                f"{WAITING} passes of the model, and no step(): the oldest are not kept. Call them under torch.no_grad() where "
+                "nothing is to be learnt from them, or stop() the recorder for that time",
+                stacklevel=2,
+            )
 
     def _see(self, k: int, module, args, out) -> None:
         """A layer has been called."""
-        h = first_tensor(out) if _watching() and self._passes else None
+        if not _watching():
+            if not torch.is_grad_enabled() and not self._ring.written:
+                self._without_gradient.add(k)
+            return
+        h = first_tensor(out) if self._passes else None
         if h is None:
             return
+        self._dtypes.setdefault(k, h.dtype)
         passed, layer = self._passes[-1], self._layers[k]
         passed.calls[k] += 1
         if self._activations:
@@ -216,27 +286,33 @@ class Recorder:
             return
         self._listen(False)
         passed, h = self._passes[-1], first_tensor(out)
+        if h is None:
+            h = first_tensor(out, least=0)  # a model that gives its loss, and nothing else
         if h is not None and h.grad_fn is not None:
-            first = None if self._ring.written else h.detach()
-            h.register_hook(lambda grad: self._went_back(passed, first, grad))
+            answer = h.detach(), version(h), last_operation(h)
+            h.register_hook(lambda grad: self._went_back(passed, answer, grad))
 
-    def _went_back(self, passed: Pass, out: Tensor | None, grad: Tensor) -> None:
+    def _went_back(self, passed: Pass, answer: tuple[Tensor, int, str], grad: Tensor) -> None:
         if not in_transform():
             passed.went_back = True
+            if self._stale:  # by an earlier pass of this step, as one for a penalty: are they still there now?
+                self._stale = self._anything(g for p, g in self._left_over if p.grad is g)
             self._ask_whether_stale()
-            if out is not None:
-                self._output = out, grad.detach()
+            self._answers.hear(*answer, grad.detach())
 
     def _ask_whether_stale(self) -> None:
         """A backward pass begins: are the gradients of the step before still there, and was nothing done to them?"""
+        self._optimizers.went_back()
         if self._stale is None:
             self._left_over = [
                 (p, g) for p, g, was in self._old_gradients if p.grad is g and version(g) == was
             ]
-            # Gradients that were set to zero before step() are still there, and harmless. A GPU is not asked: it would be waited for.
-            self._stale = any(
-                g.device.type != "cpu" or g.is_sparse or bool(g.any()) for _, g in self._left_over
-            )
+            self._stale = self._anything(g for _, g in self._left_over)
+
+    def _anything(self, gradients: Iterable[Tensor]) -> bool:
+        """Whether one of them is not zero: those that were set to zero are still there, and harmless."""
+        some = [g.detach().any() if not g.is_sparse else torch.ones((), dtype=torch.bool) for g in gradients]
+        return any(map(bool, some)) if some and some[0].device.type == "cpu" else bool(some and torch.stack(some).any())
 
     # What a step adds to the ring.
 
@@ -251,28 +327,41 @@ class Recorder:
         _check_single_number("loss", loss)
         if lr is not None:
             _check_single_number("lr", lr)
+        self._curve.add(self._count, loss)
+        taken = self._optimizers.taken(self._recording)
         if self._recording and self._is_as_it_was():
-            if not self._ring.written:
-                self._warn_of_what_is_missing()
             self._cache = None
             self._listen(False)  # a pass that raised has left the hooks in place
             with torch.no_grad():
                 row = self._row(loss)
-                if not self._ring.written:
-                    self._loss, self._output = tell(loss, *self._output), (None, None)
-                    loops = {
-                        f"{self._layers[k].name}.weight" for k, calls in self._calls.items() if calls > 1
-                    }
-                    self._spectral = self._weights.stretches(self._names, loops)
+                self._notice()
+            if not self._ring.written:
+                self._warn_of_what_is_missing()
+            rate = self._optimizers.rate if lr is None else lr
             # Gradients taken for a penalty may come before zero_grad: only what is still there now was not cleared.
             stale = bool(self._stale) and any(p.grad is g for p, g in self._left_over)
-            self._ring.write(row, Mark(self._count, torch.nan if lr is None else float(lr), stale))
+            back = sum(passed.went_back for passed in self._passes)
+            mark = Mark(self._count, torch.nan if rate is None else float(rate), stale, back, taken)
+            self._ring.write(row, mark)
         self._count += 1
         self._prepare()
 
+    def _notice(self) -> None:
+        """What is no number: modes, and parts that the model does not know."""
+        back = [passed.evaluating for passed in self._passes if passed.went_back]
+        for name in set.intersection(*back) if back else ():
+            self._evaluating[name] = self._evaluating.get(name, 0) + 1
+        for path, (tensor, *_) in self._strangers.items():
+            moved = version(tensor) != self._strangers_before[path]
+            if moved or tensor.grad is not None:
+                (self._lost.discard if moved else self._lost.add)(path)
+        if not self._ring.written:
+            loops = {f"{self._layers[k].name}.weight" for k, calls in self._calls.items() if calls > 1}
+            self._spectral = self._weights.stretches(self._names, loops)
+
     def _is_as_it_was(self) -> bool:
         """Whether the model still holds the modules and tensors that are recorded; if not, the recording ends."""
-        changed = None if self._sharded else first_broken(self._links)
+        changed = None if self._sharded else anatomy.first_broken(self._links)
         if changed is not None:
             self._ended = True
             warnings.warn(
@@ -283,6 +372,17 @@ class Recorder:
         return changed is None
 
     def _warn_of_what_is_missing(self) -> None:
+        hidden = [
+            self._layers[k].name
+            for k in self._without_gradient - self._calls.keys()
+            if any(p.grad is not None for p in self._layers[k].module.parameters(recurse=False))
+        ]
+        if hidden:
+            warnings.warn(
+                f"{', '.join(hidden[:3])}{' and others' if len(hidden) > 3 else ''} ran without gradients on the way forward and have "
+                "some all the same: reentrant checkpointing hides them, checkpoint(..., use_reentrant=False) does not",
+                stacklevel=3,
+            )
         if all(p.grad is None for p in self._parameters):
             warnings.warn(
                 "no parameter has a gradient: call step() after backward() and before zero_grad()",
@@ -306,6 +406,9 @@ class Recorder:
         self._weights.add_to(row)
         if self._cosine:
             self._weights.add_dots_to(row)
+        self._answers.add_to(row, self._columns, loss, node := loss_of(getattr(loss, "grad_fn", None)))
+        if not self._ring.written:
+            self._summed = node.summed
         loss = torch.as_tensor(loss, dtype=self._sender.dtype, device=self._sender.device).detach().reshape(1)
         row.sums([self._columns.at("loss")], loss)
         made = row.tensor()
@@ -351,16 +454,32 @@ class Recorder:
         raw = self._columns.named(written)
         raw |= {name: raw[name][:, called] for name in rows.PER_LAYER}
         loops = [self._calls[k] > 1 for k in called]
+        form = self._answers.form or Form()
+        measured = rows.measured_fields(raw, marks, layers, loops, self._cosine)
+        steps, losses = self._curve.read()
         return Recording(
-            **rows.measured_fields(raw, marks, layers, loops, self._cosine),
+            **measured,
+            loss_steps=steps,
+            loss_curve=losses,
+            constant_loss=constant_losses(form, raw),
             parameters=self._names,
             shapes=tuple(tuple(p.shape) for p in self._parameters),
             layers=tuple(layer.name for layer in layers),
             kinds=tuple(type(layer.module).__name__ for layer in layers),
             calls=tuple(self._calls[k] for k in called),
-            loss_kind=self._loss.kind,
-            loss_summed=self._loss.summed,
-            trivial_loss=self._loss.trivial,
+            loss_kind=form.kind,
+            loss_summed=self._summed,
+            loss_scale=form.scale,
+            misfit=form.misfit,
+            order=self._optimizers.order or _clearing(measured, marks),
+            dtypes=tuple(_word(p.dtype) for p in self._parameters),
+            layer_dtypes=tuple(_word(self._dtypes[k]) if k in self._dtypes else "" for k in called),
+            trainable=tuple(p.requires_grad for p in self._parameters),
+            held=tuple(self._optimizers.held),
+            optimizer=self._optimizers.name,
+            foreign_steps=self._optimizers.foreign,
+            evaluating=dict(self._evaluating),
+            unregistered=tuple(path for path in self._strangers if path in self._lost),
             spectral_norms=dict(self._spectral),
             dropped=self._ring.dropped,
         )
@@ -368,6 +487,13 @@ class Recorder:
     def __reduce__(self):
         """A model saved whole while it is recorded takes no recorder with it; ``save`` keeps the recording."""
         return _Asleep, ()
+
+    def __len__(self) -> int:
+        """How many records there are."""
+        return self._ring.kept
+
+    def __bool__(self) -> bool:
+        return True  # also while it is empty
 
     def __deepcopy__(self, memo) -> "Recorder":
         """A copy of a model, hooks and all, still tells this recorder; it does not listen to copies."""

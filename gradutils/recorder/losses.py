@@ -1,0 +1,243 @@
+"""Which loss it is, and whether the model's outputs fit it: told by the outputs and by the gradient that reached them.
+
+The gradient of a cross entropy is (softmax - targets) times a weight, that of a squared error 2 (output - target) over their
+number: targets and weights can be read off it, whoever wrote the loss, and in whatever precision, scaled or detached it is. What
+autograd's graph says of the loss, where it is there, decides between what a gradient leaves open.
+
+A function mode of torch would see the loss being called, arguments and all. But whoever leaves a mode of their own while ours is
+on ends ours in its place, and some layers compute otherwise under any mode: training would no longer be the same bit for bit.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gradutils.recorder.torch_inside import LossNode
+
+CROSS, BINARY, SQUARED = "cross entropy", "binary cross entropy", "squared error"
+ABSOLUTE, LIKELIHOOD, UNKNOWN = "absolute error", "negative log likelihood", "unknown"
+# What the last operation of a model can give.
+REACH = {
+    "Sigmoid": (0.0, 1.0),
+    "Softmax": (0.0, 1.0),
+    "Tanh": (-1.0, 1.0),
+    "Relu": (0.0, math.inf),
+}
+OUT_OF_REACH = 0.1  # share of the targets
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a loss is read: its kind, and in which form the outputs come."""
+
+    kind: str = UNKNOWN
+    outputs: str = ""  # of entropies: "logits", "log-probabilities" or "probabilities"
+    soft: bool = False  # targets between the classes
+    classes: int | None = None  # the dimension of the outputs in which they stand
+    scale: float = math.nan  # what the mean loss was multiplied by on its way back
+    added: bool = False  # something else was added to it
+    misfit: str = ""
+
+
+def arranged(tensor: Tensor, classes: int | None) -> Tensor:
+    """(samples, units) or, where there are classes, (samples, classes)."""
+    if classes is not None:
+        return tensor.movedim(classes, -1).flatten(0, -2)
+    if tensor.ndim == 2:
+        return tensor
+    return tensor.flatten(0, 1) if tensor.ndim == 3 else tensor.flatten(1) if tensor.ndim > 1 else tensor.reshape(-1, 1)
+
+
+@torch.no_grad()
+def recognise(loss: float, node: LossNode, tail: str, out: Tensor, delta: Tensor) -> Form:
+    """The form of a loss. ``tail`` is the last operation of the model, as autograd names it; "" if it has none."""
+    close = 40 * torch.finfo(torch.promote_types(out.dtype, delta.dtype)).eps  # how equal equal numbers are
+    if out.dtype != delta.dtype:
+        close = max(close, 40 * torch.finfo(delta.dtype).eps)
+    close = max(close, 1e-4)
+    if not delta.any():
+        one = out.ndim > 1 and out.shape[-1] == 1 and node.kind == CROSS
+        return Form(CROSS, misfit="a cross entropy over one class is 0 whatever the output is") if one else Form(node.kind)
+    o, d = out.double(), delta.double()
+    classes = _classes(d, close)
+    if classes is not None:
+        found = _softmax(loss, tail, arranged(o, classes), arranged(d, classes), classes, close)
+        if found.kind != UNKNOWN or node.kind == UNKNOWN:
+            return _with(found, added=node.added)
+    candidates = [lambda: _log_probabilities(loss, node, o, d, close)]
+    o2, d2 = arranged(o, None), arranged(d, None)
+    elementwise = {
+        BINARY: lambda: _binary(node, tail, o2, d2, close),
+        SQUARED: lambda: _squared(loss, node, tail, o2, d2, close),
+        ABSOLUTE: lambda: _absolute(d2, close),
+    }
+    if node.kind in elementwise:
+        candidates = [elementwise[node.kind]]
+    else:
+        candidates += elementwise.values()
+    for candidate in candidates:
+        found = candidate()
+        if found.kind != UNKNOWN:
+            return _with(found, added=node.added)
+    return Form(node.kind if node.kind in (ABSOLUTE, LIKELIHOOD) else UNKNOWN, added=node.added)
+
+
+def _with(form: Form, **changes) -> Form:
+    return Form(**(vars(form) | changes))
+
+
+def _classes(d: Tensor, close: float) -> int | None:
+    """Where the classes stand: softmax minus targets sums to zero over them."""
+    sums = {k: (d.sum(k).abs().max() / d.abs().sum(k).max()).item() for k in range(1, d.ndim) if d.shape[k] > 1}
+    zero = {k: s for k, s in sums.items() if s < 10 * close}
+    return min(zero, key=zero.get) if zero else None
+
+
+def _softmax(loss: float, tail: str, o: Tensor, d: Tensor, classes: int, close: float) -> Form:
+    """A cross entropy that takes a softmax of the outputs."""
+    p, used = o.softmax(1), d.abs().amax(1) > 0
+    p, d, o = p[used], d[used], o[used]
+    rows = torch.arange(len(p), device=p.device)
+    y = d.argmin(1)
+    weight = -d[rows, y] / (1 - p[rows, y])
+    others = (d - weight.unsqueeze(1) * p).abs()
+    others[rows, y] = 0
+    hard = (others.sum(1) / d.abs().sum(1)).median().item() < 5 * close
+    misfit = _no_logits(tail, o)
+    if hard:
+        return Form(CROSS, "logits", classes=classes, scale=weight.sum().item(), misfit=misfit)
+    # loss = scale * mean entropy(p) + sum(d * o) where d = scale * (p - targets) / samples
+    entropy = torch.special.entr(p).sum(1).mean()
+    scale = ((loss - (d * o).sum()) / entropy).item()
+    targets = p - d * len(d) / scale if scale > 0 else p - torch.inf
+    if targets.min() > -0.05 and targets.max() < 1.05 and nice(scale, len(d), p.shape[1], 0.03):
+        return Form(CROSS, "logits", soft=True, classes=classes, scale=scale, misfit=misfit)
+    return Form()
+
+
+def _no_logits(tail: str, o: Tensor) -> str:
+    """Outputs that are no logits: probabilities already, or cut off."""
+    if o.min() >= 0 and o.max() <= 1 + 1e-6:
+        for dim, over in ((1, ""), (0, " over the samples instead of the classes")):
+            if o.shape[dim] > 1 and ((o.sum(dim) - 1).abs() < 1e-2).all():
+                return (
+                    f"the outputs are probabilities already (they sum to 1{over}), and the loss takes a softmax of them once more"
+                )
+    if tail in ("Sigmoid", "Tanh", "Relu"):
+        low, high = REACH[tail]
+        reach = f"{low:g} and {high:g}" if math.isfinite(high) else f"{low:g} and more"
+        return f"the outputs end in {tail}, which gives {reach} only, and the loss takes a softmax of them as of free logits"
+    return ""
+
+
+def _log_probabilities(loss: float, node: LossNode, o: Tensor, d: Tensor, close: float) -> Form:
+    """A loss that picks one output of each sample: right for logarithms of probabilities."""
+    for classes in (k for k in range(1, d.ndim) if d.shape[k] > 1):
+        o2, d2 = arranged(o, classes), arranged(d, classes)
+        if (d2 > 0).any() or ((d2 != 0).sum(1) > 1).any():
+            continue
+        scale = -d2.sum().item()
+        if (o2.logsumexp(1).abs() < 100 * close).all():
+            return Form(CROSS, "log-probabilities", classes=classes, scale=scale)
+        sums = (o2.min() >= 0) and ((o2.sum(1) - 1).abs() < 1e-2).all()
+        if sums and loss > 0:
+            picked = -(d2.sum(1) * o2.gather(1, d2.argmin(1, keepdim=True)).squeeze(1))
+            return Form(CROSS, "probabilities", classes=classes, scale=picked.sum().item())
+        if node.kind == CROSS:
+            what = "probabilities without their logarithm" if sums else "no logarithms of probabilities"
+            return Form(LIKELIHOOD, scale=scale, misfit=f"nll_loss picks one output of each sample, and the outputs are {what}")
+    return Form()
+
+
+def _binary(node: LossNode, tail: str, o: Tensor, d: Tensor, close: float) -> Form:
+    """A cross entropy of each output by itself."""
+    used = d != 0
+    o, d = o[used], d[used]
+    y = d < 0
+    for outputs in ("logits", "probabilities"):
+        if outputs == "probabilities" and (o.min() < 0 or o.max() > 1):
+            continue
+        weight = binary_weight(outputs, o, d)
+        groups = [weight[y], weight[~y]]
+        if all(len(g) < 2 or _alike(g, 5 * close) for g in groups) and len(weight) > 2:
+            if node.kind == UNKNOWN and outputs == "logits" and o.abs().max() < 1e-3:
+                continue  # all sigmoids are one half: an absolute error looks the same
+            misfit = ""
+            if outputs == "logits" and tail in ("Sigmoid", "Softmax", "Relu"):
+                misfit = f"the outputs end in {tail}, and the loss takes a sigmoid of them once more"
+            return Form(BINARY, outputs, scale=weight.mean().item() * len(weight), misfit=misfit)
+    if node.kind == BINARY and node.logits:
+        targets = o.sigmoid() - d * len(d) * (1 / len(d) if node.summed else 1)
+        beyond = ((targets < -0.02) | (targets > 1.02)).double().mean().item()
+        misfit = f"{beyond:.0%} of the targets of a binary cross entropy lie outside of 0 and 1" if beyond > OUT_OF_REACH else ""
+        return Form(BINARY, "logits", soft=True, scale=len(d) if node.summed else 1.0, misfit=misfit)
+    return Form(BINARY) if node.kind == BINARY else Form()
+
+
+def binary_weight(outputs: str, o: Tensor, d: Tensor) -> Tensor:
+    """By what each entry of a binary cross entropy was multiplied, its target being 1 where its gradient is negative."""
+    if outputs == "logits":
+        p = o.sigmoid()
+        return torch.where(d < 0, -d / (1 - p).clamp(min=1e-12), d / p.clamp(min=1e-12))
+    return torch.where(d < 0, -d * o, d * (1 - o))
+
+
+def _alike(values: Tensor, close: float) -> bool:
+    low, high = torch.quantile(values[:100_000], torch.tensor([0.1, 0.9], dtype=values.dtype, device=values.device))
+    return (high - low).item() <= close * high.abs().item()
+
+
+def _squared(loss: float, node: LossNode, tail: str, o: Tensor, d: Tensor, close: float) -> Form:
+    """A squared error, or half of one."""
+    used = d != 0
+    n, square = int(used.sum()), d.square().sum().item()
+    if not (loss > 0 and math.isfinite(loss) and square > 0):
+        return Form(node.kind if node.kind == SQUARED else UNKNOWN)
+    scale = n * square / (4 * loss)
+    spread = _alike_targets(o, d, n, loss)
+    if node.expanded or spread:
+        return Form(
+            SQUARED,
+            misfit=f"outputs of shape {tuple(o.shape)} are compared with targets of another shape, so that each meets every "
+            "target: all are pulled to the targets' mean",
+        )
+    if node.added and node.kind == SQUARED:
+        scale = float(n) if node.summed else 1.0
+    if not nice(scale, n, len(o), max(0.01, close)):
+        return Form(SQUARED) if node.kind == SQUARED else Form()
+    y, misfit = (o - d * n / (2 * scale))[used], ""
+    if tail in REACH:
+        low, high = REACH[tail]
+        room = 0.05 * (high - low if math.isfinite(high) else y.std().item())
+        beyond = ((y < low - room) | (y > high + room)).double().mean().item()
+        if beyond > OUT_OF_REACH:
+            misfit = f"the outputs end in {tail}, and {beyond:.0%} of the targets lie outside of what that gives"
+    return Form(SQUARED, scale=scale, misfit=misfit)
+
+
+def _alike_targets(o: Tensor, d: Tensor, n: int, loss: float) -> bool:
+    """Whether the gradient pulls all outputs to one number, and yet leaves a loss there: the targets were spread out."""
+    residual = d * n / 2
+    y = o - residual
+    left = loss - residual.square().mean().item()
+    return len(o) > 2 and o.shape[1] == 1 and y.std().item() < 1e-3 * loss**0.5 and left > 0.02 * loss
+
+
+def _absolute(d: Tensor, close: float) -> Form:
+    sizes = d[d != 0].abs()
+    return Form(ABSOLUTE, scale=sizes.sum().item()) if len(sizes) > 2 and _alike(sizes, close) else Form()
+
+
+def nice(scale: float, entries: int, samples: int, close: float) -> bool:
+    """Whether people multiply a mean by such a number: a half, a whole number, a power of two, a count, or one over these."""
+    if not (math.isfinite(scale) and scale > 0):
+        return False
+    whole = max(scale, 1 / scale)
+    nearest = max(1, round(whole))
+    if nearest <= 64 and abs(whole - nearest) <= close * nearest:
+        return True
+    power = 2.0 ** round(math.log2(scale))
+    counts = (entries, samples, entries / samples, entries / 2, samples / 2, power)
+    return any(abs(scale - count) <= close * count for count in counts)
