@@ -27,6 +27,7 @@ WORSE_THAN_AT_FIRST = Threshold(1.2, well=0.62, ill=36)
 BEATEN = Threshold(0.955, well=0.7, ill=1.2)
 WELL_BEATEN = Threshold(0.56, well=0.52, ill=1.2)
 HALVED = Threshold(0.5, well=0.26, ill=1)
+TWICE_ITS_NOISE = 2
 BEYOND_NOISE = Threshold(4, well=10, ill=0)
 HAD_LEARNT = Threshold(0.8, well=0.26, ill=1)
 LOST = Threshold(0.5, well=0, ill=1)
@@ -48,7 +49,8 @@ class Course:
     later: float  # smallest of a window from step 22 on; 1 if there is none, or one that is not finite
     end: float  # of the last sixth
     fall: float  # by how many standard errors the last losses lie below a constant answer's, or below the first ones
-    drift: float  # by how many standard errors the last quarter lies below the quarter before it
+    drift: float  # by how much the last quarter lies below the quarter before it; 0 within twice its noise
+    steps: int  # the last one recorded
     best: float  # smallest of a window
     best_step: int  # the step in the middle of it
     lost: float  # share of what had been gained by then that is lost at the end
@@ -90,6 +92,7 @@ def read_course(recording: Recording, trivial_loss: float | None = None) -> dict
         "end": _ratio(loss[-last:], constant[-last:]),
         "fall": _fall(loss, constant, compared),
         "drift": _drift(loss, constant),
+        "steps": int(steps[-1]),
     }
     return found | _relapse(steps, loss, constant, found)
 
@@ -131,12 +134,13 @@ def _errors_below(low: Tensor, high: Tensor) -> float:
 
 
 def _fall(loss: Tensor, constant: Tensor, compared: bool) -> float:
-    if len(loss) < 2 * WINDOW or not loss.isfinite().all():
+    if len(loss) < 4 or not loss.isfinite().all():
         return 0.0
     if compared:  # of the later half
         gained = (constant - loss)[len(loss) // 2 :]
         return _errors_below(torch.zeros_like(gained), gained)
-    return _errors_below(loss[-(len(loss) // 3) :], loss[: max(WINDOW, len(loss) // 10)])
+    first, last = loss[: max(2, min(WINDOW, len(loss) // 3), len(loss) // 10)], loss[-max(2, len(loss) // 3) :]
+    return _errors_below(last, first)
 
 
 def _drift(loss: Tensor, constant: Tensor) -> float:
@@ -144,7 +148,10 @@ def _drift(loss: Tensor, constant: Tensor) -> float:
     if quarter < WINDOW or not loss.isfinite().all():
         return 0.0
     excess = loss - constant
-    return _errors_below(excess[-quarter:], excess[-2 * quarter : -quarter])
+    last, before = excess[-quarter:], excess[-2 * quarter : -quarter]
+    if abs(_errors_below(last, before)) < TWICE_ITS_NOISE:
+        return 0.0
+    return ((before.mean() - last.mean()) / constant.mean()).item()
 
 
 def _relapse(steps: Tensor, loss: Tensor, constant: Tensor, found: dict) -> dict:

@@ -6,8 +6,9 @@ import math
 import os
 from dataclasses import dataclass
 
+from gradutils.recorder.course import BEATEN
 from gradutils.recorder.recording import Recording
-from gradutils.recorder.rules import BUGS, CAUSES, FACTS, HARDLY_MOVES, WITHOUT_GRADIENT
+from gradutils.recorder.rules import BUGS, CAUSES, FACTS, HARDLY_MOVES, RUNAWAY, WITHOUT_GRADIENT
 from gradutils.recorder.signs import Signs, read_signs
 from gradutils.recorder.watching import Recorder
 from gradutils.recorder.words import LITTLE, MENDS, REMEDIES, RERUNS, UNCLEAR, UNNAMED
@@ -69,7 +70,10 @@ def _without_a_name(s: Signs) -> Diagnosis:
     if s.signed:
         learns = "and falls by more than its noise" if s.falls else "and does not fall by more than its noise"
         return Diagnosis("healthy", (_stands(s), learns), REMEDIES["healthy"] if s.falls else UNCLEAR)
-    if not s.poor:
+    if s.target_growth > RUNAWAY:
+        grew = f"the targets grew {s.target_growth:.2g} x and the outputs {s.output_growth:.2g} x: they move with each other"
+        return Diagnosis("healthy", (_stands(s), grew), MENDS["runaway"])
+    if s.falls and not s.poor:
         return Diagnosis("healthy", (_stands(s),), REMEDIES["healthy"])
     if s.falls and s.end < 1:
         evidence = f"{_stands(s)}, {s.fall:.2g} standard errors below it"
@@ -84,7 +88,7 @@ def _stands(s: Signs) -> str:
         return "the loss is not finite at last"
     if s.signed:
         return f"the loss goes from {s.first:.3g} to {s.last:.3g}"
-    return f"the loss {'fell to' if s.end < min(1, s.start) else 'stands at'} {s.end:.2g} x {s.unit}"
+    return f"the loss {'fell to' if s.end < BEATEN * min(1, s.start) else 'stands at'} {s.end:.2g} x {s.unit}"
 
 
 def _odd(s: Signs) -> tuple[str, ...]:
@@ -92,7 +96,6 @@ def _odd(s: Signs) -> tuple[str, ...]:
     seen = {
         f"{s.frozen:.0%} of the weight matrices are frozen": s.frozen > WITHOUT_GRADIENT,
         f"no step changed a weight matrix by more than {s.peak_update:.1g} of its size": s.peak_update < HARDLY_MOVES,
-        f"the targets grew {s.target_growth:.2g} x during the run": s.target_growth > 2,
         f"the outputs vary over the samples by {s.spread:.1g} of what the targets do": s.spread < WITHOUT_GRADIENT,
     }
     return tuple(said for said, holds in seen.items() if holds)

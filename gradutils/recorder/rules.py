@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gradutils.recorder.course import HAD_LEARNT, LEAP, LOST, NOT_BEATEN
+from gradutils.recorder.course import HAD_LEARNT, LEAP, LEARNT_AT_LAST, LOST, NOT_BEATEN
 from gradutils.recorder.facts import broken
 from gradutils.recorder.outputs import NEAR
 from gradutils.recorder.signs import Signs
@@ -33,7 +33,7 @@ SMALL_WEIGHTS = Threshold(0.28, well=0.58, ill=0.012)
 WITHOUT_GRADIENT = Threshold(0.5, well=0, ill=0.67)
 SATURATION_EXPLAINS = Threshold(0.5, well=0, ill=1)
 INPUT_RMS = Threshold(2.5, well=1, ill=67)
-INPUT_OFFSET = Threshold(1.5, well=0.0087, ill=2.6)
+INPUT_OFFSET = Threshold(2.5, well=0.0087, ill=2.6)
 STRETCH = Threshold(1.3, well=1.1, ill=3)
 LARGE_WEIGHTS = Threshold(4, well=0.73, ill=8.8)
 SATURATED = Threshold(0.55, well=0, ill=1)
@@ -61,8 +61,9 @@ MICRO_BATCHES = Threshold(3, well=1, ill=16)
 FAR_TARGETS = Threshold(25, well=9, ill=1000)
 RUNAWAY = Threshold(10, well=1, ill=1e4)
 ONE_CLASS = Threshold(0.99, well=0.2, ill=1)
-COLLAPSED = Threshold(0.05, well=0.8, ill=0.001)
-STILL_FALLS = Threshold(2, well=4, ill=0)
+COLLAPSED = Threshold(0.1, well=0.8, ill=0.001)
+STILL_FALLS = Threshold(0.02, well=0.1, ill=0)
+MAJORITY = Threshold(0.8, well=0.2, ill=0.97)
 
 
 def _rose(s: Signs) -> str:
@@ -92,12 +93,12 @@ def _one_answer(s: Signs) -> str:
     """What says that at last all inputs get one answer; "" where nothing does, or there is nothing better to be had."""
     if s.died or s.recovered and s.compared:
         return ""
-    level = s.end > NOT_BEATEN and s.drift < STILL_FALLS and not s.falls
-    if s.one_class > ONE_CLASS > s.commonest and s.compared and level:
+    level = s.end > NOT_BEATEN and s.drift < STILL_FALLS
+    if s.compared and s.one_class > ONE_CLASS > s.commonest and (level or (s.end > LEARNT_AT_LAST and s.commonest > MAJORITY)):
         return f"the largest output is the same one for {s.one_class:.0%} of the samples, and {s.commonest:.0%} of the targets are alike"
-    if s.spread < COLLAPSED and s.spread_left < 1 and level:
+    if level and not s.falls and s.spread < COLLAPSED and s.spread_left < 1:
         return f"over the samples the outputs vary by {s.spread:.1g} of what the targets do"
-    if math.isnan(s.spread) and s.spread_left < COLLAPSED and not (s.compared and s.falls):
+    if s.spread_left < COLLAPSED and (s.unknown_loss or s.end > NOT_BEATEN):
         return f"over the samples the outputs vary by {s.spread_left:.1g} of what they did at the start"
     return ""
 
@@ -176,6 +177,7 @@ BUGS = (
         lambda s: f"{s.zero_gradients:.0%} of the weight matrices that train have no gradient, or one of exactly zero",
     ),
     Rule("evaluation mode", lambda s: s.poor and bool(s.layers_evaluate), lambda s: s.layers_evaluate),
+    Rule("one answer", lambda s: s.left > EARLY and not s.leapt and bool(_one_answer(s)), _one_answer),
     Rule(
         "relapse",
         lambda s: s.left > EARLY
@@ -234,13 +236,6 @@ CAUSES = (
         lambda s: f"the recurrent weight's gradient is {s.recurrent_gradient:.2g} x the output layer's",
     ),
     Rule(
-        "loss does not fit the outputs",
-        lambda s: s.blown and s.target_growth > RUNAWAY and s.output_growth > RUNAWAY and s.update < LARGE_UPDATE,
-        lambda s: f"the targets grew {s.target_growth:.2g} x, and the outputs with them {s.output_growth:.2g} x: the targets "
-        "are computed from the outputs",
-        lambda s: "runaway",
-    ),
-    Rule(
         "learning rate too high",
         lambda s: s.blown and s.update > LARGE_UPDATE,
         lambda s: f"the first step changed a weight matrix by {s.update:.2g} of its size{_rose(s)}",
@@ -251,16 +246,23 @@ CAUSES = (
         lambda s: f"signals of RMS {s.last_hidden_rms:.1g} in the last hidden layer, "
         f"gradients of {s.delta_growth:.1g} x in the first",
     ),
-    Rule("one answer", lambda s: bool(_one_answer(s)), _one_answer),
     Rule(
         "learning rate too high",
         lambda s: s.rate != 0
+        and not s.target_growth > RUNAWAY
         and (
             (s.blown and (s.peak_update > SOME_UPDATE or s.grown))
-            or (s.poor and (s.largest_update > EARLY_UPDATE or s.died_units > UNITS_THAT_DIED))
+            or ((s.poor or s.stalls) and (s.largest_update > EARLY_UPDATE or s.died_units > UNITS_THAT_DIED))
             or (s.weak and s.largest_update > WHOLE_UPDATE)
         ),
         lambda s: f"a step changed a weight matrix by {s.peak_update:.2g} of its size{_rose(s)}"
         + (f"; {s.died} was not finite" if s.died else ""),
+    ),
+    Rule("one answer", lambda s: bool(_one_answer(s)), _one_answer, lambda s: "" if s.commonest > MAJORITY else "alike"),
+    Rule(
+        "loss summed",
+        lambda s: s.blown and s.passes > MICRO_BATCHES and math.isnan(s.loss_scale),
+        lambda s: f"{s.passes:.0f} backward passes add up before each step",
+        lambda s: "accumulated",
     ),
 )  # fmt: skip

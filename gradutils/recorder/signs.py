@@ -85,8 +85,8 @@ class Signs(Sizes, Relapse, Course, Facts):
 
     @property
     def poor(self) -> bool:
-        """Around step 20 a constant answer is not beaten, nor is it later. What a loss of both signs says is not known."""
-        return self.blown or not (self.level < BEATEN or self.recovered or self.signed)
+        """Around step 20 a constant answer is not beaten, or no longer at the end. What a loss of both signs says is not known."""
+        return self.blown or not (max(self.level, self.end) < BEATEN or self.recovered or self.signed)
 
     @property
     def weak(self) -> bool:
@@ -97,6 +97,11 @@ class Signs(Sizes, Relapse, Course, Facts):
     def slow(self) -> bool:
         """The loss falls, but not to half of that of a constant answer: enough to name what is never seen in health."""
         return self.weak or not (self.level < WELL_BEATEN or self.later < HALVED or self.signed)
+
+    @property
+    def stalls(self) -> bool:
+        """A constant answer is hardly beaten, and it was best before the second half."""
+        return self.weak and self.best_step > 0 and 2 * self.best_step < self.steps and not self.drift > 0
 
     @property
     def falls(self) -> bool:

@@ -21,7 +21,7 @@ REMEDIES = {
     "init too large": "Draw weights of variance 2/fan_in for ReLU, 1/fan_in for tanh; or normalise each layer.",
     "learning rate too high": "Divide the learning rate by 10; if it is needed later, warm up to it.",
     "relapse": "Go back to a checkpoint from before, look at the batch of that step, and clip the gradient's norm.",
-    "one answer": "Weigh rare classes more or draw them more often, lower the weight decay, and keep collapsed outputs apart in the loss.",
+    "one answer": "Weigh rare classes more in the loss, or draw them more often.",
 }  # fmt: skip
 # More to the point than the remedy of its illness, where the reason is known.
 MENDS = {
@@ -39,6 +39,7 @@ MENDS = {
     "gradient": "Look for a root or a norm of 0 in that layer or of its weight: add a small number inside the root.",
     "update": "Raise the optimizer's eps above the smallest number of the weights' dtype (1e-4 for float16), or keep the weights in float32.",
     "accumulated": "Divide the loss of each micro-batch by their number before backward().",
+    "alike": "Lower the weight decay and the rate, weigh the terms of the loss anew, and see by mixes_samples(model, batch) whether samples mix.",
     "leapt inputs": "Go back to a checkpoint from before, and look at the data of that step: bound or drop what lies so far out.",
     "leapt gradient": "Go back to a checkpoint from before, and clip the gradient's norm at what was usual until then.",
     "leapt update": "Go back to a checkpoint from before, lower the learning rate there, and clip the gradient's norm.",
