@@ -701,3 +701,63 @@ def shuffled(faulty):
     y = Y[torch.randperm(len(Y))] if faulty else Y
     recording = train(model, drawn(150, 64, X, y), cross_entropy, adam(model))
     return confirmed(recording, faulty, accuracy(model), sick=0.3, well=0.85)
+
+
+@reported("s01", "own", "a rate of exactly 0 from the first step to the last", "weights do not move")
+def nothing_is_trained(faulty):
+    x, y = regression(inputs=8)
+    model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 1))
+    recording = train(model, drawn(150, 16, x, y), squared_error, momentum(model, 0.0 if faulty else 0.03))
+    return confirmed(recording, faulty, explained(model, x, y), sick=0.1, well=0.4)
+
+
+@reported(
+    "s02",
+    "timeseriesAI/tsai#150",
+    "the squared error of log(1 + output), and outputs fall below -1; targets from 0.001 to 1000",
+    "not a number",
+)
+def logarithm_of_a_negative(faulty):
+    x = torch.randn(2048, 16)
+    y = (6.9 * torch.tanh(x @ torch.randn(16, 1) / 3)).exp().log1p()
+    model = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 1))
+    loss_fn = lambda model, x, y: F.mse_loss(model(x).log1p() if faulty else model(x), y)
+    recording = train(model, drawn(200, 64, x, y), loss_fn, adam(model, 1e-2))
+    return confirmed(recording, faulty, explained(model, x, y), sick=0.0, well=0.5)
+
+
+@reported(
+    "s03",
+    "pytorch/tutorials#1624",
+    "eval() for a validation, and no train() after it",
+    "evaluation mode",
+)
+def never_back(faulty):
+    model = nn.Sequential(convolutional()[:-1], nn.Dropout(0.5), nn.Linear(512, 10))
+
+    def batches():
+        for k, batch in enumerate(drawn(150, 64)):
+            if k and k % 50 == 0:
+                accuracy(model)
+                model.train(not faulty)
+            yield batch
+
+    recording = train(model, batches(), cross_entropy, adam(model))
+    return confirmed(recording, faulty, accuracy(model), well=0.85)
+
+
+@reported("s04", "own", "targets around 10000, thousands apart", "targets not normalised")
+def far_targets(faulty):
+    x, y = regression()
+    shown = 3000 * y + 10000 if faulty else y
+    model = mlp(2, 64, "relu", inputs=20, outputs=1)
+    recording = train(model, drawn(200, 64, x, shown), squared_error, adam(model))
+    return confirmed(recording, faulty, explained(model, x, shown), sick=0.0, well=0.5)
+
+
+@reported("s05", "own", "a weight decay that takes more than the gradient gives", "one answer")
+def decayed(faulty):
+    model = mlp(3, 64, "relu")
+    optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9, weight_decay=0.2 if faulty else 1e-4)
+    recording = train(model, drawn(150, 64), cross_entropy, optimizer)
+    return confirmed(recording, faulty, accuracy(model), sick=0.3, well=0.85)
