@@ -28,7 +28,7 @@ BEATEN = Threshold(0.955, well=0.7, ill=1.2)
 WELL_BEATEN = Threshold(0.56, well=0.52, ill=1.2)
 HALVED = Threshold(0.5, well=0.26, ill=1)
 TWICE_ITS_NOISE = 2
-BEYOND_NOISE = Threshold(4, well=10, ill=0)
+BEYOND_NOISE = Threshold(3, well=10, ill=0)
 HAD_LEARNT = Threshold(0.8, well=0.26, ill=1)
 LOST = Threshold(0.5, well=0, ill=1)
 

@@ -11,7 +11,7 @@ from gradutils.recorder.recording import Recording
 from gradutils.recorder.rules import BUGS, CAUSES, FACTS, HARDLY_MOVES, RUNAWAY, WITHOUT_GRADIENT
 from gradutils.recorder.signs import Signs, read_signs
 from gradutils.recorder.watching import Recorder
-from gradutils.recorder.words import LITTLE, MENDS, REMEDIES, RERUNS, UNCLEAR, UNNAMED
+from gradutils.recorder.words import LITTLE, MENDS, REMEDIES, RERUNS, UNCLEAR, UNNAMED, UNSURE
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ def diagnose(recorder: Recorder | Recording, *, trivial_loss: float | None = Non
 def _without_a_name(s: Signs) -> Diagnosis:
     """Nothing to mend is said only of what learns; of the rest, what is odd."""
     if s.order:  # what was recorded is not what was meant
-        return Diagnosis("healthy", (_stands(s), s.order), MENDS["order"])
+        learns = s.falls and not s.poor
+        return Diagnosis("healthy", (_stands(s), s.order), REMEDIES["healthy"] if learns else MENDS["order"])
     if s.signed:
         learns = "and falls by more than its noise" if s.falls else "and does not fall by more than its noise"
         return Diagnosis("healthy", (_stands(s), learns), REMEDIES["healthy"] if s.falls else UNCLEAR)
@@ -75,6 +76,10 @@ def _without_a_name(s: Signs) -> Diagnosis:
         return Diagnosis("healthy", (_stands(s), grew), MENDS["runaway"])
     if s.falls and not s.poor:
         return Diagnosis("healthy", (_stands(s),), REMEDIES["healthy"])
+    if s.opponent:
+        return Diagnosis("healthy", (_stands(s), "an optimizer of other parameters steps as often"), UNCLEAR)
+    if not s.poor:
+        return Diagnosis("healthy", (f"{_stands(s)}, {s.fall:.2g} standard errors below it",), UNSURE)
     if s.falls and s.end < 1:
         evidence = f"{_stands(s)}, {s.fall:.2g} standard errors below it"
         return Diagnosis("healthy", (evidence, *_odd(s)), LITTLE)

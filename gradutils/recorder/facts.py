@@ -39,6 +39,7 @@ class Facts:
     grown: bool  # before that, numbers grew beyond their scale
     half: bool  # something is float16, or the loss is scaled as it is for that
     loss_scale: float
+    opponent: bool  # an optimizer of other parameters steps as often: two players, perhaps, of whom each one's loss says little
     passes: float  # that go backward for one step of the optimizer
     summed: bool
     unknown_loss: bool  # then only its size can tell whether it is summed
@@ -63,6 +64,7 @@ def read_facts(recording: Recording) -> dict:
         "grown": bad is not None and _grew(recording, bad),
         "half": "float16" in (*recording.dtypes, *recording.layer_dtypes) or (recording.loss_scale > SCALED and not recording.loss_summed),
         "loss_scale": recording.loss_scale,
+        "opponent": any(recording.held) and 2 * recording.foreign_steps > len(recording.loss_curve),
         "passes": recording.passes[counted].double().median().item() if counted.any() else 1.0,
         "summed": recording.loss_summed,
         "unknown_loss": recording.loss_kind == "unknown",

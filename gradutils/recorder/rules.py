@@ -185,7 +185,8 @@ BUGS = (
         and s.best < HAD_LEARNT
         and s.lost > LOST
         and s.update < LARGE_UPDATE
-        and (s.compared or s.peak > LEAP),
+        and (s.compared or s.peak > LEAP)
+        and bool(s.leapt or not s.opponent),
         _relapsed,
         lambda s: f"leapt {s.leapt}",
     ),
@@ -198,8 +199,8 @@ CAUSES = (
     ),
     Rule(
         "targets not normalised",
-        lambda s: s.slow and s.target_size > FAR_TARGETS,
-        lambda s: f"the targets are {s.target_size:.2g} x as large as the outputs of the fresh network",
+        lambda s: s.slow and s.target_rms > FAR_TARGETS * max(1, s.output_rms),
+        lambda s: f"the targets have RMS {s.target_rms:.2g}, the outputs of the fresh network {s.output_rms:.2g}",
     ),
     Rule(
         "recurrent explosion",
@@ -225,7 +226,8 @@ CAUSES = (
     Rule(
         "init too large",
         lambda s: (s.weak and s.output_rms > (LARGE_OUTPUTS if s.poor else HUGE_OUTPUTS))
-        or (s.weak and (s.activation_growth > SIGNAL_GROWTH or s.delta_growth > GRADIENT_GROWTH))
+        or (s.weak and s.activation_growth > SIGNAL_GROWTH)
+        or (s.weak and s.delta_growth > GRADIENT_GROWTH and s.output_rms > SMALL_OUTPUTS and not s.normalised)
         or (s.poor and s.start > HIGH_START and s.outputs_explain_start and s.update < LARGE_UPDATE),
         lambda s: f"outputs of RMS {s.output_rms:.2g} at the start, a loss of {s.start:.2g} x {s.unit}, "
         f"gradients growing {s.delta_growth:.2g} x through the network",

@@ -52,7 +52,7 @@ class Sizes:
     rate: float  # the largest learning rate, NaN where none is known
     gradient: float  # norm of all gradients, the middle one of all records
     gradient_varies: float  # its standard deviation over all records / its mean
-    target_size: float  # RMS of the targets / of the outputs
+    target_rms: float
     target_growth: float  # RMS of the targets at last / at first
     output_growth: float
     spread: float  # of the outputs over the samples at last / of the targets; NaN where these are unknown
@@ -106,7 +106,7 @@ class Signs(Sizes, Relapse, Course, Facts):
     @property
     def falls(self) -> bool:
         """The last losses lie below a constant answer's, or the first ones, by more than their noise."""
-        return self.fall > BEYOND_NOISE
+        return self.fall > BEYOND_NOISE or max(self.level, self.later, self.end) < HALVED
 
 
 def read_signs(recording: Recording, trivial_loss: float | None = None) -> Signs:
@@ -217,7 +217,7 @@ def _outputs(recording: Recording) -> dict:
     rms, spread = recording.output_rms, recording.output_spread
     early = spread[:FIRST].nan_to_num(nan=0.0, posinf=0.0).max().item()
     return {
-        "target_size": (recording.target_rms[0] / rms[0]).item(),
+        "target_rms": recording.target_rms[0].item(),
         "target_growth": at_last(recording.target_rms) / recording.target_rms[0].item()
         if recording.target_rms[0] > 0
         else math.nan,

@@ -52,6 +52,7 @@ UNNAMED = (
     "outputs and targets of a few samples side by side, and try to fit ten samples alone."
 )
 LITTLE = "It learns, but little. If more can be had: raise the rate, train longer, or look at the targets and the data."
+UNSURE = "Whether it learns is hidden by the noise of the batches: train longer, or on larger batches."
 UNCLEAR = "Judge it by another measure than the loss, such as a score on samples that were held back."
 RERUNS = {
     "learning rate too high": "Run again at a tenth of the learning rate: this cures it, and hardly ever cures a bad init.",
