@@ -67,7 +67,7 @@ def pack(path, arrays=(), words=(), drop=()):
         ({"words": {"kinds": []}}, "kinds"),
         ({"words": {"calls": ["1"]}}, "calls"),
         ({"words": {"loss": [1, 2]}}, "loss"),
-        ({"words": {"trivial_loss": "nan"}}, "trivial_loss"),
+        ({"words": {"loss_scale": "nan"}}, "loss_scale"),
         ({"words": {"spectral_norms": {"nowhere": 1.0}}}, "spectral_norms"),
         ({"words": {"shapes": [[-1]] * 4}}, ""),
     ],
@@ -154,7 +154,7 @@ def test_whatever_was_loaded_can_be_diagnosed_and_told(saved, data):
                 value
             )
             found[name] = data.draw(st.sampled_from([value, filled]), label=f"{name} changed")
-    recording = dataclasses.replace(saved[0], **found, trivial_loss=data.draw(ODD))
+    recording = dataclasses.replace(saved[0], **found, loss_scale=data.draw(ODD))
     assert recording.summary()
     assert str(diagnose(recording))
     assert read_signs(recording)

@@ -124,19 +124,49 @@ NODES = {
     "cross entropy": lambda r: F.cross_entropy(OUT, torch.arange(4) % 3, reduction=r),
     "binary cross entropy": lambda r: F.binary_cross_entropy_with_logits(OUT, ONE_HOT, reduction=r),
     "squared error": lambda r: F.mse_loss(OUT, ONE_HOT, reduction=r),
-    "unknown": lambda r: F.l1_loss(OUT, ONE_HOT),
+    "absolute error": lambda r: F.huber_loss(OUT, ONE_HOT, reduction=r),
 }
 
 
 @pytest.mark.parametrize("kind", NODES)
 def test_a_loss_is_known_by_its_node(kind):
-    assert torch_inside.loss_of(NODES[kind]("mean").grad_fn) == (kind, False)
-    assert torch_inside.loss_of(NODES[kind]("sum").grad_fn) == (kind, kind != "unknown")
+    for summed in (False, True):
+        loss = NODES[kind]("sum" if summed else "mean")
+        found = torch_inside.loss_of(loss.grad_fn)
+        assert (found.kind, found.summed, found.added, found.expanded) == (kind, summed, False, False)
+        divided = torch_inside.loss_of((loss / 4).to(torch.bfloat16).grad_fn)
+        assert (divided.kind, divided.added) == (kind, False)
+        added = torch_inside.loss_of((loss + OUT.square().sum()).grad_fn)
+        assert (added.kind, added.added) == (kind, True)
+    assert torch_inside.loss_of(loss.grad_fn).logits == (kind == "binary cross entropy")
+
+
+def test_other_losses_have_no_node_that_says_so():
     assert (
-        torch_inside.loss_of(F.binary_cross_entropy(OUT.sigmoid(), ONE_HOT).grad_fn)[0]
-        == "binary cross entropy"
-    )
-    assert torch_inside.loss_of(None) == ("unknown", False)
+        torch_inside.loss_of(F.l1_loss(OUT, ONE_HOT).grad_fn).kind == "absolute error"
+    )  # the distance of two
+    assert torch_inside.loss_of(OUT.abs().sum().grad_fn).kind == "unknown"
+    assert torch_inside.loss_of(
+        F.kl_div(OUT.log_softmax(1), ONE_HOT, reduction="batchmean").grad_fn
+    ).log_softmax
+    assert torch_inside.loss_of(None) == torch_inside.LossNode()
+    assert not torch_inside.loss_of(F.binary_cross_entropy(OUT.sigmoid(), ONE_HOT).grad_fn).logits
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_a_graph_says_that_outputs_were_repeated():
+    assert torch_inside.loss_of(F.mse_loss(OUT[:, :1], ONE_HOT[:, 0]).grad_fn).expanded
+    assert torch_inside.loss_of(F.mse_loss(OUT[:, :1].bfloat16().float(), ONE_HOT[:, 0]).grad_fn).expanded
+
+
+def test_the_last_operation_is_known_below_changes_of_shape():
+    for made, name in (
+        (OUT.sigmoid().squeeze(), "Sigmoid"),
+        (OUT.relu().double(), "Relu"),
+        (OUT.softmax(1).T, "Softmax"),
+        (OUT, ""),
+    ):
+        assert torch_inside.last_operation(made) == name
 
 
 def test_print_options_are_those_that_were_set():

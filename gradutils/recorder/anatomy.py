@@ -153,11 +153,21 @@ def unregistered(model: nn.Module) -> dict[str, list[Tensor]]:
 
     def look(value, path: str, depth: int) -> None:
         if isinstance(value, nn.Module):
-            mine = [] if value in known_modules else [p for p in value.parameters() if p.requires_grad and id(p) not in known]
+            mine = (
+                []
+                if value in known_modules
+                else [p for p in value.parameters() if p.requires_grad and id(p) not in known]
+            )
         elif isinstance(value, Tensor):
             mine = [value] if value.is_leaf and value.requires_grad and id(value) not in known else []
         else:
-            items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+            items = (
+                value.items()
+                if isinstance(value, dict)
+                else enumerate(value)
+                if isinstance(value, list | tuple)
+                else ()
+            )
             for key, item in items if depth else ():
                 look(item, f"{path}[{key!r}]", depth - 1)
             return

@@ -45,7 +45,9 @@ class Answers:
     @torch.no_grad()
     def add_to(self, row: Row, columns: Columns, loss: Tensor | float, node: LossNode) -> None:
         """Add what this step's answers tell to a row."""
-        pairs = [pair for pair in self._pairs if pair[0].shape[1:] == self._pairs[-1][0].shape[1:] and pair[0].ndim]
+        pairs = [
+            pair for pair in self._pairs if pair[0].shape[1:] == self._pairs[-1][0].shape[1:] and pair[0].ndim
+        ]
         if not pairs:
             return
         out, delta = (torch.cat(side) if len(side) > 1 else side[0] for side in zip(*pairs, strict=True))
@@ -70,11 +72,23 @@ class Answers:
         names, values = zip(*found.items(), strict=True)
         row.sums([columns.at(name) for name in names], row.sender.vector(values))
 
-    def _classes(self, form: Form, o: Tensor, d: Tensor, row: Row, columns: Columns, loss) -> dict[str, Tensor]:
+    def _classes(
+        self, form: Form, o: Tensor, d: Tensor, row: Row, columns: Columns, loss
+    ) -> dict[str, Tensor]:
         used = d.abs().amax(1) > 0
-        log_p = o.log_softmax(1) if form.outputs == "logits" else o.clamp(min=1e-30).log() if form.outputs == "probabilities" else o
+        log_p = (
+            o.log_softmax(1)
+            if form.outputs == "logits"
+            else o.clamp(min=1e-30).log()
+            if form.outputs == "probabilities"
+            else o
+        )
         if form.soft:
-            targets = (log_p.exp() - d * len(d) / form.scale).clamp(min=0) * used.unsqueeze(1)
+            pull = -d * len(d) / form.scale
+            targets = (
+                pull if form.outputs == "log-probabilities" else (log_p.exp() + pull) * used.unsqueeze(1)
+            )
+            targets = targets.clamp(min=0)
             y, own, by_class = targets.argmax(1), -(targets * log_p).sum() / len(d), targets.sum(0) / len(d)
         else:
             y = d.argmin(1)
@@ -83,7 +97,7 @@ class Answers:
                 weight = d_y / torch.expm1(log_p_y).clamp(max=-1e-30)
             else:
                 weight = -d_y * (log_p_y.exp() if form.outputs == "probabilities" else 1)
-            weight = weight.where(used, 0.0)
+            weight = weight.where(used, 0.0) if not form.even else used.to(o.dtype) * (form.scale / len(d))
             own = -(weight * log_p_y).sum()
             by_class = o.new_zeros(o.shape[1]).index_add_(0, y, weight)
         share = by_class / by_class.sum().clamp(min=1e-30)
@@ -103,11 +117,16 @@ class Answers:
             "top_target": asked.max() / used.sum().clamp(min=1),
         }
 
-    def _binary(self, form: Form, o: Tensor, d: Tensor, row: Row, columns: Columns, loss) -> dict[str, Tensor]:
+    def _binary(
+        self, form: Form, o: Tensor, d: Tensor, row: Row, columns: Columns, loss
+    ) -> dict[str, Tensor]:
         used, p = d != 0, (o.sigmoid() if form.outputs == "logits" else o)
         p = p.clamp(1e-7, 1 - 1e-7)
         if form.soft:
-            y, weight = (p - d * d.numel() / form.scale).clamp(0, 1), used.to(o.dtype) * form.scale / d.numel()
+            y, weight = (
+                (p - d * d.numel() / form.scale).clamp(0, 1),
+                used.to(o.dtype) * form.scale / d.numel(),
+            )
         else:
             y, weight = (d < 0).to(o.dtype), binary_weight(form.outputs, o, d).where(used, 0.0)
         own = -(weight * (torch.xlogy(y, p) + torch.xlogy(1 - y, 1 - p))).sum()
@@ -130,12 +149,16 @@ class Answers:
             }
         return found
 
-    def _squares(self, form: Form, o: Tensor, d: Tensor, row: Row, columns: Columns, loss) -> dict[str, Tensor]:
+    def _squares(
+        self, form: Form, o: Tensor, d: Tensor, row: Row, columns: Columns, loss
+    ) -> dict[str, Tensor]:
         used = d != 0
         n = used.sum()
         scale = form.scale
-        if scale >= 256 and math.log2(scale).is_integer():  # that of half precision, which changes as training goes on
-            scale = n * d.square().sum() / (4 * torch.as_tensor(loss).detach().to(d).reshape(()))
+        if (
+            scale >= 256 and math.log2(scale).is_integer()
+        ):  # that of half precision, which changes as training goes on
+            scale = (n * d.square().sum() / (4 * torch.as_tensor(loss).detach().to(d).reshape(()))).sqrt()
         residual = d * (n / (2 * scale))
         y = (o - residual).where(used, 0.0)
         count = used.sum(0).to(o.dtype)

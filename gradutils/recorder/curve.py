@@ -17,7 +17,14 @@ class Curve:
     def add(self, step: int, loss: Tensor | float) -> None:
         if not self._chunks or len(self._chunks[-1][0]) == ROOM:
             on = self._device if isinstance(loss, Tensor) and loss.device == self._device else "cpu"
-            self._chunks.append(([], torch.empty(ROOM, dtype=torch.float32 if self._device.type == "mps" else torch.float64, device=on)))
+            self._chunks.append(
+                (
+                    [],
+                    torch.empty(
+                        ROOM, dtype=torch.float32 if self._device.type == "mps" else torch.float64, device=on
+                    ),
+                )
+            )
             if (len(self._chunks) - 1) * ROOM > KEPT:
                 del self._chunks[0]
         steps, losses = self._chunks[-1]

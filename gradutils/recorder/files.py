@@ -20,7 +20,12 @@ WORDS = "words"  # the member that holds what is no tensor, as JSON
 R, P, L, S = "records", "parameters", "layers", "steps"
 # What a recording holds: the axes and the type of each tensor. ``steps`` and ``loss_steps`` say how many there are.
 WHOLE, NUMBER = torch.int64, torch.float64
-TENSORS = {"steps": ((R,), WHOLE), "stale": ((R,), torch.bool), "loss_steps": ((S,), WHOLE), "loss_curve": ((S,), NUMBER)}
+TENSORS = {
+    "steps": ((R,), WHOLE),
+    "stale": ((R,), torch.bool),
+    "loss_steps": ((S,), WHOLE),
+    "loss_curve": ((S,), NUMBER),
+}
 TENSORS |= dict.fromkeys(("passes", "optimizer_steps"), ((R,), WHOLE))
 TENSORS |= dict.fromkeys(("loss", "lr", "input_rms", "input_mean", "grad_cosine", "output_mean", "output_rms", "output_spread", "target_mean", "target_rms", "target_spread", "constant_loss", "top_answer", "top_target"), ((R,), NUMBER))  # fmt: skip
 TENSORS |= dict.fromkeys(("grad_norm", "weight_norm", "update_norm"), ((R, P), NUMBER))
@@ -106,7 +111,12 @@ def _checked(arrays: dict[str, np.ndarray], words: dict) -> dict:
     if "update_ratio" in arrays:
         arrays, words = _of_today(arrays, words)
     words = _words(words)
-    sizes = {R: len(arrays["steps"]), P: len(words["parameters"]), L: len(words["layers"]), S: len(arrays["loss_steps"])}
+    sizes = {
+        R: len(arrays["steps"]),
+        P: len(words["parameters"]),
+        L: len(words["layers"]),
+        S: len(arrays["loss_steps"]),
+    }
     if set(arrays) != set(TENSORS):
         raise ValueError(f"it must hold {', '.join(TENSORS)}; it holds {', '.join(map(str, arrays))}")
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
@@ -128,8 +138,19 @@ def _of_today(arrays: dict[str, np.ndarray], words: dict) -> tuple[dict, dict]:
     older = {name: array for name, array in arrays.items() if name != "update_ratio"}
     added = {name: unknown for name, (axes, dtype) in TENSORS.items() if axes == (R,) and dtype is NUMBER}
     added |= {"update_norm": ratio, "constant_loss": constant, "passes": np.ones(records, np.int64)}
-    added |= {"optimizer_steps": np.full(records, -1), "loss_steps": arrays["steps"], "loss_curve": arrays["loss"]}
-    said = {"loss_scale": math.nan, "misfit": "", "order": "", "optimizer": "", "foreign_steps": 0, "evaluating": {}}
+    added |= {
+        "optimizer_steps": np.full(records, -1),
+        "loss_steps": arrays["steps"],
+        "loss_curve": arrays["loss"],
+    }
+    said = {
+        "loss_scale": math.nan,
+        "misfit": "",
+        "order": "",
+        "optimizer": "",
+        "foreign_steps": 0,
+        "evaluating": {},
+    }
     said |= {"dtypes": ["float32"] * names, "layer_dtypes": ["float32"] * layers, "unregistered": []}
     said |= {"trainable": [True] * names, "held": [True] * names}
     return added | older, said | {name: value for name, value in words.items() if name != "trivial_loss"}
@@ -166,7 +187,17 @@ def _words(words: dict) -> dict:
     matrices = {name for name, shape in zip(names, shapes, strict=False) if len(shape) == 2}
     if wrong or not loops.keys() <= matrices:
         raise ValueError(f"these are not as a recording holds them: {', '.join(wrong or ['spectral_norms'])}")
-    lists = ("parameters", "layers", "kinds", "calls", "dtypes", "layer_dtypes", "trainable", "held", "unregistered")
+    lists = (
+        "parameters",
+        "layers",
+        "kinds",
+        "calls",
+        "dtypes",
+        "layer_dtypes",
+        "trainable",
+        "held",
+        "unregistered",
+    )
     tuples = {name: tuple(words[name]) for name in lists}
     return words | tuples | {"shapes": tuple(map(tuple, shapes))}
 

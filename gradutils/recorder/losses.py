@@ -35,6 +35,9 @@ class Form:
     kind: str = UNKNOWN
     outputs: str = ""  # of entropies: "logits", "log-probabilities" or "probabilities"
     soft: bool = False  # targets between the classes
+    even: bool = (
+        False  # all samples weigh the same, which the gradient does not tell, for something was added to it
+    )
     classes: int | None = None  # the dimension of the outputs in which they stand
     scale: float = math.nan  # what the mean loss was multiplied by on its way back
     added: bool = False  # something else was added to it
@@ -47,25 +50,40 @@ def arranged(tensor: Tensor, classes: int | None) -> Tensor:
         return tensor.movedim(classes, -1).flatten(0, -2)
     if tensor.ndim == 2:
         return tensor
-    return tensor.flatten(0, 1) if tensor.ndim == 3 else tensor.flatten(1) if tensor.ndim > 1 else tensor.reshape(-1, 1)
+    return (
+        tensor.flatten(0, 1)
+        if tensor.ndim == 3
+        else tensor.flatten(1)
+        if tensor.ndim > 1
+        else tensor.reshape(-1, 1)
+    )
 
 
 @torch.no_grad()
 def recognise(loss: float, node: LossNode, tail: str, out: Tensor, delta: Tensor) -> Form:
     """The form of a loss. ``tail`` is the last operation of the model, as autograd names it; "" if it has none."""
-    close = 40 * torch.finfo(torch.promote_types(out.dtype, delta.dtype)).eps  # how equal equal numbers are
-    if out.dtype != delta.dtype:
-        close = max(close, 40 * torch.finfo(delta.dtype).eps)
-    close = max(close, 1e-4)
+    # How equal equal numbers are.
+    close = max(1e-4, *(2 * torch.finfo(tensor.dtype).eps for tensor in (out, delta)))
     if not delta.any():
         one = out.ndim > 1 and out.shape[-1] == 1 and node.kind == CROSS
-        return Form(CROSS, misfit="a cross entropy over one class is 0 whatever the output is") if one else Form(node.kind)
+        return (
+            Form(CROSS, misfit="a cross entropy over one class is 0 whatever the output is")
+            if one
+            else Form(node.kind)
+        )
+    if node.expanded:
+        return _repeated(node.kind, out)
     o, d = out.double(), delta.double()
     classes = _classes(d, close)
     if classes is not None:
-        found = _softmax(loss, tail, arranged(o, classes), arranged(d, classes), classes, close)
+        found = _softmax(loss, node, tail, arranged(o, classes), arranged(d, classes), classes, close)
         if found.kind != UNKNOWN or node.kind == UNKNOWN:
-            return _with(found, added=node.added)
+            return _with(found, added=found.added or node.added)
+    if node.kind == CROSS and node.added and classes is None and out.ndim > 1:
+        classes = out.ndim - 1 if out.ndim == 3 and out.shape[2] >= out.shape[1] else 1
+        logs = bool((o.logsumexp(classes).abs() < 10 * close).all())
+        form = Form(CROSS, "log-probabilities" if logs else "logits", even=True, classes=classes, added=True)
+        return _with(form, scale=float(arranged(o, classes).shape[0]) if node.summed else 1.0)
     candidates = [lambda: _log_probabilities(loss, node, o, d, close)]
     o2, d2 = arranged(o, None), arranged(d, None)
     elementwise = {
@@ -75,12 +93,14 @@ def recognise(loss: float, node: LossNode, tail: str, out: Tensor, delta: Tensor
     }
     if node.kind in elementwise:
         candidates = [elementwise[node.kind]]
+    elif _alike_targets(o2, d2, d2.numel(), loss, max(1e-3, close)):
+        candidates = [elementwise[SQUARED]]
     else:
         candidates += elementwise.values()
     for candidate in candidates:
         found = candidate()
         if found.kind != UNKNOWN:
-            return _with(found, added=node.added)
+            return _with(found, added=found.added or node.added)
     return Form(node.kind if node.kind in (ABSOLUTE, LIKELIHOOD) else UNKNOWN, added=node.added)
 
 
@@ -90,12 +110,16 @@ def _with(form: Form, **changes) -> Form:
 
 def _classes(d: Tensor, close: float) -> int | None:
     """Where the classes stand: softmax minus targets sums to zero over them."""
-    sums = {k: (d.sum(k).abs().max() / d.abs().sum(k).max()).item() for k in range(1, d.ndim) if d.shape[k] > 1}
-    zero = {k: s for k, s in sums.items() if s < 10 * close}
+    sums = {
+        k: (d.sum(k).abs().max() / d.abs().sum(k).max()).item() for k in range(1, d.ndim) if d.shape[k] > 1
+    }
+    zero = {k: s for k, s in sums.items() if s < close}
     return min(zero, key=zero.get) if zero else None
 
 
-def _softmax(loss: float, tail: str, o: Tensor, d: Tensor, classes: int, close: float) -> Form:
+def _softmax(
+    loss: float, node: LossNode, tail: str, o: Tensor, d: Tensor, classes: int, close: float
+) -> Form:
     """A cross entropy that takes a softmax of the outputs."""
     p, used = o.softmax(1), d.abs().amax(1) > 0
     p, d, o = p[used], d[used], o[used]
@@ -104,16 +128,29 @@ def _softmax(loss: float, tail: str, o: Tensor, d: Tensor, classes: int, close: 
     weight = -d[rows, y] / (1 - p[rows, y])
     others = (d - weight.unsqueeze(1) * p).abs()
     others[rows, y] = 0
-    hard = (others.sum(1) / d.abs().sum(1)).median().item() < 5 * close
+    hard = (others.sum(1) / d.abs().sum(1)).quantile(0.9).item() < 5 * close
     misfit = _no_logits(tail, o)
     if hard:
+        # Of one class all weigh the same; where they do not, as with rewards, a lower loss is no better answer.
+        by_class = [weight[y == k] for k in y.unique()]
+        if not all(len(g) < 2 or _alike(g, 5 * close) for g in by_class):
+            return Form()
         return Form(CROSS, "logits", classes=classes, scale=weight.sum().item(), misfit=misfit)
-    # loss = scale * mean entropy(p) + sum(d * o) where d = scale * (p - targets) / samples
-    entropy = torch.special.entr(p).sum(1).mean()
-    scale = ((loss - (d * o).sum()) / entropy).item()
-    targets = p - d * len(d) / scale if scale > 0 else p - torch.inf
-    if targets.min() > -0.05 and targets.max() < 1.05 and nice(scale, len(d), p.shape[1], 0.03):
-        return Form(CROSS, "logits", soft=True, classes=classes, scale=scale, misfit=misfit)
+    # The gradient is scale * (p - targets) / samples, so a loss that was scaled itself is scale * mean entropy(p) + sum(d * o); one
+    # that was scaled on its way back only is that over the scale. A divergence lacks the targets' own entropy.
+    entropy, moved = torch.special.entr(p).sum(1).mean().item(), (d * o).sum().item()
+    asked = loss - entropy
+    candidates = [((loss - moved) / entropy, False), (moved / asked if asked else -1.0, False)]
+    if node.log_softmax:
+        candidates += [(1 / p.shape[1], True), (1.0, True), (float(len(d)), True)]
+    for scale, added in candidates:
+        targets = p - d * len(d) / scale if scale > 0 else p - torch.inf
+        if (
+            targets.min() > -0.05
+            and targets.max() < 1.05
+            and nice(scale, len(d), p.shape[1], max(0.03, close))
+        ):
+            return Form(CROSS, "logits", soft=True, classes=classes, scale=scale, added=added, misfit=misfit)
     return Form()
 
 
@@ -122,9 +159,7 @@ def _no_logits(tail: str, o: Tensor) -> str:
     if o.min() >= 0 and o.max() <= 1 + 1e-6:
         for dim, over in ((1, ""), (0, " over the samples instead of the classes")):
             if o.shape[dim] > 1 and ((o.sum(dim) - 1).abs() < 1e-2).all():
-                return (
-                    f"the outputs are probabilities already (they sum to 1{over}), and the loss takes a softmax of them once more"
-                )
+                return f"the outputs are probabilities already (they sum to 1{over}), and the loss takes a softmax of them once more"
     if tail in ("Sigmoid", "Tanh", "Relu"):
         low, high = REACH[tail]
         reach = f"{low:g} and {high:g}" if math.isfinite(high) else f"{low:g} and more"
@@ -136,10 +171,14 @@ def _log_probabilities(loss: float, node: LossNode, o: Tensor, d: Tensor, close:
     """A loss that picks one output of each sample: right for logarithms of probabilities."""
     for classes in (k for k in range(1, d.ndim) if d.shape[k] > 1):
         o2, d2 = arranged(o, classes), arranged(d, classes)
-        if (d2 > 0).any() or ((d2 != 0).sum(1) > 1).any():
+        if (d2 > 0).any():
             continue
-        scale = -d2.sum().item()
-        if (o2.logsumexp(1).abs() < 100 * close).all():
+        scale, logs = -d2.sum().item(), (o2.logsumexp(1).abs() < 10 * close).all()
+        if ((d2 != 0).sum(1) > 1).any():
+            if logs:  # a divergence from the targets, which lacks their own entropy
+                return Form(CROSS, "log-probabilities", soft=True, classes=classes, scale=scale, added=True)
+            continue
+        if logs:
             return Form(CROSS, "log-probabilities", classes=classes, scale=scale)
         sums = (o2.min() >= 0) and ((o2.sum(1) - 1).abs() < 1e-2).all()
         if sums and loss > 0:
@@ -147,7 +186,11 @@ def _log_probabilities(loss: float, node: LossNode, o: Tensor, d: Tensor, close:
             return Form(CROSS, "probabilities", classes=classes, scale=picked.sum().item())
         if node.kind == CROSS:
             what = "probabilities without their logarithm" if sums else "no logarithms of probabilities"
-            return Form(LIKELIHOOD, scale=scale, misfit=f"nll_loss picks one output of each sample, and the outputs are {what}")
+            return Form(
+                LIKELIHOOD,
+                scale=scale,
+                misfit=f"nll_loss picks one output of each sample, and the outputs are {what}",
+            )
     return Form()
 
 
@@ -171,7 +214,11 @@ def _binary(node: LossNode, tail: str, o: Tensor, d: Tensor, close: float) -> Fo
     if node.kind == BINARY and node.logits:
         targets = o.sigmoid() - d * len(d) * (1 / len(d) if node.summed else 1)
         beyond = ((targets < -0.02) | (targets > 1.02)).double().mean().item()
-        misfit = f"{beyond:.0%} of the targets of a binary cross entropy lie outside of 0 and 1" if beyond > OUT_OF_REACH else ""
+        misfit = (
+            f"{beyond:.0%} of the targets of a binary cross entropy lie outside of 0 and 1"
+            if beyond > OUT_OF_REACH
+            else ""
+        )
         return Form(BINARY, "logits", soft=True, scale=len(d) if node.summed else 1.0, misfit=misfit)
     return Form(BINARY) if node.kind == BINARY else Form()
 
@@ -185,7 +232,9 @@ def binary_weight(outputs: str, o: Tensor, d: Tensor) -> Tensor:
 
 
 def _alike(values: Tensor, close: float) -> bool:
-    low, high = torch.quantile(values[:100_000], torch.tensor([0.1, 0.9], dtype=values.dtype, device=values.device))
+    low, high = torch.quantile(
+        values[:100_000], torch.tensor([0.1, 0.9], dtype=values.dtype, device=values.device)
+    )
     return (high - low).item() <= close * high.abs().item()
 
 
@@ -196,33 +245,47 @@ def _squared(loss: float, node: LossNode, tail: str, o: Tensor, d: Tensor, close
     if not (loss > 0 and math.isfinite(loss) and square > 0):
         return Form(node.kind if node.kind == SQUARED else UNKNOWN)
     scale = n * square / (4 * loss)
-    spread = _alike_targets(o, d, n, loss)
-    if node.expanded or spread:
-        return Form(
-            SQUARED,
-            misfit=f"outputs of shape {tuple(o.shape)} are compared with targets of another shape, so that each meets every "
-            "target: all are pulled to the targets' mean",
-        )
+    if scale > 2**16:  # that of half precision: what went back was scaled, and what is given is not
+        scale = scale**0.5
+    spread = _alike_targets(o, d, n, loss, max(1e-3, close))
+    if spread:
+        return _repeated(SQUARED, o)
     if node.added and node.kind == SQUARED:
         scale = float(n) if node.summed else 1.0
-    if not nice(scale, n, len(o), max(0.01, close)):
-        return Form(SQUARED) if node.kind == SQUARED else Form()
+    more = node.added
+    if not nice(scale, n, len(o), close):
+        scale, more = float(n) if node.summed else 1.0, True
+        if node.kind != SQUARED or n * square / (4 * scale) > loss:  # nothing that was added explains it
+            return Form(node.kind if node.kind == SQUARED else UNKNOWN)
     y, misfit = (o - d * n / (2 * scale))[used], ""
     if tail in REACH:
         low, high = REACH[tail]
         room = 0.05 * (high - low if math.isfinite(high) else y.std().item())
         beyond = ((y < low - room) | (y > high + room)).double().mean().item()
         if beyond > OUT_OF_REACH:
-            misfit = f"the outputs end in {tail}, and {beyond:.0%} of the targets lie outside of what that gives"
-    return Form(SQUARED, scale=scale, misfit=misfit)
+            misfit = (
+                f"the outputs end in {tail}, and {beyond:.0%} of the targets lie outside of what that gives"
+            )
+    return Form(SQUARED, scale=scale, added=more, misfit=misfit)
 
 
-def _alike_targets(o: Tensor, d: Tensor, n: int, loss: float) -> bool:
+def _repeated(kind: str, out: Tensor) -> Form:
+    shape, middle = tuple(out.shape), "mean" if kind == SQUARED else "median"
+    return Form(
+        kind,
+        misfit=f"outputs of shape {shape} are compared with targets of another shape, so that each meets every target: all are "
+        f"pulled to the targets' {middle}",
+    )
+
+
+def _alike_targets(o: Tensor, d: Tensor, n: int, loss: float, close: float) -> bool:
     """Whether the gradient pulls all outputs to one number, and yet leaves a loss there: the targets were spread out."""
     residual = d * n / 2
     y = o - residual
     left = loss - residual.square().mean().item()
-    return len(o) > 2 and o.shape[1] == 1 and y.std().item() < 1e-3 * loss**0.5 and left > 0.02 * loss
+    if len(o) < 3 or o.shape[1] > 1 or not loss > 0 or not o.std().item() > 0.1 * close * loss**0.5:
+        return False
+    return y.std().item() < close * loss**0.5 and left > 0.02 * loss
 
 
 def _absolute(d: Tensor, close: float) -> Form:

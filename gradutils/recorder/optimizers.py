@@ -10,7 +10,9 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 WAITED = "step() was called before optimizer.step(): updates are recorded one step late. Call it after the optimizer's step"
-OFTEN = "step() was called several times between two steps of the optimizer: call it once, after optimizer.step()"
+OFTEN = (
+    "step() was called several times between two steps of the optimizer: call it once, after optimizer.step()"
+)
 
 
 class Optimizers:
@@ -24,8 +26,12 @@ class Optimizers:
         self._calls = self._late = self._early = 0  # of step(), and how many came at a wrong place
         self._steps_before = 0  # at the last call
         self._waiting = False  # gradients have come that no optimizer has used yet
-        self._first_came_late = None  # whether an optimizer stepped between the last call and the first way back after it
-        self._groups: weakref.WeakKeyDictionary[Optimizer, tuple[int, list[dict]]] = weakref.WeakKeyDictionary()
+        self._first_came_late = (
+            None  # whether an optimizer stepped between the last call and the first way back after it
+        )
+        self._groups: weakref.WeakKeyDictionary[Optimizer, tuple[int, list[dict]]] = (
+            weakref.WeakKeyDictionary()
+        )
         self._handle = None
 
     def listen(self) -> None:

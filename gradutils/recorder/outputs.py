@@ -32,7 +32,12 @@ def tensors(value, least: int = 1, depth: int = 8) -> Iterator[Tensor]:
 
 
 def _is_plain(tensor: Tensor, least: int) -> bool:
-    if tensor.ndim < least or tensor.dtype not in FLOATS or tensor.layout is not torch.strided or tensor.is_nested:
+    if (
+        tensor.ndim < least
+        or tensor.dtype not in FLOATS
+        or tensor.layout is not torch.strided
+        or tensor.is_nested
+    ):
         return False
     return tensor.numel() > 0
 

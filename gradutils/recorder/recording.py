@@ -38,8 +38,12 @@ class Recording:
     loss_steps: Tensor  # (S,) int64
     loss_curve: Tensor  # (S,)
     passes: Tensor  # (R,) int64: backward passes through the model since the step before
-    optimizer_steps: Tensor  # (R,) int64: of torch's optimizers that hold a parameter of the model; -1 where none was seen
-    input_rms: Tensor  # (R,) of the model's first floating-point input; infinite where any input is not finite
+    optimizer_steps: (
+        Tensor  # (R,) int64: of torch's optimizers that hold a parameter of the model; -1 where none was seen
+    )
+    input_rms: (
+        Tensor  # (R,) of the model's first floating-point input; infinite where any input is not finite
+    )
     input_mean: Tensor  # (R,)
     # The model's outputs, and the targets where a squared error tells them. A spread is the RMS about the mean over the samples.
     output_mean: Tensor  # (R,)
@@ -84,8 +88,12 @@ class Recording:
     held: tuple[bool, ...]  # whether one of torch's optimizers that made a step holds it
     optimizer: str  # the class of that optimizer; "" if none was seen
     foreign_steps: int  # steps of optimizers that hold no parameter of the model
-    evaluating: dict[str, int]  # norm or dropout layer (the model itself: "") -> records in which it trained in eval mode
-    unregistered: tuple[str, ...]  # modules and parameters that have gradients, are moved by nobody and not known to the model
+    evaluating: dict[
+        str, int
+    ]  # norm or dropout layer (the model itself: "") -> records in which it trained in eval mode
+    unregistered: tuple[
+        str, ...
+    ]  # modules and parameters that have gradients, are moved by nobody and not known to the model
     spectral_norms: dict[str, float]  # the largest singular value of each recurrent weight at the start
     dropped: int  # records lost because the ring wrapped
 

@@ -17,7 +17,20 @@ LOSS_NODES = {
     "HuberLoss": "absolute error",
 }
 # What may stand between a loss and what is gone back from: divided, added to, averaged, cast.
-RESHAPES = ("View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze", "ToCopy", "Alias", "Clone", "Transpose", "Permute", "T")
+RESHAPES = (
+    "View",
+    "UnsafeView",
+    "Reshape",
+    "ReshapeAlias",
+    "Squeeze",
+    "Unsqueeze",
+    "ToCopy",
+    "Alias",
+    "Clone",
+    "Transpose",
+    "Permute",
+    "T",
+)
 PASSED_THROUGH = ("Div", "Mul", "Add", "Sub", "Neg", "Mean", "Sum", "Stack", "Cat", *RESHAPES)
 WRAPPERS = ("_orig_mod", "_checkpoint_wrapped_module")  # what torch.compile and checkpointing put into names
 # The files of torch where hooks for all modules and for all optimizers are kept.
@@ -47,11 +60,12 @@ class LossNode(NamedTuple):
     logits: bool = False  # a binary cross entropy that takes the sigmoid itself
     added: bool = False  # something else was added to it
     expanded: bool = False  # the outputs were repeated to meet targets of another shape
+    log_softmax: bool = False  # it is made of one, by hand
 
 
 def loss_of(node) -> LossNode:
     """The loss that a node of autograd's graph computes, as torch names its nodes, below divisions, additions and casts."""
-    waiting, added = [node] if node is not None else [], False
+    waiting, added, log_softmax, distance = [node] if node is not None else [], False, False, None
     for _ in range(64):
         if not waiting:
             break
@@ -65,18 +79,27 @@ def loss_of(node) -> LossNode:
                 summed=getattr(node, "_saved_reduction", 1) == 2,
                 logits="WithLogits" in name,
                 added=added,
-                expanded=any(found.name().startswith("Expand") for found in below),
+                expanded="Expand" in map(_operation_below, below),
             )
         operation = name.partition("Backward")[0]
+        log_softmax |= operation == "LogSoftmax"
+        if operation == "Abs" and below and below[0].name().startswith("Sub"):
+            sides = [found for found, _ in below[0].next_functions if found is not None]
+            distance = LossNode(
+                "absolute error", added=added, expanded="Expand" in map(_operation_below, sides)
+            )
         if operation in PASSED_THROUGH:
             added |= operation in ("Add", "Sub") and len(below) > 1
             waiting += below
-    return LossNode(added=added)
+    return distance or LossNode(added=added, log_softmax=log_softmax)
 
 
 def last_operation(tensor: Tensor) -> str:
     """The operation that made a tensor, as autograd names it, changes of shape and type aside: "Sigmoid", "Addmm", ..."""
-    node = tensor.grad_fn
+    return _operation_below(tensor.grad_fn)
+
+
+def _operation_below(node) -> str:
     while node is not None:
         operation = node.name().partition("Backward")[0]
         if operation not in RESHAPES or not node.next_functions:

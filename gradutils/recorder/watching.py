@@ -153,7 +153,9 @@ class Recorder:
         self._moody = anatomy.moody(inner)
         self._evaluating: dict[str, int] = {}  # layer -> records in which it trained in eval mode
         self._strangers = anatomy.unregistered(inner)
-        self._strangers_before = {p: version(t) for p, tensors in self._strangers.items() for t in tensors[:1]}
+        self._strangers_before = {
+            p: version(t) for p, tensors in self._strangers.items() for t in tensors[:1]
+        }
         self._lost: set[str] = set()  # of these: have gradients, and are moved by nobody
         self._dtypes: dict[int, torch.dtype] = {}  # of the layers' outputs
         self._without_gradient: set[int] = set()  # layers called under no_grad within a recorded pass
@@ -295,7 +297,9 @@ class Recorder:
     def _went_back(self, passed: Pass, answer: tuple[Tensor, int, str], grad: Tensor) -> None:
         if not in_transform():
             passed.went_back = True
-            if self._stale:  # by an earlier pass of this step, as one for a penalty: are they still there now?
+            if (
+                self._stale
+            ):  # by an earlier pass of this step, as one for a penalty: are they still there now?
                 self._stale = self._anything(g for p, g in self._left_over if p.grad is g)
             self._ask_whether_stale()
             self._answers.hear(*answer, grad.detach())
@@ -312,7 +316,11 @@ class Recorder:
     def _anything(self, gradients: Iterable[Tensor]) -> bool:
         """Whether one of them is not zero: those that were set to zero are still there, and harmless."""
         some = [g.detach().any() if not g.is_sparse else torch.ones((), dtype=torch.bool) for g in gradients]
-        return any(map(bool, some)) if some and some[0].device.type == "cpu" else bool(some and torch.stack(some).any())
+        return (
+            any(map(bool, some))
+            if some and some[0].device.type == "cpu"
+            else bool(some and torch.stack(some).any())
+        )
 
     # What a step adds to the ring.
 
