@@ -1,6 +1,6 @@
 """Faults from public reports, each rebuilt from its description on small data: what was wrong, and the same run repaired.
 
-``own`` in place of a repository means that nobody reported it by that description.
+``own`` in place of a repository marks a control, or a fault of the same kind as a reported one in a form of its own.
 """
 
 import math
@@ -84,7 +84,7 @@ def wholly_padded(faulty):
     padded[:, 14:] = True
 
     def batches():
-        for k, (x, y, mask) in enumerate(drawn(120, 64, X, Y, padded)):
+        for k, (x, y, mask) in enumerate(drawn(100, 64, X, Y, padded)):
             if k == 12 and faulty:
                 mask[5] = True
             yield x, y, mask
@@ -165,7 +165,7 @@ def softmax_twice(faulty):
         nn.Linear(100, 10),
         nn.Softmax(1) if faulty else nn.Identity(),
     )
-    recording = train(model, drawn(200, 64), cross_entropy, momentum(model, 0.01))
+    recording = train(model, drawn(150, 64), cross_entropy, momentum(model, 0.01))
     return confirmed(recording, faulty, accuracy(model), sick=0.6, well=0.8)
 
 
@@ -248,7 +248,7 @@ def rounded_away(faulty):
 
 @reported(
     "c09",
-    "own",
+    "discuss.pytorch.org: Neural network could not learn on this type of data, why?",
     "raw inputs up to 4000, raw targets up to 6e10",
     "targets not normalised",
     "inputs not normalised",
@@ -477,7 +477,7 @@ def sentences(words=256, length=13, count=2048):
 def tied_embedding(faulty):
     model, ids = Tied(std=1.0 if faulty else 0.02), sentences()
     loss_fn = lambda model, ids: F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
-    recording = train(model, drawn(120, 16, ids), loss_fn, adam(model, 1e-3))
+    recording = train(model, drawn(100, 16, ids), loss_fn, adam(model, 1e-3))
     gained = 1 - recording.loss[-20:].mean().item() / math.log(256)
     return confirmed(recording, faulty, gained, sick=0.0, well=0.5)
 
@@ -602,7 +602,7 @@ def rate_of_zero(faulty):
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
     epoch = 1000 if faulty else 1  # steps between two calls of the schedule
     warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: min(1, (k // epoch) / 20))
-    recording = train(model, drawn(120, 32), cross_entropy, optimizer, schedule=warmup)
+    recording = train(model, drawn(100, 32), cross_entropy, optimizer, schedule=warmup)
     return confirmed(recording, faulty, accuracy(model), sick=0.3, well=0.6)
 
 
@@ -637,7 +637,7 @@ def undivided(faulty):
         kl = F.kl_div(model(x).log_softmax(1), target, reduction="batchmean")
         return kl if faulty else kl / 16
 
-    recording = train(model, drawn(16 * 60, 8, X, soft), distillation, momentum(model, 0.4), accumulate=16)
+    recording = train(model, drawn(16 * 50, 8, X, soft), distillation, momentum(model, 0.4), accumulate=16)
     with torch.no_grad():
         agree = (model(X_TEST).argmax(1) == teacher(X_TEST).argmax(1)).float().mean().item()
     return confirmed(recording, faulty, agree, sick=0.4, well=0.6)
@@ -690,9 +690,9 @@ def broken_records(faulty):
 def no_warmup(faulty):
     model = Encoder(blocks=6, pre_ln=False, pixels=8)
     optimizer = adam(model, 1e-2)
-    warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1.0 if faulty else min(1, k / 80))
-    recording = train(model, drawn(120, 32), cross_entropy, optimizer, schedule=warmup)
-    return confirmed(recording, faulty, accuracy(model), sick=0.35, well=0.6)
+    warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: 1.0 if faulty else min(1, k / 60))
+    recording = train(model, drawn(100, 32), cross_entropy, optimizer, schedule=warmup)
+    return confirmed(recording, faulty, accuracy(model), sick=0.35, well=0.5)
 
 
 @reported("c37", "own", "labels shuffled against the inputs", "")
@@ -722,7 +722,7 @@ def logarithm_of_a_negative(faulty):
     y = (6.9 * torch.tanh(x @ torch.randn(16, 1) / 3)).exp().log1p()
     model = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), nn.Linear(64, 1))
     loss_fn = lambda model, x, y: F.mse_loss(model(x).log1p() if faulty else model(x), y)
-    recording = train(model, drawn(200, 64, x, y), loss_fn, adam(model, 1e-2))
+    recording = train(model, drawn(150, 64, x, y), loss_fn, momentum(model, 0.05))
     return confirmed(recording, faulty, explained(model, x, y), sick=0.0, well=0.5)
 
 
@@ -736,8 +736,8 @@ def never_back(faulty):
     model = nn.Sequential(convolutional()[:-1], nn.Dropout(0.5), nn.Linear(512, 10))
 
     def batches():
-        for k, batch in enumerate(drawn(150, 64)):
-            if k and k % 50 == 0:
+        for k, batch in enumerate(drawn(100, 64)):
+            if k and k % 40 == 0:
                 accuracy(model)
                 model.train(not faulty)
             yield batch
