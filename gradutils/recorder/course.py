@@ -14,6 +14,7 @@ from gradutils.recorder.recording import Recording
 from gradutils.recorder.threshold import EARLY, Threshold
 
 WINDOW = 5  # losses that are added up before one is compared with another
+FEWEST = 4  # losses of which a trend can be told
 FIRST_ONES = 5  # of these the middle one is the start, where no constant answer is known
 CONSTANT, START = "that of a constant answer", "that at the start"
 # Whether it learns, and whether it rose on the way: losses over that of a constant answer.
@@ -134,7 +135,7 @@ def _errors_below(low: Tensor, high: Tensor) -> float:
 
 
 def _fall(loss: Tensor, constant: Tensor, compared: bool) -> float:
-    if len(loss) < 4 or not loss.isfinite().all():
+    if len(loss) < FEWEST or not loss.isfinite().all():
         return 0.0
     if compared:  # of the later half
         gained = (constant - loss)[len(loss) // 2 :]

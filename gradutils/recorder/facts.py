@@ -29,6 +29,7 @@ class Facts:
     model_evaluates: str  # the whole model was in evaluation mode
     layers_evaluate: str  # some layers with weights that train were
     stale: bool
+    still: float  # share of the records in which no weight moved
     unmoved: str  # no weight moves, and why
     unmoved_by: str  # the reason as a key of ``words.MENDS``
     stuck: str  # some never move, since their numbers have too few digits
@@ -36,7 +37,8 @@ class Facts:
     stopped: str  # they moved, and no longer do
     died: str  # the first number that was not finite, with its step; "" where the run went on
     bad: NonFinite | None  # the same; None where the run went on
-    grown: bool  # before that, numbers grew beyond their scale
+    growth: float  # of what grew most: its last size before the end, or before that number, / the usual one
+    grown: bool  # so much that the growth is the cause, and not the place
     half: bool  # something is float16, or the loss is scaled as it is for that
     loss_scale: float
     opponent: bool  # an optimizer of other parameters steps as often: two players, perhaps, of whom each one's loss says little
@@ -61,7 +63,7 @@ def read_facts(recording: Recording) -> dict:
         **_motion(recording, counted, bad),
         "died": f"{bad} at step {bad.step}" if bad else "",
         "bad": bad,
-        "grown": bad is not None and _grew(recording, bad),
+        **_growth(recording, bad),
         "half": "float16" in (*recording.dtypes, *recording.layer_dtypes) or (recording.loss_scale > SCALED and not recording.loss_summed),
         "loss_scale": recording.loss_scale,
         "opponent": any(recording.held) and 2 * recording.foreign_steps > len(recording.loss_curve),
@@ -102,7 +104,7 @@ def _evaluating(recording: Recording) -> dict:
 
 def _motion(recording: Recording, counted: Tensor, bad: NonFinite | None) -> dict:
     """Which parameters do not move though they should, and what holds them."""
-    none = dict.fromkeys(("unmoved", "unmoved_by", "stuck", "forgotten", "stopped"), "")
+    none = dict.fromkeys(("unmoved", "unmoved_by", "stuck", "forgotten", "stopped"), "") | {"still": 0.0}
     mine = torch.tensor(recording.trainable, dtype=torch.bool)
     before = counted & (recording.steps < bad.step) if bad else counted
     if recording.order or not mine.any() or before.sum() < 2:
@@ -111,7 +113,8 @@ def _motion(recording: Recording, counted: Tensor, bad: NonFinite | None) -> dic
     still = ~moved.any(1)
     pulled = (gradient > 0) & gradient.isfinite()  # a gradient that is there, and a number
     steps, held = recording.steps[before], torch.tensor(recording.held, dtype=torch.bool)[mine]
-    if still.double().mean() >= MOST:
+    none["still"] = still.double().mean().item()
+    if none["still"] >= MOST:
         reason, said = _why_nothing_moves(recording, before, still, gradient, pulled)
         return none | {"unmoved": said, "unmoved_by": reason}
     often = pulled.double().mean(0) >= MOST
@@ -174,20 +177,23 @@ def _end_of_the_run(recording: Recording) -> NonFinite | None:
     return None if goes_on else recording.first_nonfinite
 
 
-def _grew(recording: Recording, bad: NonFinite) -> bool:
-    """Whether what is recorded grew far beyond its scale before it broke: then the growth is the cause, not the place."""
-    upto = recording.steps <= bad.step
+def _growth(recording: Recording, bad: NonFinite | None) -> dict:
+    """Whether what is recorded grew far beyond its scale before it broke."""
+    upto = recording.steps <= bad.step if bad else recording.steps >= 0
     rms = (recording.activation_mean.square() + recording.activation_std.square()).sqrt()
     sizes = [v[upto] for v in (rms, recording.delta_norm, recording.grad_norm, recording.weight_norm)]
-    loss = recording.loss[upto].abs()
-    if any(_largest(v) > NEAR_THE_END_OF_FLOATS**0.5 for v in (*sizes, loss)):
-        return True
+    sizes.append(recording.loss[upto].abs().unsqueeze(1))
     whole = [v.nan_to_num(nan=0.0, posinf=0.0).square().sum(1).sqrt() for v in sizes]
-    return any(_growth(v) > GREW for v in (*whole, loss.nan_to_num(nan=0.0, posinf=0.0)))
+    growth = max(_times_usual(v) for v in whole)
+    huge = max(_largest(v) for v in sizes) > NEAR_THE_END_OF_FLOATS**0.5
+    # One step that changes a matrix by more than its size needs no growth before it.
+    matrices = [k for k, shape in enumerate(recording.shapes) if len(shape) > 1]
+    whole_update = _largest(recording.update_ratio[upto][-2:, matrices]) > 1
+    return {"growth": growth, "grown": bad is not None and (huge or whole_update or growth > GREW)}
 
 
-def _growth(sizes: Tensor) -> float:
-    """The last size before the end over the middle one of those before it; 1 where there are too few."""
+def _times_usual(sizes: Tensor) -> float:
+    """The size before the last over the middle one of those before it; 1 where there are too few."""
     if len(sizes) < 3:
         return 1.0
     usual = sizes[:-2].median().item()

@@ -17,7 +17,7 @@ class Relapse:
 
     leapt: str  # inputs, gradient or update, whichever leapt first; "" if none did
     leapt_at: int  # its step
-    leapt_by: float  # times what was usual before
+    leapt_by: float  # times what was usual before; where nothing leapt, the most that came near
     dead_before: float  # units of the worst layer that were dead before, and are at the end
     dead_after: float
 
@@ -42,6 +42,7 @@ def read_relapse(recording: Recording, left: int) -> dict:
             by = _times(sizes, before, r)
             if by > LEAPT:
                 return found | {"leapt": what, "leapt_at": int(recording.steps[r]), "leapt_by": by}
+            found["leapt_by"] = max(by, found["leapt_by"])
     return found
 
 

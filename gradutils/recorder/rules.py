@@ -24,6 +24,8 @@ class Rule(NamedTuple):
     reason: Callable[[Signs], str] = lambda s: ""  # a key of MENDS, where it is known
 
 
+MICRO_BATCHES = 3  # passes: two or three may be those of a pair of samples, or of two players
+MAJORITY = 0.8  # of the targets are of one class, and some are rare
 # Each between what health keeps within and what the illness goes beyond; what it is held against is a field of `Signs`.
 SURVIVED = Threshold(0.8, well=0.37, ill=math.inf)
 SUMMED_START = Threshold(6, well=1, ill=66)
@@ -57,13 +59,12 @@ SOME_UPDATE = Threshold(0.1, well=0.072, ill=11)
 HARDLY_MOVES = Threshold(1e-4, well=0.072, ill=1e-5)
 SCALED_AWAY = Threshold(1e-3, well=0.5, ill=1.5e-5)
 STEADY = Threshold(0.02, well=0.5, ill=1e-3)
-MICRO_BATCHES = Threshold(3, well=1, ill=16)
 FAR_TARGETS = Threshold(25, well=9, ill=1000)
 RUNAWAY = Threshold(10, well=1, ill=1e4)
 ONE_CLASS = Threshold(0.99, well=0.2, ill=1)
 COLLAPSED = Threshold(0.1, well=0.8, ill=0.001)
+SHRUNK = Threshold(0.5, well=1, ill=0.1)
 STILL_FALLS = Threshold(0.02, well=0.1, ill=0)
-MAJORITY = Threshold(0.8, well=0.2, ill=0.97)
 
 
 def _rose(s: Signs) -> str:
@@ -96,7 +97,7 @@ def _one_answer(s: Signs) -> str:
     level = s.end > NOT_BEATEN and s.drift < STILL_FALLS
     if s.compared and s.one_class > ONE_CLASS > s.commonest and (level or (s.end > LEARNT_AT_LAST and s.commonest > MAJORITY)):
         return f"the largest output is the same one for {s.one_class:.0%} of the samples, and {s.commonest:.0%} of the targets are alike"
-    if level and not s.falls and s.spread < COLLAPSED and s.spread_left < 1:
+    if level and not s.falls and s.spread < COLLAPSED and s.spread_left < SHRUNK:
         return f"over the samples the outputs vary by {s.spread:.1g} of what the targets do"
     if s.spread_left < COLLAPSED and (s.unknown_loss or s.end > NOT_BEATEN):
         return f"over the samples the outputs vary by {s.spread_left:.1g} of what they did at the start"
@@ -244,7 +245,10 @@ CAUSES = (
     ),
     Rule(
         "init too small",
-        lambda s: s.poor and s.update < SLEEPERS_UPDATE and (s.delta_growth < LOST_GRADIENT or s.last_hidden_rms < LOST_SIGNAL),
+        lambda s: s.poor
+        and s.update < SLEEPERS_UPDATE
+        and not s.zero_weights  # behind these signals and gradients are small until they have grown
+        and (s.delta_growth < LOST_GRADIENT or s.last_hidden_rms < LOST_SIGNAL),
         lambda s: f"signals of RMS {s.last_hidden_rms:.1g} in the last hidden layer, "
         f"gradients of {s.delta_growth:.1g} x in the first",
     ),

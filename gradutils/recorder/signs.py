@@ -106,7 +106,8 @@ class Signs(Sizes, Relapse, Course, Facts):
     @property
     def falls(self) -> bool:
         """The last losses lie below a constant answer's, or the first ones, by more than their noise."""
-        return self.fall > BEYOND_NOISE or max(self.level, self.later, self.end) < HALVED
+        halved = max(self.level, self.later, self.end) < HALVED and not self.signed
+        return self.fall > BEYOND_NOISE or halved
 
 
 def read_signs(recording: Recording, trivial_loss: float | None = None) -> Signs:
