@@ -67,7 +67,8 @@ def main(arguments: list[str]) -> None:
     """Lock everything; then, as a part of it, what a learner needs; then uv itself."""
     build = inputs()["build"]
     extras = ("pyproject.toml", "--extra", "lab")
-    dev = compile_lock("dev.txt", *extras, "--extra", "dev", *arguments, wanted=build)
+    tests = ("--extra", "dev", "--extra", "trainers")
+    dev = compile_lock("dev.txt", *extras, *tests, *arguments, wanted=build)
     shutil.copy(dev, REQUIREMENTS / "lab.txt")  # the versions to keep
     compile_lock("lab.txt", *extras, wanted=build)
     compile_lock("uv.txt", wanted=["uv"])

@@ -1,15 +1,18 @@
 """One door for an engineer: watch any ``nn.Module`` train, keep what was seen, name what ails it.
 
 watching       Recorder: where it listens, and what a step adds
-anatomy        what is known of a model before it trains
+anatomy        what is known of a model before it trains; arguments: what the recorder is given is checked
 outputs        what is measured of a layer's output; weights: of parameters, gradients and updates; norms: how
 rows           what a row of the ring holds, by name, and how rows are read
 losses         which loss it is, and whether the outputs fit it
+deltas         the gradients of layers' outputs; said: the warnings of a recorder
+leftovers      gradients that were not cleared; parts: layers in eval mode, parts that the model does not know
 answers        what the model answers and what it was asked for; curve: the loss of every step
 optimizers     what torch's optimizers do meanwhile
 recording      Recording: plain data; files: that data as a file
 signs          the numbers that a diagnosis looks at
 diagnosis      the rules, in order, and diagnose
+lightning      RecorderCallback, inside of Lightning; transformers: the same in Hugging Face's Trainer. Each asks for its library
 torch_inside   the only room that knows private names of torch
 """
 

@@ -9,7 +9,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from gradutils.recorder.rows import Mark
+
 WAITED = "step() was called before optimizer.step(): updates are recorded one step late. Call it after the optimizer's step"
+CLEARED = "the gradients had been cleared before step() was called: call it before zero_grad()"
 OFTEN = (
     "step() was called several times between two steps of the optimizer: call it once, after optimizer.step()"
 )
@@ -59,7 +62,7 @@ class Optimizers:
             return
         self.steps += 1
         self._waiting = False
-        rate = groups[0]["lr"] if "lr" in groups[0] else None
+        rate = groups[0].get("lr")
         self.rate = rate if not isinstance(rate, Tensor) or rate.device.type == "cpu" else None
 
     def _meet(self, optimizer: Optimizer) -> list[dict]:
@@ -97,3 +100,12 @@ class Optimizers:
         if self._late > self._calls / 2:
             return WAITED
         return OFTEN if self.steps and 3 * self._early > self._calls > 3 else ""
+
+
+def cleared_before(measured: dict[str, Tensor], marks: list[Mark]) -> str:
+    """That the gradients were cleared before step() came, in words: none, or all zero, at every step, and weights that moved."""
+    grads, moved = measured["grad_norm"], measured["update_norm"] > 0
+    stepped = all(mark.optimizer_steps > 0 for mark in marks)
+    if len(marks) > 1 and stepped and moved.any(1).all() and not (grads > 0).any():
+        return CLEARED
+    return ""

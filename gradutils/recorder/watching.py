@@ -14,23 +14,23 @@ as soon as it is there, while it is still in the processor's cache; of what is s
 measured together: for small networks most of the price is that of calling operations.
 """
 
-import warnings
 import weakref
-from collections import defaultdict
-from collections.abc import Iterable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from gradutils.recorder import rows
-from gradutils.recorder import anatomy
+from gradutils.recorder import anatomy, rows, said
 from gradutils.recorder.answers import Answers, constant_losses
+from gradutils.recorder.arguments import check_single_number, check_whole_number
 from gradutils.recorder.curve import Curve
+from gradutils.recorder.deltas import Deltas
+from gradutils.recorder.leftovers import Leftovers
 from gradutils.recorder.losses import Form
 from gradutils.recorder.norms import norm
-from gradutils.recorder.optimizers import Optimizers
+from gradutils.recorder.optimizers import Optimizers, cleared_before
 from gradutils.recorder.outputs import Pass, first_tensor, inputs, samples_by_units
+from gradutils.recorder.parts import Parts, word
 from gradutils.recorder.recording import Recording
 from gradutils.recorder.rows import FIRST, REDUCED, Columns, Mark, Ring, Row, Sender
 from gradutils.recorder.torch_inside import (
@@ -57,42 +57,6 @@ def _watching() -> bool:
     return torch.is_grad_enabled() and not going_back()
 
 
-def _check_single_number(name: str, value) -> None:
-    if not _is_single_number(value):
-        given = (
-            f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        )
-        raise ValueError(f"{name} must be a single number; got {given}")
-
-
-def _is_single_number(value) -> bool:
-    if isinstance(value, Tensor):
-        return value.numel() == 1  # a GPU is not asked for its value
-    try:
-        float(value)
-    except (TypeError, ValueError, OverflowError):
-        return False
-    return not isinstance(value, str)
-
-
-def _check_whole_number(name: str, value: int, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}")
-
-
-def _word(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _clearing(measured: dict[str, Tensor], marks: list[Mark]) -> str:
-    """Gradients that were cleared before step() came, in words: none, or all zero, at every step, and weights that moved."""
-    grads, moved = measured["grad_norm"], measured["update_norm"] > 0
-    stepped = all(mark.optimizer_steps > 0 for mark in marks)
-    if len(marks) > 1 and stepped and moved.any(1).all() and not (grads > 0).any():
-        return "the gradients had been cleared before step() was called: call it before zero_grad()"
-    return ""
-
-
 class _Asleep:
     """What stands for a recorder in a pickled model."""
 
@@ -114,8 +78,8 @@ class Recorder:
 
     A model under ``torch.compile`` is recorded without activations and deltas. With DDP or FSDP2 (``fully_shard`` comes
     first) gradients, weights and updates are those of the whole model; activations and deltas those of this process.
-    A model that is rebuilt while it is recorded ends the recording, with a warning. The loss is known where it is torch's
-    cross entropy, binary cross entropy or squared error of the model's output, given to ``step`` as it was computed.
+    A model that is rebuilt while it is recorded ends the recording, with a warning. Which loss it is tell the model's output and
+    the gradient that reaches it: cross entropies and squared errors, also scaled, detached or written by hand.
     Raises TypeError for what is no module; ValueError for a model without parameters, or with some that cannot be measured, and
     for options out of range.
     """
@@ -132,11 +96,11 @@ class Recorder:
     ):
         inner = anatomy.inner_model(model)  # the names are those of the model within
         parameters = anatomy.measurable_parameters(inner)
-        _check_whole_number("every", every, 1)
-        _check_whole_number("capacity", capacity, FIRST + 1)
+        check_whole_number("every", every, 1)
+        check_whole_number("capacity", capacity, FIRST + 1)
         compiled = is_compiled(model)
         if compiled and (activations or deltas):
-            warnings.warn("the model is compiled: activations and deltas are not recorded", stacklevel=2)
+            said.compiled()
         self._model, self._inner, self._every, self._cosine = model, inner, every, cosine
         self._activations, self._deltas = activations and not compiled, deltas and not compiled
         self._names, self._parameters = tuple(parameters), list(parameters.values())
@@ -150,15 +114,7 @@ class Recorder:
         self._curve = Curve(self._sender.device)
         self._optimizers = Optimizers(self._parameters)
         self._input_names = anatomy.input_names(inner)
-        self._moody = anatomy.moody(inner)
-        self._evaluating: dict[str, int] = {}  # layer -> records in which it trained in eval mode
-        self._strangers = anatomy.unregistered(inner)
-        self._strangers_before = {
-            p: version(t) for p, tensors in self._strangers.items() for t in tensors[:1]
-        }
-        self._lost: set[str] = set()  # of these: have gradients, and are moved by nobody
-        self._dtypes: dict[int, torch.dtype] = {}  # of the layers' outputs
-        self._without_gradient: set[int] = set()  # layers called under no_grad within a recorded pass
+        self._parts, self._leftovers = Parts(inner, self._layers), Leftovers()
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._spectral: dict[str, float] = {}
         self._entered = self._ended = False
@@ -175,11 +131,7 @@ class Recorder:
         other = _AT_WORK.get(self._inner, lambda: None)()
         if other is not None:
             other.stop()
-            warnings.warn(
-                f"another recorder was still recording this {type(self._inner).__name__}: it is stopped now, and keeps what it "
-                "has recorded. `with Recorder(model)`, or stop(), ends a recording",
-                stacklevel=2,
-            )
+            said.stopped(type(self._inner).__name__)
         self._weights = Weights(self._parameters, self._columns)  # first, for it may find no room
         _AT_WORK[self._inner] = weakref.ref(self)
         self._entered = True
@@ -202,7 +154,8 @@ class Recorder:
         self._listen(False)
         for handle in self._handles:
             handle.remove()
-        self._handles, self._hooks, self._passes, self._old_gradients = [], [], [], []
+        self._handles, self._hooks, self._passes = [], [], []
+        self._leftovers.remember([])
         self._optimizers.rest()
         self._answers.forget()
         self._entered, self._weights = False, None
@@ -216,10 +169,7 @@ class Recorder:
 
     def _listen(self, on: bool) -> None:
         for hook in self._hooks:
-            if on:
-                hook.listen()
-            else:
-                hook.rest()
+            (hook.listen if on else hook.rest)()
 
     def _prepare(self) -> None:
         """Before a step: decide whether to record it, and if so remember the weights and the gradients left over."""
@@ -228,13 +178,10 @@ class Recorder:
             self._recording = self._is_as_it_was()
         self._passes: list[Pass] = []
         self._answers.forget()
-        self._deltas_seen: list[tuple[int, float | Tensor]] = []  # layer, norm; last calls come first
-        self._stale: bool | None = None
-        self._old_gradients = []
+        self._deltas_seen = Deltas()
+        self._leftovers.remember(self._weights.present_gradients() if self._recording and self._count else [])
         if self._recording:
             self._weights.remember()
-            if self._count:
-                self._old_gradients = self._weights.present_gradients()
         else:
             self._weights.forget_last_gradients()
 
@@ -244,7 +191,7 @@ class Recorder:
             self._passes.append(passed := Pass())
             with torch.no_grad():
                 passed.see_inputs(self._columns, inputs(args, kwargs, self._input_names))
-            passed.evaluating = {name for name, layer in self._moody if not layer.training}
+            passed.evaluating = self._parts.in_eval_mode()
             if len(self._passes) > WAITING:
                 self._let_the_oldest_go()
             self._listen(True)
@@ -254,22 +201,18 @@ class Recorder:
         del self._passes[oldest]
         if not self._crowded:
             self._crowded = True
-            warnings.warn(
-                f"{WAITING} passes of the model, and no step(): the oldest are not kept. Call them under torch.no_grad() where "
-                "nothing is to be learnt from them, or stop() the recorder for that time",
-                stacklevel=2,
-            )
+            said.crowded(WAITING)
 
     def _see(self, k: int, module, args, out) -> None:
         """A layer has been called."""
         if not _watching():
             if not torch.is_grad_enabled() and not self._ring.written:
-                self._without_gradient.add(k)
+                self._parts.see_without_gradient(k)
             return
         h = first_tensor(out) if self._passes else None
         if h is None:
             return
-        self._dtypes.setdefault(k, h.dtype)
+        self._parts.see(k, h)
         passed, layer = self._passes[-1], self._layers[k]
         passed.calls[k] += 1
         if self._activations:
@@ -280,8 +223,9 @@ class Recorder:
     def _receive(self, k: int, grad: Tensor) -> None:
         """The gradient of a layer's output has arrived."""
         if not in_transform():
-            self._ask_whether_stale()
-            self._deltas_seen.append((k, norm(grad.detach())))
+            self._leftovers.began()
+            self._optimizers.went_back()
+            self._deltas_seen.receive(k, norm(grad.detach()))
 
     def _end(self, module, args, out) -> None:
         if module is not self._model or not (self._recording and self._passes and _watching()):
@@ -297,30 +241,9 @@ class Recorder:
     def _went_back(self, passed: Pass, answer: tuple[Tensor, int, str], grad: Tensor) -> None:
         if not in_transform():
             passed.went_back = True
-            if (
-                self._stale
-            ):  # by an earlier pass of this step, as one for a penalty: are they still there now?
-                self._stale = self._anything(g for p, g in self._left_over if p.grad is g)
-            self._ask_whether_stale()
+            self._leftovers.began_anew()
+            self._optimizers.went_back()
             self._answers.hear(*answer, grad.detach())
-
-    def _ask_whether_stale(self) -> None:
-        """A backward pass begins: are the gradients of the step before still there, and was nothing done to them?"""
-        self._optimizers.went_back()
-        if self._stale is None:
-            self._left_over = [
-                (p, g) for p, g, was in self._old_gradients if p.grad is g and version(g) == was
-            ]
-            self._stale = self._anything(g for _, g in self._left_over)
-
-    def _anything(self, gradients: Iterable[Tensor]) -> bool:
-        """Whether one of them is not zero: those that were set to zero are still there, and harmless."""
-        some = [g.detach().any() if not g.is_sparse else torch.ones((), dtype=torch.bool) for g in gradients]
-        return (
-            any(map(bool, some))
-            if some and some[0].device.type == "cpu"
-            else bool(some and torch.stack(some).any())
-        )
 
     # What a step adds to the ring.
 
@@ -332,9 +255,9 @@ class Recorder:
         """
         if not self._entered:
             raise RuntimeError("step() was called outside of `with Recorder(model) as recorder:`")
-        _check_single_number("loss", loss)
+        check_single_number("loss", loss)
         if lr is not None:
-            _check_single_number("lr", lr)
+            check_single_number("lr", lr)
         self._curve.add(self._count, loss)
         taken = self._optimizers.taken(self._recording)
         if self._recording and self._is_as_it_was():
@@ -342,66 +265,38 @@ class Recorder:
             self._listen(False)  # a pass that raised has left the hooks in place
             with torch.no_grad():
                 row = self._row(loss)
-                self._notice()
+                self._parts.notice(self._passes)
+                if not self._ring.written:
+                    loops = {
+                        f"{self._layers[k].name}.weight" for k, calls in self._calls.items() if calls > 1
+                    }
+                    self._spectral = self._weights.stretches(self._names, loops)
             if not self._ring.written:
                 self._warn_of_what_is_missing()
             rate = self._optimizers.rate if lr is None else lr
-            # Gradients taken for a penalty may come before zero_grad: only what is still there now was not cleared.
-            stale = bool(self._stale) and any(p.grad is g for p, g in self._left_over)
+            rate = torch.nan if rate is None else float(rate)
             back = sum(passed.went_back for passed in self._passes)
-            mark = Mark(self._count, torch.nan if rate is None else float(rate), stale, back, taken)
+            mark = Mark(self._count, rate, self._leftovers.stale, back, taken)
             self._ring.write(row, mark)
         self._count += 1
         self._prepare()
-
-    def _notice(self) -> None:
-        """What is no number: modes, and parts that the model does not know."""
-        back = [passed.evaluating for passed in self._passes if passed.went_back]
-        for name in set.intersection(*back) if back else ():
-            self._evaluating[name] = self._evaluating.get(name, 0) + 1
-        for path, (tensor, *_) in self._strangers.items():
-            moved = version(tensor) != self._strangers_before[path]
-            if moved or tensor.grad is not None:
-                (self._lost.discard if moved else self._lost.add)(path)
-        if not self._ring.written:
-            loops = {f"{self._layers[k].name}.weight" for k, calls in self._calls.items() if calls > 1}
-            self._spectral = self._weights.stretches(self._names, loops)
 
     def _is_as_it_was(self) -> bool:
         """Whether the model still holds the modules and tensors that are recorded; if not, the recording ends."""
         changed = None if self._sharded else anatomy.first_broken(self._links)
         if changed is not None:
             self._ended = True
-            warnings.warn(
-                f"the model was rebuilt while it is recorded: {changed} is another one now, or has another shape or type. The "
-                f"recording ends before step {self._count}; a new Recorder(model) records the new model",
-                stacklevel=3,
-            )
+            said.rebuilt(changed, self._count)
         return changed is None
 
     def _warn_of_what_is_missing(self) -> None:
-        hidden = [
-            self._layers[k].name
-            for k in self._without_gradient - self._calls.keys()
-            if any(p.grad is not None for p in self._layers[k].module.parameters(recurse=False))
-        ]
+        hidden = self._parts.hidden(set(self._calls))
         if hidden:
-            warnings.warn(
-                f"{', '.join(hidden[:3])}{' and others' if len(hidden) > 3 else ''} ran without gradients on the way forward and have "
-                "some all the same: reentrant checkpointing hides them, checkpoint(..., use_reentrant=False) does not",
-                stacklevel=3,
-            )
+            said.hidden(hidden)
         if all(p.grad is None for p in self._parameters):
-            warnings.warn(
-                "no parameter has a gradient: call step() after backward() and before zero_grad()",
-                stacklevel=3,
-            )
+            said.no_gradient()
         if not self._passes and (self._activations or self._deltas):
-            warnings.warn(
-                "no pass through the model was seen, so activations and deltas are not recorded: the model itself "
-                "must be called inside of `with`, neither in parts nor compiled",
-                stacklevel=3,
-            )
+            said.no_pass()
 
     def _row(self, loss) -> Tensor:
         """One row of the ring, (width,)."""
@@ -410,7 +305,7 @@ class Recorder:
             passed.add_to(row, self._columns, self._layers)
             for k, n in passed.calls.items():
                 self._calls[k] = max(n, self._calls.get(k, 0))
-        self._add_deltas(row)
+        self._deltas_seen.add_to(row, self._columns)
         self._weights.add_to(row)
         if self._cosine:
             self._weights.add_dots_to(row)
@@ -428,22 +323,6 @@ class Recorder:
             torch.distributed.all_reduce(whole, group=process_group)
             made[at] = whole
         return made
-
-    def _add_deltas(self, row: Row) -> None:
-        if not self._deltas_seen:
-            return
-        layers, sizes = zip(*self._deltas_seen, strict=True)
-        sizes = self._sender.vector(sizes)
-        row.norms(self._columns.of("delta_square", layers), sizes)
-        calls = defaultdict(list)
-        for n, k in enumerate(layers):
-            calls[k].append(n)
-            row.count(self._columns.at("delta_calls", k), 1)
-        loops = {k: members for k, members in calls.items() if len(members) > 1}
-        for name, place in (("first_call_delta_square", -1), ("last_call_delta_square", 0)):
-            if loops:
-                ends = self._sender.index([members[place] for members in loops.values()])
-                row.norms(self._columns.of(name, loops), sizes[ends])
 
     # What has been recorded.
 
@@ -479,15 +358,15 @@ class Recorder:
             loss_summed=self._summed,
             loss_scale=form.scale,
             misfit=form.misfit,
-            order=self._optimizers.order or _clearing(measured, marks),
-            dtypes=tuple(_word(p.dtype) for p in self._parameters),
-            layer_dtypes=tuple(_word(self._dtypes[k]) if k in self._dtypes else "" for k in called),
+            order=self._optimizers.order or cleared_before(measured, marks),
+            dtypes=tuple(word(p.dtype) for p in self._parameters),
+            layer_dtypes=self._parts.dtypes(called),
             trainable=tuple(p.requires_grad for p in self._parameters),
             held=tuple(self._optimizers.held),
             optimizer=self._optimizers.name,
             foreign_steps=self._optimizers.foreign,
-            evaluating=dict(self._evaluating),
-            unregistered=tuple(path for path in self._strangers if path in self._lost),
+            evaluating=dict(self._parts.evaluating),
+            unregistered=self._parts.unregistered,
             spectral_norms=dict(self._spectral),
             dropped=self._ring.dropped,
         )

@@ -1,0 +1,398 @@
+"""What a recording says besides numbers: optimizers, modes, parts that are not registered, inputs that are none."""
+
+import copy
+import gc
+import math
+import weakref
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from gradutils.data import digits
+from gradutils.models import mlp
+from gradutils.recorder import Recorder, Recording
+from gradutils.recorder.curve import KEPT, ROOM, Curve
+
+X, Y, _, _ = digits()
+
+
+def batch(k=0, size=20):
+    rows = slice(size * k, size * k + size)
+    return X[rows], Y[rows]
+
+
+def train(model, optimizer, steps=6, before=None, after=None, **options):
+    """Six steps; ``before`` comes ahead of the optimizer's step, ``after`` instead of the recorder's."""
+    with Recorder(model, every=1, **options) as recorder:
+        for k in range(steps):
+            x, y = batch(k)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            if before is not None:
+                before(recorder, loss, k)
+            optimizer.step()
+            if after is None:
+                recorder.step(loss)
+            else:
+                after(recorder, loss, k)
+    return recorder
+
+
+def test_the_optimizer_and_its_rate_are_known():
+    model = mlp(1, 8)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    recorder = train(model, optimizer, after=lambda r, loss, k: (r.step(loss), schedule.step()))
+    assert recorder.optimizer == "AdamW"
+    assert recorder.lr.tolist() == pytest.approx([3e-3 * 0.5**k for k in range(6)])
+    assert recorder.optimizer_steps.tolist() == [1] * 6
+    assert all(recorder.held)
+    assert (recorder.foreign_steps, recorder.order) == (0, "")
+
+
+def test_an_optimizer_of_another_model_is_told_from_none():
+    model = mlp(1, 8)
+    recorder = train(model, torch.optim.SGD(mlp(1, 8).parameters(), 0.1))
+    assert recorder.foreign_steps == 6
+    assert not any(recorder.held)
+    assert recorder.optimizer_steps.tolist() == [0] * 6
+    assert (recorder.update_norm == 0).all()
+
+    class Own:
+        def zero_grad(self): ...
+        def step(self): ...
+
+    recorder = train(model, Own())
+    assert recorder.optimizer_steps.tolist() == [-1] * 6
+    assert recorder.optimizer == ""
+
+
+def test_only_the_parameters_that_an_optimizer_holds_are_held():
+    model = mlp(1, 8)
+    recorder = train(model, torch.optim.SGD(model.out.parameters(), 0.1))
+    assert dict(zip(recorder.parameters, recorder.held, strict=True)) == {
+        "fc1.weight": False, "fc1.bias": False, "out.weight": True, "out.bias": True,
+    }  # fmt: skip
+
+
+def test_a_step_at_the_wrong_place_is_said():
+    def order(**at):
+        model = mlp(1, 8)
+        return train(model, torch.optim.SGD(model.parameters(), 0.1), **at).order
+
+    nothing = lambda r, loss, k: None  # noqa: E731
+    assert order() == ""
+    assert "before optimizer.step()" in order(before=lambda r, loss, k: r.step(loss), after=nothing)
+    model = mlp(1, 8)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    cleared = train(
+        model, optimizer, after=lambda r, loss, k: (optimizer.zero_grad(set_to_none=False), r.step(loss))
+    )
+    assert "cleared before step()" in cleared.order
+
+
+def test_a_step_at_every_part_of_an_accumulation_is_said_and_a_skipped_one_is_not():
+    model = mlp(1, 8)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+
+    def run(optimizer_at, steps=16):
+        with Recorder(model, every=1) as recorder:
+            for k in range(steps):
+                x, y = batch(k)
+                loss = F.cross_entropy(model(x), y)
+                loss.backward()
+                if optimizer_at(k):
+                    optimizer.step()
+                    optimizer.zero_grad(set_to_none=False)
+                recorder.step(loss)
+        return recorder.order
+
+    assert "several times" in run(lambda k: k % 4 == 3)
+    assert run(lambda k: k > 2) == ""
+
+
+def test_the_hook_on_optimizers_goes_with_the_recorder():
+    from torch.optim import optimizer as room
+
+    kept = dict(room._global_optimizer_post_hooks)
+    model = mlp(1, 8)
+    recorder = Recorder(model).start()
+    assert len(room._global_optimizer_post_hooks) == len(kept) + 1
+    recorder.stop()
+    assert room._global_optimizer_post_hooks == kept
+    Recorder(model).start()  # and nobody stops it
+    watched = weakref.ref(model)
+    del model, recorder
+    gc.collect()
+    assert watched() is None
+    for key in room._global_optimizer_post_hooks.keys() - kept.keys():
+        del room._global_optimizer_post_hooks[key]
+
+
+def test_a_second_recorder_of_one_model_closes_the_first():
+    model = mlp(1, 8)
+    first = Recorder(model).start()
+    with pytest.warns(UserWarning, match="another recorder"):
+        second = Recorder(model).start()
+    with pytest.raises(RuntimeError, match="outside"):
+        first.step(1.0)
+    second.stop()
+    second.stop()
+    assert not model._forward_hooks
+    assert not model._forward_pre_hooks
+    with Recorder(model) as whole, Recorder(model.fc1) as part:  # of different models: no warning
+        assert len(whole) == len(part) == 0
+    assert whole
+    copied = copy.deepcopy(model)
+    assert copied is not model
+
+
+class Norms(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.norm, self.drop, self.out = (
+            nn.Linear(64, 8),
+            nn.BatchNorm1d(8),
+            nn.Dropout(0.2),
+            nn.Linear(8, 10),
+        )
+
+    def forward(self, x):
+        return self.out(self.drop(self.norm(self.fc1(x)).relu()))
+
+
+def test_layers_in_eval_mode_are_counted_where_something_is_learnt_from_them():
+    model = Norms()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    assert train(model, optimizer).evaluating == {}
+    model.eval()
+    assert train(model, optimizer).evaluating == {"": 6, "norm": 6, "drop": 6}
+    model.train()
+    model.norm.eval()
+    assert train(model, optimizer).evaluating == {"norm": 6}
+    model.norm.requires_grad_(False)  # frozen: there it belongs
+    assert train(model, torch.optim.SGD(model.fc1.parameters(), 0.01)).evaluating == {}
+    plain = mlp(1, 8).eval()
+    assert train(plain, torch.optim.SGD(plain.parameters(), 0.01)).evaluating == {}
+
+
+def test_a_pass_in_eval_mode_beside_one_in_training_mode_is_none():
+    model = Norms()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    with Recorder(model, every=1) as recorder:
+        for k in range(4):
+            x, y = batch(k)
+            model.eval()
+            probe = x.clone().requires_grad_()
+            F.cross_entropy(model(probe), y).backward()
+            model.train()
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x + 0.01 * probe.grad.sign()), y)
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+    assert recorder.evaluating == {}
+    assert not recorder.stale.any()
+    assert recorder.passes.tolist() == [2] * 4
+
+
+class Listed(nn.Module):
+    def __init__(self, registered):
+        super().__init__()
+        parts = [nn.Linear(64, 8), nn.Linear(8, 8)]
+        self.parts = nn.ModuleList(parts) if registered else parts
+        self.scales = (
+            {"a": nn.Parameter(torch.ones(8))} if not registered else nn.ParameterDict({"a": torch.ones(8)})
+        )
+        self.frozen = [nn.Linear(8, 8).requires_grad_(False)]
+        self.out = nn.Linear(8, 10)
+
+    def forward(self, x):
+        for part in self.parts:
+            x = part(x).relu()
+        with torch.no_grad():
+            more = self.frozen[0](x)
+        return self.out((x + more) * self.scales["a"])
+
+
+def test_parts_that_the_model_does_not_know_are_named_where_nobody_moves_them():
+    model = Listed(registered=False)
+    recorder = train(model, torch.optim.SGD(model.parameters(), 0.1))
+    assert recorder.unregistered == ("parts[0]", "parts[1]", "scales['a']")
+    every = [
+        *model.parameters(),
+        *(p for part in model.parts for p in part.parameters()),
+        *model.scales.values(),
+    ]
+    assert train(model, torch.optim.SGD(every, 0.1)).unregistered == ()
+    known = Listed(registered=True)
+    assert train(known, torch.optim.SGD(known.parameters(), 0.1)).unregistered == ()
+
+
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = mlp(1, 8)
+
+    def forward(self, attention_mask, x, count=None, extra=None):
+        return self.net(x + (attention_mask[:, None] > -1) + (0 if extra is None else extra))
+
+
+def test_masks_and_single_numbers_are_no_inputs():
+    model, (x, y) = Masked(), batch()
+    mask = torch.zeros(20).masked_fill(torch.arange(20) % 2 == 0, -torch.inf)
+    for given in (
+        lambda m: m(mask, 3 * x),
+        lambda m: m(attention_mask=mask, count=torch.tensor(256.0), x=3 * x),
+        lambda m: m(mask, 3 * x, torch.tensor(256.0), mask[:, None]),
+    ):
+        with Recorder(model, every=1) as recorder:
+            loss = F.cross_entropy(given(model).nan_to_num(neginf=0.0), y)
+            loss.backward()
+            recorder.step(loss)
+        assert recorder.input_rms[0].item() == pytest.approx(3 * x.square().mean().sqrt().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("which", ["first", "second"])
+def test_an_input_that_is_no_number_is_where_it_begins(which):
+    model, (x, y) = Masked(), batch()
+    bad = x.clone()
+    bad[3, 4] = math.nan
+    with Recorder(model, every=1) as recorder:
+        for k in range(3):
+            model.zero_grad()
+            first, second = (bad, x) if which == "first" and k == 2 else (x, bad if k == 2 else x)
+            loss = F.cross_entropy(model(torch.zeros(20), first, extra=second), y)
+            loss.backward()
+            recorder.step(loss)
+    assert tuple(recorder.first_nonfinite) == (2, "input", "input")
+    assert str(recorder.first_nonfinite) == "the input"
+
+
+def test_an_update_that_is_no_number_is_where_it_begins():
+    model = mlp(1, 8)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+
+    def spoil(recorder, loss, k):
+        if k == 2:
+            model.out.weight.grad.fill_(3e38)
+            optimizer.param_groups[0]["lr"] = 1e3
+
+    recorder = train(model, optimizer, before=spoil)
+    assert tuple(recorder.first_nonfinite)[:2] == (2, "update")
+    assert recorder.update_ratio[2].isinf().any()
+
+
+def test_types_are_recorded():
+    model, (x, y) = mlp(1, 8), batch()
+    with Recorder(model, every=1) as recorder:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        recorder.step(loss)
+    assert set(recorder.dtypes) == {"float32"}
+    assert recorder.layer_dtypes[0] == "bfloat16"
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, reentrant):
+        super().__init__()
+        self.first, self.inner, self.out, self.reentrant = (
+            nn.Linear(64, 8),
+            nn.Linear(8, 8),
+            nn.Linear(8, 10),
+            reentrant,
+        )
+
+    def forward(self, x):
+        return self.out(checkpoint(self.inner, self.first(x), use_reentrant=self.reentrant))
+
+
+def test_reentrant_checkpointing_is_said_to_hide_layers():
+    hiding = Checkpointed(True)
+    with pytest.warns(UserWarning, match="inner ran without gradients .* reentrant"):
+        train(hiding, torch.optim.SGD(hiding.parameters(), 0.1))
+    plain = Checkpointed(False)
+    recorder = train(plain, torch.optim.SGD(plain.parameters(), 0.1))
+    assert "inner" in recorder.layers
+
+
+def test_gradients_of_a_penalty_are_not_taken_for_old_ones():
+    model = mlp(1, 8)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with Recorder(model, every=1) as recorder:
+        for k in range(5):
+            x, y = batch(k)
+            probe = x.clone().requires_grad_()
+            (slope,) = torch.autograd.grad(model(probe).sum(), probe, create_graph=True)
+            penalty = (slope.norm(dim=1) - 1).square().mean()
+            optimizer.zero_grad(set_to_none=False)
+            loss = F.cross_entropy(model(x), y) + penalty
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+    assert not recorder.stale.any()
+
+
+def test_the_loss_of_every_step_is_kept():
+    model = mlp(1, 8)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    losses = []
+    with Recorder(model, every=10) as recorder:
+        for k in range(30):
+            x, y = batch(k)
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+            losses.append(loss.item())
+    assert recorder.loss_steps.tolist() == list(range(30))
+    assert recorder.loss_curve.tolist() == pytest.approx(losses)
+    assert len(recorder) == 7
+    curve = Curve(torch.device("cpu"))
+    for k in range(KEPT + 3 * ROOM):
+        curve.add(k, float(k))
+    steps, values = curve.read()
+    assert torch.equal(steps.double(), values)
+    assert KEPT - ROOM < len(steps) <= KEPT + ROOM
+
+
+def test_a_recording_of_the_version_before_is_read_and_says_what_it_does_not_know(tmp_path):
+    import json
+
+    import numpy as np
+
+    model = mlp(1, 8)
+    recorder = train(model, torch.optim.SGD(model.parameters(), 0.1))
+    recorder.save(tmp_path / "new.npz")
+    with np.load(tmp_path / "new.npz") as archive:
+        parts = {name: archive[name] for name in archive.files}
+    words = json.loads(str(parts.pop("words")))
+    older = ("steps", "loss", "lr", "input_rms", "input_mean", "stale", "grad_norm", "grad_cosine", "weight_norm",
+             "activation_mean", "activation_std", "zero_fraction", "dead_fraction", "saturated_fraction", "separation",
+             "delta_norm", "first_call_delta", "last_call_delta")  # fmt: skip
+    arrays = {name: parts[name] for name in older} | {"update_ratio": recorder.update_ratio.numpy()}
+    kept = (
+        "parameters",
+        "shapes",
+        "layers",
+        "kinds",
+        "calls",
+        "loss_kind",
+        "loss_summed",
+        "spectral_norms",
+        "dropped",
+    )
+    words = {name: words[name] for name in kept} | {"trivial_loss": 2.3}
+    np.savez_compressed(tmp_path / "old.npz", words=np.array(json.dumps(words)), **arrays)
+    old = Recording.load(tmp_path / "old.npz")
+    torch.testing.assert_close(old.update_ratio, recorder.update_ratio, equal_nan=True)
+    assert old.trivial_loss == pytest.approx(2.3)
+    assert old.loss_curve.tolist() == recorder.loss.tolist()
+    assert (old.misfit, old.optimizer) == ("", "")
+    assert old.output_rms.isnan().all()
