@@ -2,6 +2,8 @@
 
 import io
 import itertools
+import re
+from types import SimpleNamespace
 
 import matplotlib
 import numpy as np
@@ -221,6 +223,210 @@ def test_a_recording_is_drawn_whatever_it_holds(lr, options, tmp_path):
         assert words.startswith("12 records: loss from")
         assert ("is not finite at step" in words) == (lr > 1)
         plt.close(figure)
+
+
+def watched(lr=0.1, steps=12, spoil=None, model=None, optimizer=None, **options):
+    """A recorder of a small run on digits; ``spoil`` changes the inputs of a step."""
+    torch.manual_seed(0)
+    x, y, _, _ = digits()
+    model = model or mlp(3, 16)
+    optimizer = optimizer or torch.optim.SGD(model.parameters(), lr)
+    with Recorder(model, every=1, **options) as recorder:
+        for k in range(steps):
+            optimizer.zero_grad()
+            inputs = x[20 * k :][:20].clone()
+            loss = torch.nn.functional.cross_entropy(
+                model(spoil(k, inputs) if spoil else inputs), y[20 * k :][:20]
+            )
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+    return recorder
+
+
+class Data(SimpleNamespace):
+    def __len__(self):
+        return len(self.steps)
+
+
+def as_data(recorder, **changes):
+    """The oldest fields of a recording as data, with some changed or added."""
+    r = recorder.recording
+    tensors = (
+        "delta_norm",
+        "dead_fraction",
+        "saturated_fraction",
+        "activation_std",
+        "grad_norm",
+        "weight_norm",
+    )
+    names = (
+        "steps",
+        "loss",
+        "trivial_loss",
+        "shapes",
+        "parameters",
+        "layers",
+        "first_nonfinite",
+        "update_ratio",
+    )
+    return Data(**{name: getattr(r, name) for name in (*names, *tensors)} | changes)
+
+
+def words_on(figure):
+    """All that is written on a figure, by panel."""
+    figure.draw_without_rendering()
+    return [
+        " ".join([ax.get_title(loc="left"), *(text.get_text().replace("\n", " ") for text in ax.texts)])
+        for ax in figure.axes
+    ]
+
+
+def nan_from(step):
+    return lambda k, x: x.index_fill(0, torch.tensor([0]), torch.nan) if k == step else x
+
+
+def test_weights_that_do_not_move_are_said_to_stand_still():
+    figure = plots.plot_recording(watched(lr=0.0))
+    assert "every update is exactly zero: the weights do not move" in words_on(figure)[1]
+    assert "every update is exactly zero: the weights do not move" in plots.sentence(figure)
+    plt.close(figure)
+
+
+def test_a_part_that_never_moves_is_named():
+    model = mlp(3, 16)
+    last = torch.optim.SGD([*model.parameters()][-2:], 0.1)
+    frozen = next(name for name, p in model.named_parameters() if p.ndim > 1)
+    figure = plots.plot_recording(watched(model=model, optimizer=last))
+    matrices = sum(p.ndim > 1 for p in model.parameters())
+    assert f"{matrices - 1} of {matrices} never move: {frozen}" in words_on(figure)[1]
+    model = mlp(3, 16)
+    model[0].requires_grad_(False)  # on purpose
+    rest = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
+    assert "never move" not in words_on(plots.plot_recording(watched(model=model, optimizer=rest)))[1]
+    plt.close("all")
+
+
+def test_steps_without_an_update_are_marked_where_others_move():
+    model = mlp(3, 16)
+    optimizer = torch.optim.SGD(model.parameters(), 0.0)
+
+    def warm_up(k, x):
+        optimizer.param_groups[0]["lr"] = 0.1 * (k > 3)
+        return x
+
+    figure = plots.plot_recording(watched(model=model, optimizer=optimizer, spoil=warm_up))
+    assert "exactly zero in 4 of 12 records" in words_on(figure)[1]
+    (marks,) = [line for line in figure.axes[1].lines if line.get_marker() == "v"]
+    assert list(marks.get_xdata()) == [0, 1, 2, 3]
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("step", [0, 5])
+def test_what_is_not_finite_is_said_in_every_panel_and_first_on_the_page(step):
+    figure = plots.plot_recording(watched(spoil=nan_from(step)))
+    panels = words_on(figure)
+    loss, updates, layers, units = figure.axes
+    assert f"not finite from step {step} on" in panels[0]
+    assert f"not finite from step {step} on" in panels[1]
+    assert figure.get_suptitle().startswith("The first number that is not finite: the ")
+    assert figure.get_suptitle().endswith(f", at step {step}")
+    for ax in (loss, updates, units):
+        assert any(list(line.get_xdata()) == [step, step] for line in ax.lines)
+        assert ax.get_xlim() == loss.get_xlim()
+        assert ax.get_xlim()[1] > 11
+    if step:
+        assert layers.lines[-1].get_label() == f"step {step - 1}"
+        assert [line.get_xdata()[0] for line in loss.lines if line.get_marker() == "x"] == [step - 1]
+    else:
+        assert "not finite from step 0 on" in panels[2]
+        assert "not finite from step 0 on" in panels[3]
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(("depth", "names"), [(3, None), (40, {"first", "last"})])
+def test_few_layers_are_named_and_many_are_counted(depth, names):
+    figure = plots.plot_recording(watched(model=mlp(depth, 16), steps=3))
+    figure.draw_without_rendering()
+    layers = figure.axes[2]
+    labels = [label.get_text() for label in layers.get_xticklabels()]
+    places = layers.get_xticks()
+    assert all(place == int(place) for place in places)
+    owners = len(layers.lines[0].get_xdata())
+    assert len(labels) == owners if names is None else len(labels) < owners / 3
+    assert {1, owners} <= set(places)
+    plt.close(figure)
+
+
+def test_names_are_written_as_they_are():
+    model = torch.nn.Sequential()
+    model.add_module("$\\frac$", torch.nn.Linear(64, 8))  # would be a formula that cannot be set
+    model.add_module("two\nlines", torch.nn.ReLU())
+    torch.nn.init.constant_(model[0].bias, -99.0)
+    model.add_module("_", torch.nn.Linear(8, 10))
+    figure = plots.plot_recording(watched(model=model))
+    assert "$\\frac$" in [label.get_text() for label in figure.axes[2].get_xticklabels()]
+    assert "two?lines" in figure.axes[3].get_title(loc="left")
+    figure.draw_without_rendering()
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    ("losses", "scale"),
+    [([1.2, 1.1, 1.0], "linear"), ([1.0, 0.1, 0.01], "log"), ([-1.0, 1.0, 9.0], "linear")],
+)
+def test_ticks_of_the_loss_read_as_plain_numbers(losses, scale):
+    figure = plots.plot_recording(
+        as_data(watched(steps=3), loss=torch.tensor(losses), trivial_loss=float("nan"))
+    )
+    figure.draw_without_rendering()
+    loss = figure.axes[0]
+    assert loss.get_yscale() == scale
+    labels = [label.get_text() for label in loss.get_yticklabels() if label.get_text()]
+    assert len(labels) > 2
+    assert all(re.fullmatch(r"−?[0-9.]+", label) for label in labels)
+    plt.close(figure)
+
+
+def test_a_nearly_constant_loss_looks_constant():
+    loss = torch.tensor([2.0, 2.001, 2.0])
+    figure = plots.plot_recording(as_data(watched(steps=3), loss=loss, trivial_loss=float("nan")))
+    low, high = figure.axes[0].get_ylim()
+    assert high - low == pytest.approx(0.1, rel=0.01)
+    plt.close(figure)
+
+
+def test_newer_fields_are_drawn_where_they_are():
+    newer = {
+        "loss_steps": torch.arange(30),
+        "loss_curve": torch.linspace(3, 1, 30),
+        "constant_loss": torch.tensor([2.3, 2.2, 2.3, 2.1, 2.3, 2.2]),
+        "output_spread": torch.full((6,), 0.5),
+        "output_rms": torch.full((6,), 2.0),
+    }
+    figure = plots.plot_recording(as_data(watched(steps=6), **newer))
+    loss, _, _, shares = figure.axes
+    dashed, curve = loss.lines
+    assert (dashed.get_linestyle(), len(dashed.get_xdata())) == ("--", 6)
+    assert len(curve.get_xdata()) == 30
+    assert shares.get_xlim()[1] > 29
+    (spread,) = [line for line in shares.lines if line.get_label() == "spread"]
+    assert list(spread.get_ydata()) == [0.25] * 6
+    assert "outputs spread by 0.25 of their RMS" in plots.sentence(figure)
+    plt.close(figure)
+
+
+def test_a_page_looks_the_same_under_any_style_of_its_reader():
+    recording, pictures = watched(steps=3).recording, []
+    for theirs in ("default", "dark_background"):
+        with plt.style.context(theirs):
+            figure = plots.plot_recording(recording)
+        picture = io.BytesIO()
+        with plt.style.context("default"):
+            figure.savefig(picture, dpi=50)
+        plt.close(figure)
+        pictures.append(picture.getvalue())
+    assert pictures[0] == pictures[1]
 
 
 def test_median_and_band_over_seeds():

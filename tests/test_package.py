@@ -95,6 +95,14 @@ def test_importing_the_science_loads_no_course_and_leaves_the_threads():
     assert run(code) == "2 False False"
 
 
+def test_importing_the_recorder_loads_torch_numpy_and_the_standard_library_alone():
+    code = "import sys, torch, numpy; before = {name.split('.')[0] for name in sys.modules}; import gradutils.recorder; "
+    code += "after = {name.split('.')[0] for name in sys.modules}; print(*sorted(after - before - sys.stdlib_module_names))"
+    assert run(code) == "gradutils"
+    code = "import sys, gradutils.recorder.__main__; print({'matplotlib', 'IPython', 'PIL'} & {*sys.modules})"
+    assert run(code) == "set()"
+
+
 def test_the_course_uses_one_thread():
     assert (
         run(

@@ -24,8 +24,10 @@ PROJECT = PYPROJECT["project"]
 ENVIRONMENT = yaml.safe_load((ROOT / "environment.yml").read_text())
 PINS = dict(pin.split("==") for pin in lock.inputs()["pins"])
 EXTRAS = PROJECT["optional-dependencies"]
-WANTED = [*PROJECT["dependencies"], *PYPROJECT["build-system"]["requires"]]
-WANTED += [requirement for extra in EXTRAS.values() for requirement in extra]
+# An extra that holds another one names it as a part of this package.
+INNER = {name: [entry for entry in EXTRAS[name] if entry.startswith("gradutils[")] for name in EXTRAS}
+OUTER = [entry for name in EXTRAS for entry in EXTRAS[name] if entry not in INNER[name]]
+WANTED = [*PROJECT["dependencies"], *OUTER, *PYPROJECT["build-system"]["requires"]]
 LOCKS = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("lab", "dev", "uv")}
 
 
@@ -44,6 +46,17 @@ def test_every_requirement_is_a_range_with_a_tested_version_inside(requirement):
     wanted = Requirement(requirement)
     assert {part.operator for part in wanted.specifier} == {">="}
     assert PINS[wanted.name] in wanted.specifier
+
+
+def test_the_recorder_asks_for_torch_and_numpy_and_each_extra_for_the_one_within():
+    assert [Requirement(entry).name for entry in PROJECT["dependencies"]] == ["torch", "numpy"]
+    assert EXTRAS["plots"] == [entry for entry in WANTED if entry.startswith("matplotlib>")]
+    assert INNER == {
+        "plots": [],
+        "course": ["gradutils[plots]"],
+        "lab": ["gradutils[course]"],
+        "dev": [],
+    }
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -78,7 +91,16 @@ def test_a_learner_gets_a_part_of_what_the_tests_get():
     lab, dev = ({(package, pin) for package, pin, _ in locked(name)} for name in ("lab", "dev"))
     assert lab < dev
     names = {package for package, _ in lab}
-    assert {"jupyterlab", "numpy", "setuptools", "sympy"} <= names
+    assert {
+        "jupyterlab",
+        "matplotlib",
+        "numpy",
+        "pillow",
+        "platformdirs",
+        "setuptools",
+        "sympy",
+        "tqdm",
+    } <= names
     assert not {"pytest", "ruff", "playwright", "scikit-learn"} & names
 
 
@@ -199,7 +221,7 @@ def test_conda_gets_the_same_ranges():
     ranges = dict(map(parts, (entry.replace("pytorch-cpu", "torch") for entry in conda if ">=" in entry)))
     assert set(ranges) == {"torch", "jupyterlab", "ipywidgets", "matplotlib", "nbval"}
     assert ranges == {name: least for name, least in map(parts, WANTED) if name in ranges}
-    assert ENVIRONMENT["dependencies"][-1] == {"pip": ["-e ."]}
+    assert ENVIRONMENT["dependencies"][-1] == {"pip": ["-e .[course]"]}
     assert not (ROOT / "binder").exists()  # it would hide environment.yml
 
 

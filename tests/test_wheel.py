@@ -5,9 +5,12 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 UNPACKED = ("gradutils.egg-info", "screenshots", "build", "dist", "__pycache__", ".*")
@@ -26,6 +29,52 @@ check("01.1", lambda x, gradient, lr: x - lr * gradient)
 ours = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "gradutils"]
 print("from", gradutils.__file__)
 print("elsewhere", [path for path in ours if not path.startswith(gradutils.__file__.removesuffix("__init__.py"))])
+"""
+
+
+# What an engineer does who has installed torch and numpy, and nothing else that the course needs.
+ENGINEER = """
+import sys
+import torch
+from gradutils.recorder import Recorder, Recording, diagnose
+
+torch.manual_seed(0)
+model, x = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2)), torch.randn(16, 4)
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+with Recorder(model, every=1) as recorder:
+    for _ in range(25):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(x), (x[:, 0] > 0).long())
+        loss.backward()
+        optimizer.step()
+        recorder.step(loss)
+recorder.save("run.npz")
+print("records", len(Recording.load("run.npz")))
+print("diagnosis", diagnose(recorder).illness)
+for name in ("matplotlib", "IPython", "PIL", "tqdm"):
+    try:
+        __import__(name)
+    except ModuleNotFoundError:
+        continue
+    print("there is", name)
+try:
+    import gradutils.plots
+except ModuleNotFoundError as missing:
+    print(missing)
+"""
+# Lends packages of another environment, some by name and no other.
+LENDER = """
+import sys
+from importlib.machinery import PathFinder
+
+
+class Lender:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return PathFinder.find_spec(name, {paths!r}) if path is None and name in {names!r} else None
+
+
+sys.meta_path.append(Lender)
 """
 
 
@@ -77,17 +126,24 @@ def test_the_wheel_holds_the_package_whole_and_nothing_else(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
-def test_a_wheel_in_a_new_environment_needs_no_repository(wheel, tmp_path):
-    made, _ = wheel
+def new_environment(made, tmp_path):
+    """The Python of a new environment into which the wheel alone is installed, and its folder of packages."""
     run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     run(*pip("--python", python, "install", "--no-deps", "--no-index", made), cwd=tmp_path)
+    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    return python, Path(run(python, "-I", "-c", where, cwd=tmp_path).strip())
+
+
+def lent_paths():
+    return [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+
+
+def test_a_wheel_in_a_new_environment_needs_no_repository(wheel, tmp_path):
+    python, site = new_environment(wheel[0], tmp_path)
     # torch and the rest are lent. A path in a .pth file is added as it is: the .pth files in that folder, among them that of the
     # editable install, are not read.
-    lent = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
-    where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = Path(run(python, "-I", "-c", where, cwd=tmp_path).strip())
-    (site / "lent.pth").write_text("\n".join(lent), encoding="utf-8")
+    (site / "lent.pth").write_text("\n".join(lent_paths()), encoding="utf-8")
 
     home = os.environ | {"GRADUTILS_HOME": str(tmp_path / "home"), "MPLBACKEND": "agg"}
     printed = run(python, "-I", "-c", LEARNER, cwd=tmp_path, env=home)  # -I: no other folder counts
@@ -96,3 +152,38 @@ def test_a_wheel_in_a_new_environment_needs_no_repository(wheel, tmp_path):
     assert lines[1].endswith("01.1 correct.")
     assert lines[2:] == [f"from {site / 'gradutils' / '__init__.py'}", "elsewhere []"]
     assert (tmp_path / "home" / "progress.jsonl").exists()
+
+
+def needed_by(*names):
+    """What these distributions need in turn, themselves included, as the names by which it is imported."""
+    distributions, waiting = set(), [*names]
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name not in distributions:
+            distributions.add(name)
+            for line in requires(name) or ():
+                wanted = Requirement(line)
+                if wanted.marker is None or wanted.marker.evaluate({"extra": ""}):
+                    waiting.append(wanted.name)
+    return {
+        module
+        for module, owners in packages_distributions().items()
+        if distributions & set(map(canonicalize_name, owners))
+    }
+
+
+def test_torch_and_numpy_are_enough_for_the_recorder(wheel, tmp_path):
+    python, site = new_environment(wheel[0], tmp_path)
+    names = needed_by("torch", "numpy")
+    assert "sympy" in names
+    assert "matplotlib" not in names
+    (site / "lender.py").write_text(LENDER.format(paths=lent_paths(), names=names), encoding="utf-8")
+    (site / "lender.pth").write_text("import lender", encoding="utf-8")
+
+    asked = "figures need matplotlib: pip install gradutils[plots]"
+    printed = run(python, "-I", "-c", ENGINEER, cwd=tmp_path)
+    assert printed.splitlines() == ["records 25", "diagnosis healthy", asked]
+    printed = run(python, "-I", "-m", "gradutils.recorder", "run.npz", "--report", "run.html", cwd=tmp_path)
+    assert printed.startswith("25 records of steps 0 to 24")
+    assert "\nhealthy: " in printed
+    assert f"No figure: {asked}." in (tmp_path / "run.html").read_text(encoding="utf-8")

@@ -2,13 +2,22 @@
 
 style        colours with their meaning, the sentence of a figure, labels, ticks, titles
 curves       losses, paths, measurements with their theory, profiles by layer, maps
-recordings   a recorded run on one page, a patient's chart
+recordings   a recorded run on one page
+chart        a patient's chart in the emergency room
 networks     a network as boxes and arrows
 sketches     a step in a valley, vectors, a slope under a density, products of matrices
 diagrams     a loop of boxes, a flow chart
 sheet        what networks and loops are drawn on
 """
 
+try:
+    import matplotlib  # noqa: F401
+except ModuleNotFoundError as missing:
+    raise ModuleNotFoundError(
+        "figures need matplotlib: pip install gradutils[plots]", name="matplotlib"
+    ) from missing
+
+from gradutils.plots.chart import plot_chart
 from gradutils.plots.curves import (
     colours_of,
     finite_part,
@@ -26,7 +35,7 @@ from gradutils.plots.curves import (
 )  # fmt: skip
 from gradutils.plots.diagrams import draw_cycle, plot_guide
 from gradutils.plots.networks import draw_chain, draw_residual, draw_unit, draw_unrolled
-from gradutils.plots.recordings import plot_chart, plot_recording
+from gradutils.plots.recordings import picture_of, plot_recording
 from gradutils.plots.sketches import draw_arrows, draw_grid_of_numbers, draw_slope_under_density, draw_step
 from gradutils.plots.style import (
     EXPLODES,
@@ -81,6 +90,7 @@ __all__ = [
     "label_lines",
     "mark_vertical",
     "median_and_band",
+    "picture_of",
     "plain_ticks",
     "plot_against_theory",
     "plot_chart",

@@ -13,6 +13,8 @@ recording      Recording: plain data; files: that data as a file
 signs          the numbers that a diagnosis looks at
 diagnosis      the rules, in order, and diagnose
 lightning      RecorderCallback, inside of Lightning; transformers: the same in Hugging Face's Trainer. Each asks for its library
+live           the page of a run, redrawn in a notebook; logs: its numbers, sent to TensorBoard or W&B
+report         the same page as a file to send; __main__: a saved recording in the terminal
 torch_inside   the only room that knows private names of torch
 """
 
