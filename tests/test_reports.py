@@ -120,6 +120,13 @@ def test_micro_batches_go_into_one_step():
     assert not recording.stale.any()
 
 
+def test_a_schedule_is_stepped_once_an_epoch_and_its_rate_recorded():
+    optimizer = torch.optim.SGD((model := nn.Linear(64, 10)).parameters(), 1.0)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    recording = train(model, drawn(5, 8), cross_entropy, optimizer, schedule=schedule, every=2)
+    assert recording.lr.tolist() == [1, 1, 0.5, 0.5, 0.25]
+
+
 def test_a_run_that_is_not_what_the_report_says_is_refused():
     assert confirmed("recording", True, 0.1, sick=0.2, well=0.8) == "recording"
     assert confirmed("recording", True, float("nan"), sick=0.2, well=0.8) == "recording"

@@ -95,9 +95,13 @@ def train(
     clear: Callable[[], object] | None = None,
     accumulate: int = 1,
     before: Callable[[], object] | None = None,
-    schedule=None,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None,
+    every: int = 1,
 ) -> Recording:
-    """The loop that most people write: ``clear``, ``loss_fn(model, *batch)``, backward, ``before``, the optimizer's step."""
+    """The loop that most people write: ``clear``, ``loss_fn(model, *batch)``, backward, ``before``, the optimizer's step.
+
+    ``schedule`` is stepped after as many batches as ``every`` says, and then the recorder is told the learning rate.
+    """
     with Recorder(model) as recorder:
         for k, batch in enumerate(batches):
             if k % accumulate == 0:
@@ -113,7 +117,8 @@ def train(
                 recorder.step(loss)
             else:
                 recorder.step(loss, lr=optimizer.param_groups[0]["lr"])
-                schedule.step()
+                if (k + 1) % every == 0:
+                    schedule.step()
     return recorder.recording
 
 
@@ -221,7 +226,7 @@ def in_words(key: tuple[str, str], outcomes: list[Outcome]) -> str:
     kind, name = key
     votes = Counter(outcome.verdict for outcome in outcomes)
     verdict = settled(outcomes) if kind == "faulty" else votes.most_common()[0][0]
-    shown = next(outcome for outcome in outcomes if outcome.verdict == verdict or verdict == "told")
+    shown = next(outcome for outcome in outcomes if outcome.verdict == verdict)
     said = Counter(outcome.named or "exception" for outcome in outcomes)
     names = ", ".join(f"{name} {n}/{len(outcomes)}" for name, n in said.most_common())
     truth = f" [{shown.illness or 'no name'}]" if kind == "faulty" else ""

@@ -40,8 +40,8 @@ def reported(name, source, fault, illness, *also):
     return keep
 
 
-def adam(model, lr=2e-3, **options):
-    return torch.optim.Adam(model.parameters(), lr, **options)
+def adam(model, lr=2e-3):
+    return torch.optim.Adam(model.parameters(), lr)
 
 
 def momentum(model, lr):
@@ -191,15 +191,14 @@ def epsilon_of_half(faulty):
 
 
 class Rows(nn.Module):
-    """A recurrent network over the image's rows, two at a time or fewer, and a readout of its last state."""
+    """A recurrent network reads the image row by row, and its last state is read out."""
 
-    def __init__(self, cell=nn.LSTM, hidden=48, pixels=8):
+    def __init__(self, hidden=48):
         super().__init__()
-        self.pixels = pixels
-        self.rnn, self.out = cell(pixels, hidden, batch_first=True), nn.Linear(hidden, 10)
+        self.rnn, self.out = nn.GRU(8, hidden, batch_first=True), nn.Linear(hidden, 10)
 
     def forward(self, x):
-        return self.out(self.rnn(x.view(len(x), -1, self.pixels))[0][:, -1])
+        return self.out(self.rnn(x.view(-1, 8, 8))[0][:, -1])
 
 
 @reported(
@@ -209,8 +208,8 @@ class Rows(nn.Module):
     "weights do not move",
 )
 def another_instance(faulty):
-    model = Rows(nn.GRU)
-    optimizer = adam(Rows(nn.GRU) if faulty else model, 5e-3)
+    model = Rows()
+    optimizer = adam(Rows() if faulty else model, 5e-3)
     recording = train(model, drawn(150, 64), cross_entropy, optimizer, clear=model.zero_grad)
     return confirmed(recording, faulty, accuracy(model), sick=0.3, well=0.7)
 
@@ -582,15 +581,8 @@ def cycle_by_epoch(faulty):
     model = mlp(2, 64, "relu")
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=200)
-    count = iter(range(200))
-
-    class ByEpoch:
-        def step(self):
-            if next(count) % 22 == 21:  # 1400 / 64 batches an epoch
-                cycle.step()
-
-    schedule = ByEpoch() if faulty else cycle
-    recording = train(model, drawn(200, 64), cross_entropy, optimizer, schedule=schedule)
+    every = 22 if faulty else 1  # 1400 / 64 batches an epoch
+    recording = train(model, drawn(200, 64), cross_entropy, optimizer, schedule=cycle, every=every)
     return confirmed(recording, faulty, accuracy(model), well=0.85)
 
 
@@ -600,9 +592,9 @@ def cycle_by_epoch(faulty):
 def rate_of_zero(faulty):
     model = Encoder()
     optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
-    epoch = 1000 if faulty else 1  # steps between two calls of the schedule
-    warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: min(1, (k // epoch) / 20))
-    recording = train(model, drawn(100, 32), cross_entropy, optimizer, schedule=warmup)
+    warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: min(1, k / 20))
+    every = 1000 if faulty else 1  # batches an epoch
+    recording = train(model, drawn(100, 32), cross_entropy, optimizer, schedule=warmup, every=every)
     return confirmed(recording, faulty, accuracy(model), sick=0.3, well=0.6)
 
 
