@@ -64,6 +64,9 @@ SEPARATES = {
         lambda s: s.target_rms > 0,
         healthy=FAR,
     ),
+    "OFF_CENTRE": Separates(
+        lambda s: s.target_offset, ("targets not normalised",), lambda s: s.target_offset >= 0
+    ),
     "RUNAWAY": Separates(lambda s: s.target_growth, ("",), lambda s: s.target_growth > 0),
     "ONE_CLASS": Separates(lambda s: s.one_class, ONE, lambda s: s.one_class > 0),
     "COLLAPSED": Separates(lambda s: s.spread_left, ONE, lambda s: s.spread_left >= 0),

@@ -95,7 +95,17 @@ def cut(model):
 
 
 def loop(
-    model, *, lr=2e-3, steps=60, optimizer=None, loss_fn=None, spoil=lambda k, x: x, before=None, batch=64, x=X, y=Y
+    model,
+    *,
+    lr=2e-3,
+    steps=60,
+    optimizer=None,
+    loss_fn=None,
+    spoil=lambda k, x: x,
+    before=None,
+    batch=64,
+    x=X,
+    y=Y,
 ):
     """Train with Adam, with something that goes wrong on the way, and record."""
     optimizer = optimizer or torch.optim.Adam(model.parameters(), lr)
@@ -158,7 +168,9 @@ def hardest(e, y):
     """A triplet loss on the hardest pairs, under which embeddings collapse."""
     apart = torch.cdist(e, e + 1e-7)
     same = y[:, None] == y
-    return (apart.masked_fill(~same, 0).amax(1) - apart.masked_fill(same, 9e9).amin(1) + 0.5).clamp(min=0).mean()
+    return (
+        (apart.masked_fill(~same, 0).amax(1) - apart.masked_fill(same, 9e9).amin(1) + 0.5).clamp(min=0).mean()
+    )
 
 
 def clipped_while_scaled(k, model):
@@ -218,7 +230,10 @@ class Adapted(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.first, self.out = nn.Linear(64, 64).requires_grad_(False), nn.Linear(64, 10).requires_grad_(False)
+        self.first, self.out = (
+            nn.Linear(64, 64).requires_grad_(False),
+            nn.Linear(64, 10).requires_grad_(False),
+        )
         self.a, self.b = nn.Linear(64, 4, bias=False), nn.Linear(4, 64, bias=False)
         nn.init.zeros_(self.b.weight)
 
@@ -311,7 +326,9 @@ def test_the_illness_is_named(name):
     assert found.remedy in {REMEDIES[found.illness], *MENDS.values(), UNNAMED, LITTLE, UNSURE, UNCLEAR}
     assert found.evidence
     assert found.illness not in found.alternatives
-    assert not re.search(r"\b(nan|inf|-inf)\b|loss of loss| 0 of its size", "; ".join(found.evidence)), str(found)
+    assert not re.search(r"\b(nan|inf|-inf)\b|loss of loss| 0 of its size", "; ".join(found.evidence)), str(
+        found
+    )
 
 
 def test_a_missing_warmup_is_only_ever_an_alternative():
@@ -479,7 +496,7 @@ def test_why_the_weights_do_not_move_is_said():
 def test_where_a_number_broke_is_said():
     said = {
         "in the inputs": "the inputs of step 30",
-        "in a layer": "an operation inside 1 gave a number that is not finite at step 9",
+        "in a layer": "an operation inside 1, or between it and 0 breaks",
         "in the loss": "the loss of step 0 is not finite",
         "on the way back": "on the way back at step 0 the gradient of out's output",
         "in the optimizer's step": "the optimizer's step 0 made",
@@ -530,7 +547,8 @@ def test_of_losses_of_both_signs_no_ratio_is_told():
     falls = diagnose(made_up([1 - 0.03 * k for k in range(100)], **unknown))
     assert falls.remedy == REMEDIES["healthy"]
     assert falls.evidence[0].startswith("the loss goes from 1 to -1.")
-    assert diagnose(made_up([math.sin(12.9 * k) for k in range(100)], **unknown)).remedy == UNCLEAR
+    noise = torch.randn(100, generator=torch.Generator().manual_seed(0)).tolist()
+    assert diagnose(made_up(noise, **unknown)).remedy == UNCLEAR
 
 
 def test_micro_batches_and_frozen_parts_are_not_taken_for_faults():
@@ -538,7 +556,9 @@ def test_micro_batches_and_frozen_parts_are_not_taken_for_faults():
     every_other = torch.tensor([0, 1] * 20)
     update = found.update_norm.where(every_other.bool()[:, None], 0.0)
     stale = ~every_other.bool()
-    told = dataclasses.replace(found, optimizer_steps=every_other, update_norm=update, stale=every_other.bool())
+    told = dataclasses.replace(
+        found, optimizer_steps=every_other, update_norm=update, stale=every_other.bool()
+    )
     assert diagnose(told).illness == "healthy"
     assert diagnose(dataclasses.replace(told, stale=stale)).illness == "gradients not cleared"
     out = torch.tensor([name.startswith("out") for name in found.parameters])

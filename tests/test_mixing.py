@@ -53,7 +53,9 @@ def images(batch=6):
 
 
 def convnet(**norm):
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, **norm), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2))
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, **norm), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2)
+    )
 
 
 MIXING = {

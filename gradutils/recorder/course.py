@@ -140,7 +140,10 @@ def _fall(loss: Tensor, constant: Tensor, compared: bool) -> float:
     if compared:  # of the later half
         gained = (constant - loss)[len(loss) // 2 :]
         return _errors_below(torch.zeros_like(gained), gained)
-    first, last = loss[: max(2, min(WINDOW, len(loss) // 3), len(loss) // 10)], loss[-max(2, len(loss) // 3) :]
+    first, last = (
+        loss[: max(2, min(WINDOW, len(loss) // 3), len(loss) // 10)],
+        loss[-max(2, len(loss) // 3) :],
+    )
     return _errors_below(last, first)
 
 
@@ -170,7 +173,9 @@ def _relapse(steps: Tensor, loss: Tensor, constant: Tensor, found: dict) -> dict
     lost = (end - best) / (1 - best) if end - best > BEYOND_NOISE * noise else 0.0
     left = -1
     if lost > LOST and best < HAD_LEARNT:
-        far = over > (best + min(end, 1.0)) / 2  # a window this bad begins with or before the step that spoilt it
+        far = (
+            over > (best + min(end, 1.0)) / 2
+        )  # a window this bad begins with or before the step that spoilt it
         near = (~far).nonzero().flatten()
         after = min(int(near[-1]) + width if len(near) else 0, len(loss) - 1)
         left = int(steps[after])

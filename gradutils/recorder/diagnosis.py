@@ -100,7 +100,9 @@ def _odd(s: Signs) -> tuple[str, ...]:
     """What is unusual, though no illness."""
     seen = {
         f"{s.frozen:.0%} of the weight matrices are frozen": s.frozen > WITHOUT_GRADIENT,
-        f"no step changed a weight matrix by more than {s.peak_update:.1g} of its size": s.peak_update < HARDLY_MOVES,
-        f"the outputs vary over the samples by {s.spread:.1g} of what the targets do": s.spread < WITHOUT_GRADIENT,
+        f"no step changed a weight matrix by more than {s.peak_update:.1g} of its size": s.peak_update
+        < HARDLY_MOVES,
+        f"the outputs vary over the samples by {s.spread:.1g} of what the targets do": s.spread
+        < WITHOUT_GRADIENT,
     }
     return tuple(said for said, holds in seen.items() if holds)

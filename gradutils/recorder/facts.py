@@ -37,6 +37,8 @@ class Facts:
     stopped: str  # they moved, and no longer do
     died: str  # the first number that was not finite, with its step; "" where the run went on
     bad: NonFinite | None  # the same; None where the run went on
+    broken: str  # where it was born
+    broken_by: str  # the reason as a key of ``words.MENDS``
     growth: float  # of what grew most: its last size before the end, or before that number, / the usual one
     grown: bool  # so much that the growth is the cause, and not the place
     half: bool  # something is float16, or the loss is scaled as it is for that
@@ -50,6 +52,7 @@ class Facts:
 def read_facts(recording: Recording) -> dict:
     """The fields of ``Facts``."""
     bad = _end_of_the_run(recording)
+    reason, broken = _broken(recording, bad) if bad else ("", "")
     stepped = recording.optimizer_steps
     counted = stepped != 0 if (stepped > 0).any() else torch.ones(len(recording), dtype=torch.bool)
     # Between two steps of the optimizer gradients are kept on purpose.
@@ -63,8 +66,11 @@ def read_facts(recording: Recording) -> dict:
         **_motion(recording, counted, bad),
         "died": f"{bad} at step {bad.step}" if bad else "",
         "bad": bad,
+        "broken": broken,
+        "broken_by": reason,
         **_growth(recording, bad),
-        "half": "float16" in (*recording.dtypes, *recording.layer_dtypes) or (recording.loss_scale > SCALED and not recording.loss_summed),
+        "half": "float16" in (*recording.dtypes, *recording.layer_dtypes)
+        or (recording.loss_scale > SCALED and not recording.loss_summed),
         "loss_scale": recording.loss_scale,
         "opponent": any(recording.held) and 2 * recording.foreign_steps > len(recording.loss_curve),
         "passes": recording.passes[counted].double().median().item() if counted.any() else 1.0,
@@ -84,10 +90,16 @@ def _unregistered(recording: Recording) -> str:
 def _evaluating(recording: Recording) -> dict:
     """Which layers normalised or dropped as they do in evaluation, while the model trained."""
     trained = {
-        name.rpartition(".")[0] for name, on in zip(recording.parameters, recording.trainable, strict=True) if on
+        name.rpartition(".")[0]
+        for name, on in zip(recording.parameters, recording.trainable, strict=True)
+        if on
     }
     owners = {name.rpartition(".")[0] for name in recording.parameters}
-    layers = {name: n for name, n in recording.evaluating.items() if name and (name in trained or name not in owners)}
+    layers = {
+        name: n
+        for name, n in recording.evaluating.items()
+        if name and (name in trained or name not in owners)
+    }
     whole, records = recording.evaluating.get("", 0), len(recording)
     said = f"{len(layers)} normalisation or dropout layers"
     most = max(layers.values(), default=0)
@@ -147,17 +159,26 @@ def _why_nothing_moves(
     recording: Recording, before: Tensor, still: Tensor, gradient: Tensor, pulled: Tensor
 ) -> tuple[str, str]:
     """The reason and a sentence; both "" where the gradients are zero or no numbers, which other rules tell."""
-    rate, kinds = recording.lr[before], {d for d, on in zip(recording.dtypes, recording.trainable, strict=True) if on}
+    rate, kinds = (
+        recording.lr[before],
+        {d for d, on in zip(recording.dtypes, recording.trainable, strict=True) if on},
+    )
     head = f"no weight moved in {int(still.sum())} of {len(still)} steps"
     if gradient[still].isnan().all():
-        return "cut", f"{head}, and no parameter has a gradient: the graph is cut between the weights and the loss"
+        return (
+            "cut",
+            f"{head}, and no parameter has a gradient: the graph is cut between the weights and the loss",
+        )
     if not pulled[still].any():
         return "", ""
     size = gradient[still].nan_to_num(nan=0.0, posinf=0.0).square().sum(1).sqrt().median().item()
     head = f"{head}, though gradients of norm {size:.2g} are there"
     if recording.foreign_steps and not any(recording.held):
         n = recording.foreign_steps
-        return "another optimizer", f"{head}: an optimizer stepped {n} times, and holds none of this model's parameters"
+        return (
+            "another optimizer",
+            f"{head}: an optimizer stepped {n} times, and holds none of this model's parameters",
+        )
     if (rate == 0).all():
         return "rate", f"{head}: the learning rate is 0"
     if (recording.optimizer_steps[before] <= 0).all():
@@ -172,7 +193,12 @@ def _why_nothing_moves(
 
 def _end_of_the_run(recording: Recording) -> NonFinite | None:
     """The first number that was not finite; None where the run went on: a step that was skipped, a mask of infinities."""
-    last = [recording.grad_norm[-1], recording.delta_norm[-1], recording.update_norm[-1], recording.weight_norm[-1]]
+    last = [
+        recording.grad_norm[-1],
+        recording.delta_norm[-1],
+        recording.update_norm[-1],
+        recording.weight_norm[-1],
+    ]
     goes_on = recording.loss[-1].isfinite() and not any(v.isinf().any() for v in last)
     return None if goes_on else recording.first_nonfinite
 
@@ -194,7 +220,7 @@ def _growth(recording: Recording, bad: NonFinite | None) -> dict:
 
 def _times_usual(sizes: Tensor) -> float:
     """The size before the last over the middle one of those before it; 1 where there are too few."""
-    if len(sizes) < 3:
+    if len(sizes) <= 2:
         return 1.0
     usual = sizes[:-2].median().item()
     return sizes[-2].item() / usual if usual > 0 else 1.0
@@ -204,16 +230,23 @@ def _largest(values: Tensor) -> float:
     return values.where(values.isfinite(), 0.0).max().item() if values.numel() else 0.0
 
 
-def broken(facts: Facts) -> str:
-    """Where the first number that is none was born, in words."""
-    bad = facts.bad
+def _broken(recording: Recording, bad: NonFinite) -> tuple[str, str]:
+    """Where the first number that is none was born: a key of ``words.MENDS``, and in words."""
+    step, where = bad.step, bad.where
+    row = recording.weight_norm[recording.steps == step][0]
+    if bad.what in ("activation", "loss", "delta", "gradient") and row.isinf().any():
+        first = recording.parameters[int(row.isinf().int().argmax())]
+        return "weights", f"{first} holds numbers that are not finite before step {step} is computed"
+    after = ""
+    if bad.what == "activation" and (k := recording.layers.index(where)):
+        after = f", or between it and {recording.layers[k - 1]}"
     said = {
-        "input": f"the inputs of step {bad.step} hold numbers that are not finite",
-        "activation": f"an operation inside {bad.where} gave a number that is not finite at step {bad.step}, from weights "
-        "and earlier outputs that were finite",
-        "loss": f"the loss of step {bad.step} is not finite, though the model's outputs are",
-        "delta": f"on the way back at step {bad.step} the gradient of {bad.where}'s output is not finite, though the loss is",
-        "gradient": f"at step {bad.step} the gradient of {bad.where} is not finite, though the gradients of the outputs are",
-        "update": f"the optimizer's step {bad.step} made {bad.where} not finite, from a gradient that was finite",
+        "input": f"the inputs of step {step} hold numbers that are not finite",
+        "activation": f"the output of {where} is not finite at step {step}, though the weights, the inputs and all outputs "
+        f"before it are: an operation inside {where}{after} breaks",
+        "loss": f"the loss of step {step} is not finite, though the model's outputs are",
+        "delta": f"on the way back at step {step} the gradient of {where}'s output is not finite, though the loss is",
+        "gradient": f"at step {step} the gradient of {where} is not finite, though the gradients of the outputs are",
+        "update": f"the optimizer's step {step} made {where} not finite, from a gradient that was finite",
     }
-    return said[bad.what]
+    return bad.what, said[bad.what]

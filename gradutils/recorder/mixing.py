@@ -54,8 +54,12 @@ def mixes_samples(
         out = first_tensor(model(*args, **kwargs))
         asked += embedded
         if not asked:
-            raise ValueError("the inputs are integers, and no nn.Embedding took them: there is no gradient to look at")
-        shares = _shares(out, _axis_of_samples(out, dim if output_dim is None else output_dim, samples), asked, samples)
+            raise ValueError(
+                "the inputs are integers, and no nn.Embedding took them: there is no gradient to look at"
+            )
+        shares = _shares(
+            out, _axis_of_samples(out, dim if output_dim is None else output_dim, samples), asked, samples
+        )
     share = max(shares)
     if share > NOISE:
         said = (
@@ -73,7 +77,9 @@ def _arguments(batch) -> tuple[tuple, dict]:
         return (), dict(batch)
     if isinstance(batch, tuple | list):
         return tuple(batch), {}
-    raise TypeError(f"batch must be a tensor, or a tuple, list or dictionary of what the model takes; got {type(batch).__name__}")
+    raise TypeError(
+        f"batch must be a tensor, or a tuple, list or dictionary of what the model takes; got {type(batch).__name__}"
+    )
 
 
 def _samples(values: list, dim: int) -> int:
@@ -83,7 +89,9 @@ def _samples(values: list, dim: int) -> int:
         raise ValueError(f"the batch holds no tensor with an axis {dim}")
     samples = tensors[0].shape[dim]
     if samples < 2:
-        raise ValueError(f"a batch of at least 2 samples is needed; axis {dim} of the first tensor has {samples}")
+        raise ValueError(
+            f"a batch of at least 2 samples is needed; axis {dim} of the first tensor has {samples}"
+        )
     return samples
 
 
@@ -94,11 +102,15 @@ def _is_batch(value, dim: int, samples: int) -> bool:
 
 
 @contextlib.contextmanager
-def _embeddings(model: nn.Module, integers: list[Tensor], dim: int, samples: int) -> Iterator[list[tuple[Tensor, int]]]:
+def _embeddings(
+    model: nn.Module, integers: list[Tensor], dim: int, samples: int
+) -> Iterator[list[tuple[Tensor, int]]]:
     """While it lasts, what embeddings make of the batch's integers is gathered, with the axis of the samples."""
     found, handles = [], []
     shapes = {v.shape: dim % v.ndim for v in integers if -v.ndim <= dim < v.ndim and v.shape[dim] == samples}
-    shapes |= {shape[::-1]: len(shape) - 1 - axis for shape, axis in shapes.items() if shape[::-1] not in shapes}
+    shapes |= {
+        shape[::-1]: len(shape) - 1 - axis for shape, axis in shapes.items() if shape[::-1] not in shapes
+    }
 
     def see(module, args, out):
         axis = shapes.get(args[0].shape)  # positions, which all samples share, have another shape
@@ -126,7 +138,9 @@ def _axis_of_samples(out: Tensor | None, dim: int, samples: int) -> int:
     axes = [k for k, size in enumerate(out.shape) if size == samples]
     if len(axes) != 1:
         shape = tuple(out.shape)
-        raise ValueError(f"which axis of the output, of shape {shape}, holds the {samples} samples? Say output_dim=...")
+        raise ValueError(
+            f"which axis of the output, of shape {shape}, holds the {samples} samples? Say output_dim=..."
+        )
     return axes[0]
 
 
@@ -164,7 +178,9 @@ def _as_before(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     norms = [module for module in model.modules() if "BatchNorm" in type(module).__name__]
-    without = [m for m in norms if getattr(m, "running_mean", 0) is None]  # these ask the batch in evaluation, too
+    without = [
+        m for m in norms if getattr(m, "running_mean", 0) is None
+    ]  # these ask the batch in evaluation, too
     devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     with torch.random.fork_rng(devices):
         try:
@@ -172,7 +188,10 @@ def _as_before(model: nn.Module) -> Iterator[None]:
                 norm.training = False
             for norm in without:
                 some = next(iter(norm.parameters()), torch.empty(0))
-                norm.running_mean, norm.running_var = some.new_zeros(norm.num_features), some.new_ones(norm.num_features)
+                norm.running_mean, norm.running_var = (
+                    some.new_zeros(norm.num_features),
+                    some.new_ones(norm.num_features),
+                )
             yield
         finally:
             for norm in without:

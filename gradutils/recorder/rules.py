@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gradutils.recorder.course import HAD_LEARNT, LEAP, LEARNT_AT_LAST, LOST, NOT_BEATEN
-from gradutils.recorder.facts import broken
 from gradutils.recorder.outputs import NEAR
 from gradutils.recorder.signs import Signs
 from gradutils.recorder.threshold import EARLY, Threshold
@@ -60,6 +59,7 @@ HARDLY_MOVES = Threshold(1e-4, well=0.072, ill=1e-5)
 SCALED_AWAY = Threshold(1e-3, well=0.5, ill=1.5e-5)
 STEADY = Threshold(0.02, well=0.5, ill=1e-3)
 FAR_TARGETS = Threshold(25, well=9, ill=1000)
+OFF_CENTRE = Threshold(5, well=0.2, ill=9)
 RUNAWAY = Threshold(10, well=1, ill=1e4)
 ONE_CLASS = Threshold(0.99, well=0.2, ill=1)
 COLLAPSED = Threshold(0.1, well=0.8, ill=0.001)
@@ -77,12 +77,21 @@ def _rose(s: Signs) -> str:
 
 def _hardly_moves(s: Signs) -> bool:
     """Gradients as small as they are even: clipped while they were scaled, and scaled back."""
-    return s.poor and 0 < s.peak_update < HARDLY_MOVES and 0 < s.gradient < SCALED_AWAY and s.gradient_varies < STEADY
+    return (
+        s.poor
+        and 0 < s.peak_update < HARDLY_MOVES
+        and 0 < s.gradient < SCALED_AWAY
+        and s.gradient_varies < STEADY
+    )
 
 
 def _relapsed(s: Signs) -> str:
     said = f"the loss was at {s.best:.2g} x {s.unit} around step {s.best_step}, left it at step {s.left} and never came back"
-    names = {"inputs": "the inputs' RMS", "gradient": "the gradient's norm", "update": "the change of the weights"}
+    names = {
+        "inputs": "the inputs' RMS",
+        "gradient": "the gradient's norm",
+        "update": "the change of the weights",
+    }
     if s.leapt:
         said += f"; {names[s.leapt]} leapt first, to {s.leapt_by:.2g} x what was usual, at step {s.leapt_at}"
     if s.dead_after > max(MOST_UNITS_DEAD, s.dead_before):
@@ -90,12 +99,22 @@ def _relapsed(s: Signs) -> str:
     return said
 
 
+def _grows(s: Signs) -> bool:
+    """Signals or gradients grow through the layers, with no norm between them that would take it back."""
+    grows = s.activation_growth > SIGNAL_GROWTH or s.delta_growth > GRADIENT_GROWTH
+    return grows and s.output_rms > SMALL_OUTPUTS and not s.normalised
+
+
 def _one_answer(s: Signs) -> str:
     """What says that at last all inputs get one answer; "" where nothing does, or there is nothing better to be had."""
-    if s.died or s.recovered and s.compared:
+    if s.died or (s.recovered and s.compared):
         return ""
     level = s.end > NOT_BEATEN and s.drift < STILL_FALLS
-    if s.compared and s.one_class > ONE_CLASS > s.commonest and (level or (s.end > LEARNT_AT_LAST and s.commonest > MAJORITY)):
+    if (
+        s.compared
+        and s.one_class > ONE_CLASS > s.commonest
+        and (level or (s.end > LEARNT_AT_LAST and s.commonest > MAJORITY))
+    ):
         return f"the largest output is the same one for {s.one_class:.0%} of the samples, and {s.commonest:.0%} of the targets are alike"
     if level and not s.falls and s.spread < COLLAPSED and s.spread_left < SHRUNK:
         return f"over the samples the outputs vary by {s.spread:.1g} of what the targets do"
@@ -124,8 +143,8 @@ FACTS = (
     Rule(
         "not a number",
         lambda s: s.bad is not None and not s.grown,
-        broken,
-        lambda s: s.bad.what,
+        lambda s: s.broken,
+        lambda s: s.broken_by,
     ),
     Rule("weights do not move", lambda s: bool(s.unmoved), lambda s: s.unmoved, lambda s: s.unmoved_by),
     Rule("weights do not move", lambda s: bool(s.stuck), lambda s: s.stuck, lambda s: "digits"),
@@ -148,7 +167,10 @@ FACTS = (
 BUGS = (
     Rule(
         "loss summed",
-        lambda s: s.summed or (s.unknown_loss and s.compared and s.start > SUMMED_START and s.output_rms < SMALL_OUTPUTS),
+        lambda s: (
+            s.summed
+            or (s.unknown_loss and s.compared and s.start > SUMMED_START and s.output_rms < SMALL_OUTPUTS)
+        ),
         lambda s: (
             "the loss is summed over the batch, and its gradient as many times larger"
             if s.summed
@@ -157,9 +179,11 @@ BUGS = (
     ),
     Rule(
         "loss summed",
-        lambda s: s.blown and s.passes > MICRO_BATCHES and s.loss_scale == 1,
-        lambda s: f"{s.passes:.0f} backward passes add up before each step, and the loss of each is whole: the gradient is "
-        f"{s.passes:.0f} times that of their mean",
+        lambda s: s.blown and s.passes > MICRO_BATCHES and s.loss_scale > MICRO_BATCHES,
+        lambda s: (
+            f"{s.passes:.0f} backward passes add up before each step, and the loss of each is whole: the gradient is "
+            f"{s.passes:.0f} times that of their mean"
+        ),
         lambda s: "accumulated",
     ),
     Rule(
@@ -175,19 +199,23 @@ BUGS = (
             and s.saturated < SATURATION_EXPLAINS
             and (s.zero_weights > 0 or s.sigma_w > SMALL_WEIGHTS)
         ),
-        lambda s: f"{s.zero_gradients:.0%} of the weight matrices that train have no gradient, or one of exactly zero",
+        lambda s: (
+            f"{s.zero_gradients:.0%} of the weight matrices that train have no gradient, or one of exactly zero"
+        ),
     ),
     Rule("evaluation mode", lambda s: s.poor and bool(s.layers_evaluate), lambda s: s.layers_evaluate),
     Rule("one answer", lambda s: s.left > EARLY and not s.leapt and bool(_one_answer(s)), _one_answer),
     Rule(
         "relapse",
-        lambda s: s.left > EARLY
-        and not s.died
-        and s.best < HAD_LEARNT
-        and s.lost > LOST
-        and s.update < LARGE_UPDATE
-        and (s.compared or s.peak > LEAP)
-        and bool(s.leapt or not s.opponent),
+        lambda s: (
+            s.left > EARLY
+            and not s.died
+            and s.best < HAD_LEARNT
+            and s.lost > LOST
+            and s.update < LARGE_UPDATE
+            and (s.compared or s.peak > LEAP)
+            and bool(s.leapt or not s.opponent)
+        ),
         _relapsed,
         lambda s: f"leapt {s.leapt}",
     ),
@@ -200,8 +228,9 @@ CAUSES = (
     ),
     Rule(
         "targets not normalised",
-        lambda s: s.slow and s.target_rms > FAR_TARGETS * max(1, s.output_rms),
-        lambda s: f"the targets have RMS {s.target_rms:.2g}, the outputs of the fresh network {s.output_rms:.2g}",
+        lambda s: s.slow and (s.target_rms > FAR_TARGETS * max(1, s.output_rms) or s.target_offset > OFF_CENTRE),
+        lambda s: f"the targets have RMS {s.target_rms:.2g}, the outputs of the fresh network {s.output_rms:.2g}"
+        + (f"; they lie {s.target_offset:.2g} of their standard deviations from them" if s.target_offset > 1 else ""),
     ),
     Rule(
         "recurrent explosion",
@@ -227,8 +256,7 @@ CAUSES = (
     Rule(
         "init too large",
         lambda s: (s.weak and s.output_rms > (LARGE_OUTPUTS if s.poor else HUGE_OUTPUTS))
-        or (s.weak and s.activation_growth > SIGNAL_GROWTH)
-        or (s.weak and s.delta_growth > GRADIENT_GROWTH and s.output_rms > SMALL_OUTPUTS and not s.normalised)
+        or (s.weak and _grows(s))
         or (s.poor and s.start > HIGH_START and s.outputs_explain_start and s.update < LARGE_UPDATE),
         lambda s: f"outputs of RMS {s.output_rms:.2g} at the start, a loss of {s.start:.2g} x {s.unit}, "
         f"gradients growing {s.delta_growth:.2g} x through the network",

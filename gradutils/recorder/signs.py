@@ -10,9 +10,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gradutils.recorder.course import Course, read_course
 from gradutils.recorder.course import (
-    BEATEN, FAR_ABOVE, HALVED, LEAP, LEARNT_AT_LAST, LEARNT_LATER, NOT_BEATEN, RISE, WELL_BEATEN, WORSE_THAN_AT_FIRST, BEYOND_NOISE,
+    BEATEN,
+    BEYOND_NOISE,
+    FAR_ABOVE,
+    HALVED,
+    LEAP,
+    LEARNT_AT_LAST,
+    LEARNT_LATER,
+    NOT_BEATEN,
+    RISE,
+    WELL_BEATEN,
+    WORSE_THAN_AT_FIRST,
+    Course,
+    read_course,
 )  # fmt: skip
 from gradutils.recorder.facts import Facts, read_facts
 from gradutils.recorder.recording import Recording
@@ -53,10 +64,11 @@ class Sizes:
     gradient: float  # norm of all gradients, the middle one of all records
     gradient_varies: float  # its standard deviation over all records / its mean
     target_rms: float
+    target_offset: float  # of the targets' mean from that of the outputs, in standard deviations of the targets
     target_growth: float  # RMS of the targets at last / at first
     output_growth: float
     spread: float  # of the outputs over the samples at last / of the targets; NaN where these are unknown
-    spread_left: float  # of the outputs over the samples at last / at its largest in the first steps
+    spread_left: float  # of the outputs over the samples at last / in the first steps
     one_class: float  # share of the samples whose largest output is the commonest one's, at last
     commonest: float  # share of the commonest class among the targets
 
@@ -128,7 +140,11 @@ def _matrices(recording: Recording) -> list[int]:
     kinds = dict(zip(recording.layers, recording.kinds, strict=True))
     owners = [name.partition(".parametrizations")[0] if ".parametrizations" in name else name.rpartition(".")[0]
               for name in recording.parameters]  # fmt: skip
-    wide = [k for k, shape in enumerate(recording.shapes) if len(shape) > 1 and kinds.get(owners[k]) != "Embedding"]
+    wide = [
+        k
+        for k, shape in enumerate(recording.shapes)
+        if len(shape) > 1 and kinds.get(owners[k]) != "Embedding"
+    ]
     return [k for k in wide if not kinds or not owners[k] or owners[k] in kinds] or wide
 
 
@@ -140,7 +156,9 @@ def _weights(recording: Recording) -> dict:
     found = {
         "rate": lr.max().item() if len(lr) else math.nan,
         "gradient": total.median().item() if len(total) else 0.0,
-        "gradient_varies": (total.std(correction=0) / total.mean()).nan_to_num(nan=0.0).item() if len(total) else 0.0,
+        "gradient_varies": (total.std(correction=0) / total.mean()).nan_to_num(nan=0.0).item()
+        if len(total)
+        else 0.0,
     }
     if not matrices:
         none = (
@@ -200,7 +218,9 @@ def _layers(recording: Recording) -> dict:
     if len(owners) > 1:
         first, before_last, last = owners[0], owners[-2], owners[-1]
         growth = recording.delta_norm[:FIRST, first] / recording.delta_norm[:FIRST, last]
-        begun = growth[growth > 0]  # behind a head that starts at zero, gradients arrive from the second step on
+        begun = growth[
+            growth > 0
+        ]  # behind a head that starts at zero, gradients arrive from the second step on
         signs |= {
             "output_rms": rms[last].item(),
             "last_hidden_rms": rms[last - 1].item(),
@@ -216,9 +236,11 @@ def _outputs(recording: Recording) -> dict:
     last = max(1, len(recording) // SIXTH)
     at_last = lambda field: field[-last:].nanmedian().item()  # noqa: E731
     rms, spread = recording.output_rms, recording.output_spread
-    early = spread[:FIRST].nan_to_num(nan=0.0, posinf=0.0).max().item()
+    apart = (recording.target_mean - recording.output_mean).abs()
+    early = spread[:FIRST].nanmedian().item()
     return {
-        "target_rms": recording.target_rms[0].item(),
+        "target_rms": _target_rms(recording),
+        "target_offset": off.item() if (off := apart[0] / recording.target_spread[0]).isfinite() else math.nan,
         "target_growth": at_last(recording.target_rms) / recording.target_rms[0].item()
         if recording.target_rms[0] > 0
         else math.nan,
@@ -230,6 +252,14 @@ def _outputs(recording: Recording) -> dict:
         "one_class": at_last(recording.top_answer),
         "commonest": at_last(recording.top_target),
     }
+
+
+def _target_rms(recording: Recording) -> float:
+    """Of the first batch's targets; an absolute error is of their size, where outputs are small."""
+    size = recording.target_rms[0].item()
+    if math.isnan(size) and recording.loss_kind == "absolute error" and round(recording.loss_scale, 2) == 1:
+        return recording.loss[0].item()
+    return size
 
 
 def _worst(values: Tensor) -> float:
