@@ -4,6 +4,7 @@ A part that is frozen on purpose is no fault: only parameters with ``requires_gr
 optimizer, where a loop tells every micro-batch, say nothing of updates and are left out.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from gradutils.recorder.recording import NonFinite, Recording
 from gradutils.recorder.threshold import Threshold
 
 NEAR_THE_END_OF_FLOATS = 1e30  # single precision ends at 3e38, and is not reached in one leap
+SHOWN = 3  # names
 FEW_DIGITS = ("float16", "bfloat16")
 MOST = Threshold(0.9, well=0, ill=1)  # of the records, or of the parameters
 GREW = Threshold(100, well=1, ill=1e4)
@@ -83,8 +85,13 @@ def _unregistered(recording: Recording) -> str:
     paths = recording.unregistered
     if not paths:
         return ""
-    shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-    return f"{shown} get gradients, but model.parameters() does not hold them, and nothing moves them"
+    return f"{_some(paths)} get gradients, but model.parameters() does not hold them, and nothing moves them"
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names of several."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _evaluating(recording: Recording) -> dict:
@@ -101,14 +108,13 @@ def _evaluating(recording: Recording) -> dict:
         if name and (name in trained or name not in owners)
     }
     whole, records = recording.evaluating.get("", 0), len(recording)
-    said = f"{len(layers)} normalisation or dropout layers"
+    said = f"{_some(list(layers))}, which normalise or drop"
     most = max(layers.values(), default=0)
     return {
         "model_evaluates": f"the model was in evaluation mode in {whole} of {records} training steps, and with it {said}"
         if whole and layers
         else "",
-        "layers_evaluate": f"{', '.join(list(layers)[:3])}{' and more' if len(layers) > 3 else ''} "
-        f"stood in evaluation mode in {most} of {records} training steps"
+        "layers_evaluate": f"{_some(list(layers))} stood in evaluation mode in {most} of {records} training steps"
         if layers and not whole
         else "",
     }

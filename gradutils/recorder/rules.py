@@ -161,7 +161,11 @@ FACTS = (
         lambda s: s.stopped or s.forgotten,
         lambda s: "rate" if s.stopped else "forgotten",
     ),
-    Rule("evaluation mode", lambda s: bool(s.model_evaluates), lambda s: s.model_evaluates),
+    Rule(
+        "evaluation mode",
+        lambda s: bool(s.model_evaluates) and (s.poor or s.frozen < WITHOUT_GRADIENT),
+        lambda s: s.model_evaluates,
+    ),
     Rule("gradients not cleared", lambda s: s.stale, lambda s: "gradients of the step before were still there when the backward pass began"),
 )  # fmt: skip
 BUGS = (
@@ -228,7 +232,8 @@ CAUSES = (
     ),
     Rule(
         "targets not normalised",
-        lambda s: s.slow and (s.target_rms > FAR_TARGETS * max(1, s.output_rms) or s.target_offset > OFF_CENTRE),
+        lambda s: (s.slow and s.target_rms > FAR_TARGETS * max(1, s.output_rms))
+        or (s.weak and s.target_offset > OFF_CENTRE),
         lambda s: f"the targets have RMS {s.target_rms:.2g}, the outputs of the fresh network {s.output_rms:.2g}"
         + (f"; they lie {s.target_offset:.2g} of their standard deviations from them" if s.target_offset > 1 else ""),
     ),

@@ -64,7 +64,9 @@ class Sizes:
     gradient: float  # norm of all gradients, the middle one of all records
     gradient_varies: float  # its standard deviation over all records / its mean
     target_rms: float
-    target_offset: float  # of the targets' mean from that of the outputs, in standard deviations of the targets
+    target_offset: (
+        float  # of the targets' mean from that of the outputs, in standard deviations of the targets
+    )
     target_growth: float  # RMS of the targets at last / at first
     output_growth: float
     spread: float  # of the outputs over the samples at last / of the targets; NaN where these are unknown
@@ -240,7 +242,9 @@ def _outputs(recording: Recording) -> dict:
     early = spread[:FIRST].nanmedian().item()
     return {
         "target_rms": _target_rms(recording),
-        "target_offset": off.item() if (off := apart[0] / recording.target_spread[0]).isfinite() else math.nan,
+        "target_offset": off.item()
+        if (off := apart[0] / recording.target_spread[0]).isfinite()
+        else math.nan,
         "target_growth": at_last(recording.target_rms) / recording.target_rms[0].item()
         if recording.target_rms[0] > 0
         else math.nan,
