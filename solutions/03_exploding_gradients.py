@@ -503,7 +503,7 @@ seen = {
     "by your hooks": delta_sizes(net, lambda scores: F.cross_entropy(scores, y), x)[:12]
 }
 optimizer = torch.optim.SGD(net.parameters(), lr=3e-4)
-with Recorder(net) as recorder:
+with Recorder(net, every=1) as recorder:
     train(net, F.cross_entropy, [(x, y)] * 20, optimizer, measure=recorder.step)
 to_rms = math.sqrt(256 * 64)
 for step in (0, 19):  # every second layer is an activation

@@ -15,7 +15,7 @@ from gradutils.recorder import Recorder
 
 def train(model, x, y, path):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-    with Recorder(model, cosine=True) as recorder:
+    with Recorder(model, every=1, cosine=True) as recorder:
         for k in range(6):
             optimizer.zero_grad()
             loss = F.cross_entropy(model(x[k]), y[k])

@@ -201,7 +201,7 @@ def test_a_recording_is_drawn_whatever_it_holds(lr, options, tmp_path):
     torch.manual_seed(0)
     model, (x, y, _, _) = mlp(3, 16, "tanh"), digits()
     optimizer = torch.optim.SGD(model.parameters(), lr)
-    with Recorder(model, **options) as recorder:
+    with Recorder(model, **({"every": 1} | options)) as recorder:
         for k in range(12):
             optimizer.zero_grad()
             loss = torch.nn.functional.mse_loss(
@@ -503,7 +503,7 @@ def recorded(lr, steps=12, cosine=True):
     x, y, _, _ = digits()
     model = init_weights_(mlp(3, 32), 2**0.5, generator=torch.Generator().manual_seed(0))
     optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    with Recorder(model, cosine=cosine) as recorder:
+    with Recorder(model, every=1, cosine=cosine) as recorder:
         for k in range(steps):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(model(x[32 * k :][:32]), y[32 * k :][:32])

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from gradutils.data import digit_sequences, digits
 from gradutils.models import TransformerBlock, elman_rnn, init_weights_, mlp
+from gradutils.recorder.norms import STACK
 from gradutils.recorder.recording import Recording
 from gradutils.recorder.rows import FIRST
 from gradutils.recorder.signs import read_signs
@@ -1011,3 +1012,83 @@ def test_the_cosine_of_successive_gradients():
     with Recorder(model) as plain:  # not asked for
         run(model, x, steps=3, recorder=plain)
     assert plain.grad_cosine.isnan().all()
+
+
+@pytest.mark.parametrize("sizes", [(128, 64), (190, 10), (100, 100)])
+def test_separation_does_not_depend_on_how_a_step_is_cut_into_passes(sizes):
+    torch.manual_seed(0)
+    model, some = mlp(2, 16), X[:10]
+    found = []
+    for parts in (sizes, (200,)):
+        with Recorder(model) as recorder:
+            for n in parts:  # the same inputs again and again: all passes have the same statistics
+                model(some.repeat(-(-n // 10), 1)[: n - n % 10]).sum().backward()
+            recorder.step(0.0)
+        found.append(recorder.separation[0])
+    assert (found[1] > 0.01).any()
+    assert torch.allclose(*found, atol=1e-5)
+
+
+def test_many_outputs_of_a_kind_are_measured_like_one():
+    """More layers than are measured together, of passes that take turns, one that never goes back, sequences of any length."""
+    torch.manual_seed(0)
+    blocks = [nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Tanh()) for _ in range(9)]
+    model = nn.Sequential(*blocks)
+    outs = {name: [] for name, module in model.named_modules() if not list(module.children())}
+    handles = [
+        model.get_submodule(name).register_forward_hook(lambda m, a, out, name=name: outs[name].append(out.detach().clone()))
+        for name in outs
+    ]  # fmt: skip
+    with Recorder(model) as recorder:
+        for step in range(2):
+            for seen in outs.values():
+                seen.clear()
+            for length in range(40, 120):
+                model(torch.randn(900, 4)) if length == 60 else model(torch.randn(length, 4)).sum().backward()
+            recorder.step(0.0)
+            for k, name in enumerate(recorder.layers):
+                h = torch.cat([out for out in outs[name] if len(out) < 900]).double()
+                assert recorder.activation_mean[step, k].item() == pytest.approx(h.mean().item(), rel=1e-4)
+                assert recorder.activation_std[step, k].item() == pytest.approx(
+                    h.std(correction=0).item(), rel=1e-3, abs=1e-6
+                )
+                if recorder.kinds[k] != "Linear":
+                    assert recorder.zero_fraction[step, k].item() == pytest.approx(
+                        (h == 0).double().mean().item()
+                    )
+                if recorder.kinds[k] == "Tanh":
+                    close = (h.abs() >= 0.95).double().mean().item()
+                    assert recorder.saturated_fraction[step, k].item() == pytest.approx(close)
+    for handle in handles:
+        handle.remove()
+
+
+def test_a_weight_changed_between_steps_is_the_one_before_the_next():
+    model, x = build("mlp")
+    with Recorder(model, activations=False) as recorder:
+        for _ in range(3):
+            run(model, x, steps=1, recorder=recorder, lr=0.0)
+        assert (recorder.update_norm == 0).all()
+        before = model.fc2.weight.detach().double().clone()
+        run(model, x, steps=1, recorder=recorder, lr=1e-6)
+        moved = (model.fc2.weight.detach().double() - before).norm().item()
+    at = recorder.parameters.index("fc2.weight")
+    assert recorder.update_norm[3, at].item() == pytest.approx(moved, rel=1e-4)
+    assert recorder.weight_norm[3, at].item() == pytest.approx(before.norm().item(), rel=1e-6)
+
+
+def test_parameters_larger_than_what_is_measured_together():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 2000), nn.ReLU(), nn.Linear(2000, 10))
+    assert model[0].weight.numel() > STACK
+    with Recorder(model) as recorder:
+        for _ in range(3):
+            before = [p.detach().double().clone() for p in model.parameters()]
+            run(model, X, steps=1, recorder=recorder)
+            for p, (old, new) in enumerate(zip(before, model.parameters(), strict=True)):
+                assert recorder.weight_norm[-1, p].item() == pytest.approx(old.norm().item(), rel=1e-5)
+                change = (new.detach().double() - old).norm().item()
+                assert recorder.update_norm[-1, p].item() == pytest.approx(change, rel=1e-4)
+                assert recorder.grad_norm[-1, p].item() == pytest.approx(
+                    new.grad.double().norm().item(), rel=1e-5
+                )

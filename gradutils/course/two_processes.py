@@ -67,7 +67,7 @@ def clip_by_rows(together: bool) -> tuple[Tensor, float]:
     """Each process holds some rows of every weight (FSDP2); what a `Recorder` says of the norm before the clip."""
     model = network()
     fully_shard(model, mesh=init_device_mesh("cpu", (2,)))
-    with Recorder(model) as recorder:
+    with Recorder(model, every=1) as recorder:
         recorder.step(backward(model))
     if together:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # sees that the gradients are spread

@@ -1,9 +1,10 @@
 """One door for an engineer: watch any ``nn.Module`` train, keep what was seen, name what ails it.
 
-watching       Recorder: where it listens, and what a step adds
+watching       Recorder: where it listens, and what a step adds; reading: its other half, which is read
 anatomy        what is known of a model before it trains; arguments: what the recorder is given is checked
 outputs        what is measured of a layer's output; weights: of parameters, gradients and updates; norms: how
 rows           what a row of the ring holds, by name, and how rows are read
+budget         which steps are recorded
 losses         which loss it is, and whether the outputs fit it
 deltas         the gradients of layers' outputs; said: the warnings of a recorder
 leftovers      gradients that were not cleared; parts: layers in eval mode, parts that the model does not know

@@ -54,7 +54,9 @@ class Answers:
         if self.form is None and self._tried < FIRST:  # these steps may wait for a GPU
             self._tried += 1
             if bool(delta.isfinite().all()) and bool(out.isfinite().all()):
-                found = recognise(float(loss), node, self._tail, out, delta)
+                found = recognise(
+                    loss.item() if isinstance(loss, Tensor) else float(loss), node, self._tail, out, delta
+                )
                 if found.kind != "unknown" or self._tried == FIRST:
                     self.form = found
         form = self.form or Form()

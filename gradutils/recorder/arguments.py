@@ -26,3 +26,9 @@ def check_whole_number(name: str, value: int, least: int) -> None:
     """Raises ValueError for what is no whole number, or below the ``least``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}")
+
+
+def check_share(name: str, value: float) -> None:
+    """Raises ValueError for what is no number above 0 and up to 1."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
+        raise ValueError(f"{name} must be a share, above 0 and at most 1; got {value!r}")

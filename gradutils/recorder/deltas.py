@@ -24,10 +24,10 @@ class Deltas:
         layers, sizes = zip(*self._seen, strict=True)
         sizes = row.sender.vector(sizes)
         row.norms(columns.of("delta_square", layers), sizes)
+        row.counts(columns.of("delta_calls", layers), 1)
         calls = defaultdict(list)
         for n, k in enumerate(layers):
             calls[k].append(n)
-            row.count(columns.at("delta_calls", k), 1)
         loops = {k: members for k, members in calls.items() if len(members) > 1}
         for name, place in (("first_call_delta_square", -1), ("last_call_delta_square", 0)):
             if loops:

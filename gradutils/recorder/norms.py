@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 SMALL, LARGE = 1e-15, 1e18  # between them a norm in single precision can be trusted
-STACK = 2**18  # entries measured together at most
+STACK = (
+    2**16
+)  # entries measured together at most: a stack is still in the cache when the next operation comes
 
 
 def wide(device: torch.device) -> torch.dtype:
@@ -15,19 +17,34 @@ def wide(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def row_norms(rows: Tensor) -> Tensor:
-    """The norm of each row, (K, n) -> (K,), exact where squares would overflow or vanish in the rows' own type."""
-    if rows.device.type != "cpu" or rows.dtype != torch.float32:
-        return torch.linalg.vector_norm(rows, dim=1, dtype=wide(rows.device))
+def row_norms(*stacks: Tensor) -> Tensor:
+    """The norm of each row of one stack, (K, n) -> (K,), or of several, one after another; exact where squares would overflow or
+    vanish in the rows' own type."""
+    if any(rows.device.type != "cpu" or rows.dtype != torch.float32 for rows in stacks):
+        return _joined([torch.linalg.vector_norm(rows, dim=1, dtype=wide(rows.device)) for rows in stacks])
     # On a CPU double precision is three times slower, and looking first costs little.
-    norms = torch.linalg.vector_norm(rows, dim=1)
+    norms = _joined([torch.linalg.vector_norm(rows, dim=1) for rows in stacks])
     low, high = torch.aminmax(norms)
     if low.item() > SMALL and high.item() < LARGE:
         return norms
     norms = norms.double()
-    extreme = ~((norms > SMALL) & (norms < LARGE))
-    norms[extreme] = torch.linalg.vector_norm(rows[extreme], dim=1, dtype=torch.float64)
+    for rows, part in zip(stacks, norms.split([len(rows) for rows in stacks]), strict=True):
+        _mend(rows, part)
     return norms
+
+
+def _mend(rows: Tensor, norms: Tensor) -> None:
+    """Measure again the rows whose squares overflowed or vanished, not those of zeros alone or with a number that is not finite."""
+    extreme = ~((norms > SMALL) & (norms < LARGE))
+    if rows.shape[1] and extreme.any():
+        largest = torch.maximum(rows.amax(1), -rows.amin(1))  # a norm of infinite order is fifty times slower
+        extreme &= (largest > 0) & largest.isfinite()
+        if extreme.any():
+            norms[extreme] = torch.linalg.vector_norm(rows[extreme], dim=1, dtype=torch.float64)
+
+
+def _joined(norms: list[Tensor]) -> Tensor:
+    return torch.cat(norms) if len(norms) > 1 else norms[0]
 
 
 def norm(tensor: Tensor) -> float | Tensor:
@@ -35,7 +52,9 @@ def norm(tensor: Tensor) -> float | Tensor:
     if tensor.device.type != "cpu" or tensor.dtype != torch.float32:
         return number(torch.linalg.vector_norm(tensor, dtype=wide(tensor.device)))
     quick = torch.linalg.vector_norm(tensor).item()
-    return quick if SMALL < quick < LARGE else torch.linalg.vector_norm(tensor, dtype=torch.float64).item()
+    if SMALL < quick < LARGE or not 0 < max(tensor.amax().item(), -tensor.amin().item()) < math.inf:
+        return quick
+    return torch.linalg.vector_norm(tensor, dtype=torch.float64).item()
 
 
 def number(value: Tensor) -> float | Tensor:

@@ -4,8 +4,7 @@ Squares and sums add up over the calls of a layer and the passes of a step, so m
 is read. ``entries`` and ``units`` count what was added up; 0 says that nothing was.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -74,20 +73,42 @@ class Sender:
 
     def vector(self, values: Sequence[float | Tensor]) -> Tensor:
         """Numbers, or 0-d tensors of any device, as one tensor."""
-        if all(isinstance(value, float | int) for value in values):
+        if {*map(type, values)} <= {float, int}:
             return torch.tensor(values, dtype=self.dtype, device="cpu").to(self.device, non_blocking=True)
         return torch.stack([torch.as_tensor(v, dtype=self.dtype, device=self.device) for v in values])
 
     def index(self, columns: Iterable[int]) -> Tensor:
-        return self.constants(columns, torch.int64)
+        return self.joined([columns])
 
-    def constants(self, numbers: Iterable[float], dtype: torch.dtype) -> Tensor:
-        key = (*numbers, dtype)
-        if key not in self._sent:
+    def joined(self, places: Iterable[Iterable[int]]) -> Tensor:
+        """The index of all these columns, one after another."""
+        key = tuple(map(tuple, places))
+        return self._once(
+            "index", key, lambda: self._sent_now([c for part in key for c in part], torch.int64)
+        )
+
+    def counted(self, counts: Iterable[tuple[Iterable[int], float]], width: int) -> Tensor:
+        """(width,): what was counted in each column."""
+        key = tuple((tuple(columns), n) for columns, n in counts)
+
+        def row() -> Tensor:
+            sums = [0.0] * width
+            for columns, n in key:
+                for c in columns:
+                    sums[c] += n
+            return self._sent_now(sums, self.dtype)
+
+        return self._once("counts", key, row)
+
+    def _sent_now(self, numbers: list[float], dtype: torch.dtype) -> Tensor:
+        return torch.tensor(numbers, dtype=dtype, device=self.device)
+
+    def _once(self, kind: str, key: tuple, make: Callable[[], Tensor]) -> Tensor:
+        if (kind, key) not in self._sent:
             if len(self._sent) > 100:
                 self._sent.clear()
-            self._sent[key] = torch.tensor(key[:-1], dtype=dtype, device=self.device)
-        return self._sent[key]
+            self._sent[kind, key] = make()
+        return self._sent[kind, key]
 
 
 class Row:
@@ -97,7 +118,7 @@ class Row:
         self._width, self.sender = width, sender
         self._norms: list[tuple[Sequence[int], Tensor]] = []
         self._sums: list[tuple[Sequence[int], Tensor]] = []
-        self._counts: dict[int, float] = defaultdict(float)
+        self._counts: list[tuple[Sequence[int], float]] = []
 
     def norms(self, columns: Sequence[int], values: Tensor) -> None:
         """To be squared, and added to their columns."""
@@ -107,18 +128,26 @@ class Row:
         self._sums.append((columns, values))
 
     def count(self, column: int, n: float) -> None:
-        self._counts[column] += n
+        self._counts.append(((column,), n))
+
+    def counts(self, columns: Sequence[int], n: float) -> None:
+        """To be added to each of the columns."""
+        self._counts.append((columns, n))
 
     def tensor(self) -> Tensor:
         """(width,)"""
         sender = self.sender
-        row = torch.zeros(self._width, dtype=sender.dtype, device=sender.device)
-        for pairs, power in ((self._norms, 2), (self._sums, 1)):
-            if pairs:
-                values = torch.cat([v.to(sender.device, non_blocking=True) for _, v in pairs]).to(row.dtype)
-                row.index_add_(0, sender.index([c for columns, _ in pairs for c in columns]), values**power)
-        if self._counts:
-            row[sender.index(self._counts)] = sender.constants(self._counts.values(), row.dtype)
+        row = sender.counted(self._counts, self._width).clone()
+        for pairs, squared in ((self._norms, True), (self._sums, False)):
+            for dtype in {
+                values.dtype for _, values in pairs
+            }:  # to join what differs in type is twenty times slower
+                places, found = zip(*((c, v) for c, v in pairs if v.dtype == dtype), strict=True)
+                moved = [
+                    v if v.device == sender.device else v.to(sender.device, non_blocking=True) for v in found
+                ]
+                values = torch.cat(moved).to(row.dtype)
+                row.index_add_(0, sender.joined(places), values**2 if squared else values)
         return row
 
 
@@ -190,7 +219,7 @@ def measured_fields(
         raw["delta_calls"],
         _size(raw["weight_square"], torch.ones(())),
     )
-    separation = 1 - raw["unit_sum_square"] / samples / raw["square"]
+    separation = 1 - raw["unit_sum_square"] / raw["square"]
     return {
         "steps": steps,
         "loss": raw["loss"],

@@ -15,23 +15,24 @@ measured together: for small networks most of the price is that of calling opera
 """
 
 import weakref
-from functools import partial
+from functools import partial, wraps
+from time import perf_counter
 
 import torch
 from torch import Tensor, nn
 
-from gradutils.recorder import anatomy, rows, said
-from gradutils.recorder.answers import Answers, constant_losses
-from gradutils.recorder.arguments import check_single_number, check_whole_number
+from gradutils.recorder import anatomy, said
+from gradutils.recorder.answers import Answers
+from gradutils.recorder.arguments import check_share, check_single_number, check_whole_number
+from gradutils.recorder.budget import Every, Schedule
 from gradutils.recorder.curve import Curve
 from gradutils.recorder.deltas import Deltas
 from gradutils.recorder.leftovers import Leftovers
-from gradutils.recorder.losses import Form
 from gradutils.recorder.norms import norm
-from gradutils.recorder.optimizers import Optimizers, cleared_before
-from gradutils.recorder.outputs import Pass, first_tensor, inputs, samples_by_units
-from gradutils.recorder.parts import Parts, word
-from gradutils.recorder.recording import Recording
+from gradutils.recorder.optimizers import Optimizers
+from gradutils.recorder.outputs import Pass, Trays, first_tensor, inputs
+from gradutils.recorder.parts import Parts
+from gradutils.recorder.reading import Readable
 from gradutils.recorder.rows import FIRST, REDUCED, Columns, Mark, Ring, Row, Sender
 from gradutils.recorder.torch_inside import (
     ForwardHook,
@@ -57,6 +58,20 @@ def _watching() -> bool:
     return torch.is_grad_enabled() and not going_back()
 
 
+def _timed(method):
+    """What a hook takes is the recorder's own time."""
+
+    @wraps(method)
+    def timed(self, *args, **kwargs):
+        started = perf_counter()
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self._own += perf_counter() - started
+
+    return timed
+
+
 class _Asleep:
     """What stands for a recorder in a pickled model."""
 
@@ -67,11 +82,13 @@ class _Asleep:
     def _end(self, *_) -> None: ...
 
 
-class Recorder:
+class Recorder(Readable):
     """Watch a model train: ``with Recorder(model) as recorder``, and ``recorder.step(loss)`` after each optimizer step.
 
-    ``every``: record each step that it divides, and always the first five. ``activations`` and ``deltas`` may be left
-    out, which makes it cheaper. ``cosine`` adds the one between the gradients of successive steps, where both are
+    It records as often as takes no more than ``budget``, a share of the time that training takes without it, and always the first
+    21 steps and those around a leap of the loss or the gradient norm; the loss itself is kept of every step. With ``every`` it
+    records each step that this divides, and always the first five, whatever that costs. ``activations`` and ``deltas`` may be
+    left out, which makes it cheaper. ``cosine`` adds the one between the gradients of successive steps, where both are
     recorded, and holds a copy of them in double precision. ``capacity``: records kept; after that the oldest go, except the first five.
     A pass is seen where the model itself is called, not only parts of it.
     What was recorded is read as attributes (``recorder.grad_norm``; names and shapes as in ``Recording``).
@@ -88,7 +105,8 @@ class Recorder:
         self,
         model: nn.Module,
         *,
-        every: int = 1,
+        every: int | None = None,
+        budget: float = 0.05,
         activations: bool = True,
         deltas: bool = True,
         cosine: bool = False,
@@ -96,18 +114,21 @@ class Recorder:
     ):
         inner = anatomy.inner_model(model)  # the names are those of the model within
         parameters = anatomy.measurable_parameters(inner)
-        check_whole_number("every", every, 1)
+        if every is not None:
+            check_whole_number("every", every, 1)
+        check_share("budget", budget)
         check_whole_number("capacity", capacity, FIRST + 1)
         compiled = is_compiled(model)
         if compiled and (activations or deltas):
             said.compiled()
-        self._model, self._inner, self._every, self._cosine = model, inner, every, cosine
+        self._model, self._inner, self._cosine = model, inner, cosine
+        self._schedule = Schedule(budget) if every is None else Every(every)
         self._activations, self._deltas = activations and not compiled, deltas and not compiled
         self._names, self._parameters = tuple(parameters), list(parameters.values())
         self._layers = anatomy.layers_of(inner)
         self._links = anatomy.links_of(inner)
         self._columns = Columns(len(self._names), len(self._layers))
-        self._at = [self._columns.of_layer(k) for k in range(len(self._layers))]
+        self._gradients = self._columns.of("grad_square", range(len(self._names)))
         self._sender, self._ring = Sender(self._parameters[0].device), Ring(capacity)
         self._sharded = anatomy.sharding(self._parameters)
         self._answers, self._summed = Answers(), False
@@ -118,9 +139,12 @@ class Recorder:
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._spectral: dict[str, float] = {}
         self._entered = self._ended = False
+        self._since, self._own = (
+            0.0,
+            0.0,
+        )  # when the last step ended, and what the recorder took of the time since, in seconds
         self._count = 0
         self._crowded = False  # passes were let go
-        self._cache: Recording | None = None
 
     # Where it listens: two hooks on the model, always there; one on each layer, in place only while a recorded pass runs.
 
@@ -133,6 +157,7 @@ class Recorder:
             other.stop()
             said.stopped(type(self._inner).__name__)
         self._weights = Weights(self._parameters, self._columns)  # first, for it may find no room
+        self._trays = Trays(self._layers)
         _AT_WORK[self._inner] = weakref.ref(self)
         self._entered = True
         self._handles = [
@@ -144,6 +169,7 @@ class Recorder:
             for k, layer in enumerate(self._layers if self._activations or self._deltas else ())
         ]
         self._optimizers.listen()
+        self._since, self._own = perf_counter(), 0.0
         self._prepare()
         return self
 
@@ -157,8 +183,9 @@ class Recorder:
         self._handles, self._hooks, self._passes = [], [], []
         self._leftovers.remember([])
         self._optimizers.rest()
+        self._show(self._count, end=True)
         self._answers.forget()
-        self._entered, self._weights = False, None
+        self._entered, self._weights, self._trays = False, None, None
         _AT_WORK.pop(self._inner, None)
 
     def __enter__(self) -> "Recorder":
@@ -173,8 +200,9 @@ class Recorder:
 
     def _prepare(self) -> None:
         """Before a step: decide whether to record it, and if so remember the weights and the gradients left over."""
-        self._recording = not self._ended and (self._count < FIRST or self._count % self._every == 0)
-        if self._recording and self._every > 1:  # it may have been rebuilt in a step that was not recorded
+        followed = self._count == 0 or self._recording
+        self._recording = not self._ended and self._schedule.wants(self._count)
+        if self._recording and not followed:  # it may have been rebuilt in a step that was not recorded
             self._recording = self._is_as_it_was()
         self._passes: list[Pass] = []
         self._answers.forget()
@@ -185,10 +213,11 @@ class Recorder:
         else:
             self._weights.forget_last_gradients()
 
+    @_timed
     def _begin(self, module, args, kwargs) -> None:
         # A copy of the model, such as an average of its weights, carries this hook along.
         if module is self._model and self._recording and _watching() and not torch.jit.is_tracing():
-            self._passes.append(passed := Pass())
+            self._passes.append(passed := Pass(self._trays))
             with torch.no_grad():
                 passed.see_inputs(self._columns, inputs(args, kwargs, self._input_names))
             passed.evaluating = self._parts.in_eval_mode()
@@ -203,6 +232,7 @@ class Recorder:
             self._crowded = True
             said.crowded(WAITING)
 
+    @_timed
     def _see(self, k: int, module, args, out) -> None:
         """A layer has been called."""
         if not _watching():
@@ -216,10 +246,11 @@ class Recorder:
         passed, layer = self._passes[-1], self._layers[k]
         passed.calls[k] += 1
         if self._activations:
-            passed.see_output(k, layer, self._at[k], samples_by_units(h.detach()))
+            passed.see_output(k, h.detach())
         if self._deltas and layer.owns and h.grad_fn is not None:
             h.register_hook(lambda grad: self._receive(k, grad))
 
+    @_timed
     def _receive(self, k: int, grad: Tensor) -> None:
         """The gradient of a layer's output has arrived."""
         if not in_transform():
@@ -227,6 +258,7 @@ class Recorder:
             self._optimizers.went_back()
             self._deltas_seen.receive(k, norm(grad.detach()))
 
+    @_timed
     def _end(self, module, args, out) -> None:
         if module is not self._model or not (self._recording and self._passes and _watching()):
             return
@@ -238,6 +270,7 @@ class Recorder:
             answer = h.detach(), version(h), last_operation(h)
             h.register_hook(lambda grad: self._went_back(passed, answer, grad))
 
+    @_timed
     def _went_back(self, passed: Pass, answer: tuple[Tensor, int, str], grad: Tensor) -> None:
         if not in_transform():
             passed.went_back = True
@@ -258,7 +291,10 @@ class Recorder:
         check_single_number("loss", loss)
         if lr is not None:
             check_single_number("lr", lr)
+        started, recorded, numbers = perf_counter(), self._recording, {}
         self._curve.add(self._count, loss)
+        if not isinstance(loss, Tensor) or loss.device.type == "cpu":  # a GPU is not asked for its value
+            numbers["loss"] = loss.item() if isinstance(loss, Tensor) else float(loss)
         taken = self._optimizers.taken(self._recording)
         if self._recording and self._is_as_it_was():
             self._cache = None
@@ -266,11 +302,6 @@ class Recorder:
             with torch.no_grad():
                 row = self._row(loss)
                 self._parts.notice(self._passes)
-                if not self._ring.written:
-                    loops = {
-                        f"{self._layers[k].name}.weight" for k, calls in self._calls.items() if calls > 1
-                    }
-                    self._spectral = self._weights.stretches(self._names, loops)
             if not self._ring.written:
                 self._warn_of_what_is_missing()
             rate = self._optimizers.rate if lr is None else lr
@@ -278,8 +309,15 @@ class Recorder:
             back = sum(passed.went_back for passed in self._passes)
             mark = Mark(self._count, rate, self._leftovers.stale, back, taken)
             self._ring.write(row, mark)
+            if row.device.type == "cpu":
+                numbers["grad_norm"] = row[self._gradients].sum().sqrt().item()
         self._count += 1
+        ended = perf_counter()
+        self._schedule.stepped(ended - self._since, self._own + ended - started, recorded, **numbers)
+        self._show(self._count)
+        self._since, self._own = perf_counter(), 0.0
         self._prepare()
+        self._own += perf_counter() - self._since
 
     def _is_as_it_was(self) -> bool:
         """Whether the model still holds the modules and tensors that are recorded; if not, the recording ends."""
@@ -302,10 +340,13 @@ class Recorder:
         """One row of the ring, (width,)."""
         row = Row(self._columns.width, self._sender)
         for passed in [p for p in self._passes if p.went_back] or self._passes:
-            passed.add_to(row, self._columns, self._layers)
+            passed.add_to(row, self._columns)
             for k, n in passed.calls.items():
                 self._calls[k] = max(n, self._calls.get(k, 0))
         self._deltas_seen.add_to(row, self._columns)
+        if not self._ring.written:
+            loops = {f"{self._layers[k].name}.weight" for k, calls in self._calls.items() if calls > 1}
+            self._spectral = self._weights.stretches(self._names, loops)
         self._weights.add_to(row)
         if self._cosine:
             self._weights.add_dots_to(row)
@@ -324,69 +365,10 @@ class Recorder:
             made[at] = whole
         return made
 
-    # What has been recorded.
-
-    @property
-    def recording(self) -> Recording:
-        """All that has been recorded so far, on the CPU."""
-        if self._cache is None:
-            with torch.device("cpu"):  # whatever the default device is by now
-                self._cache = self._read()
-        return self._cache
-
-    def _read(self) -> Recording:
-        written, marks = self._ring.read(self._columns.width)
-        called = list(self._calls)
-        layers = [self._layers[k] for k in called]
-        raw = self._columns.named(written)
-        raw |= {name: raw[name][:, called] for name in rows.PER_LAYER}
-        loops = [self._calls[k] > 1 for k in called]
-        form = self._answers.form or Form()
-        measured = rows.measured_fields(raw, marks, layers, loops, self._cosine)
-        steps, losses = self._curve.read()
-        return Recording(
-            **measured,
-            loss_steps=steps,
-            loss_curve=losses,
-            constant_loss=constant_losses(form, raw),
-            parameters=self._names,
-            shapes=tuple(tuple(p.shape) for p in self._parameters),
-            layers=tuple(layer.name for layer in layers),
-            kinds=tuple(type(layer.module).__name__ for layer in layers),
-            calls=tuple(self._calls[k] for k in called),
-            loss_kind=form.kind,
-            loss_summed=self._summed,
-            loss_scale=form.scale,
-            misfit=form.misfit,
-            order=self._optimizers.order or cleared_before(measured, marks),
-            dtypes=tuple(word(p.dtype) for p in self._parameters),
-            layer_dtypes=self._parts.dtypes(called),
-            trainable=tuple(p.requires_grad for p in self._parameters),
-            held=tuple(self._optimizers.held),
-            optimizer=self._optimizers.name,
-            foreign_steps=self._optimizers.foreign,
-            evaluating=dict(self._parts.evaluating),
-            unregistered=self._parts.unregistered,
-            spectral_norms=dict(self._spectral),
-            dropped=self._ring.dropped,
-        )
-
     def __reduce__(self):
         """A model saved whole while it is recorded takes no recorder with it; ``save`` keeps the recording."""
         return _Asleep, ()
 
-    def __len__(self) -> int:
-        """How many records there are."""
-        return self._ring.kept
-
-    def __bool__(self) -> bool:
-        return True  # also while it is empty
-
     def __deepcopy__(self, memo) -> "Recorder":
         """A copy of a model, hooks and all, still tells this recorder; it does not listen to copies."""
         return self
-
-    def __getattr__(self, name: str):
-        if name.startswith("_") or not (hasattr(Recording, name) or name in Recording.__dataclass_fields__):
-            raise AttributeError(f"Recorder has no attribute {name!r}")
-        return getattr(self.recording, name)

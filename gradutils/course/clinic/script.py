@@ -106,7 +106,7 @@ def _names(seed: int, watched: bool, clipping: bool) -> dict:
         "F": F, "np": np, "cross_entropy": F.cross_entropy, "mse_loss": F.mse_loss,
         "clip_grad_norm_": _clip if clipping else _no_clip,
         "backward_in_half": backward_in_half, "batches": batches,
-        "Recorder": (lambda net: Recorder(net, cosine=True)) if watched else _LossOnly,
+        "Recorder": (lambda net: Recorder(net, every=1, cosine=True)) if watched else _LossOnly,
         "pixels": pixels.clone(), "y": y.clone(), "one_hot": F.one_hot(y, 10).float(),
     }  # fmt: skip
 
