@@ -90,6 +90,7 @@ SEPARATES = {
     "SMALL_OUTPUTS": Separates(lambda s: s.output_rms, LARGE),
     "MOST_UNITS_DEAD": Separates(lambda s: s.dead, ("dead units",)),
     "SMALL_WEIGHTS": Separates(lambda s: s.sigma_w, SMALL),
+    "TINY_WEIGHTS": Separates(lambda s: s.sigma_w, SMALL),
     "WITHOUT_GRADIENT": Separates(lambda s: s.zero_gradients, ("zero gradient",)),
     "SATURATION_EXPLAINS": Separates(lambda s: s.saturated, ("saturated",)),
     "INPUT_RMS": Separates(lambda s: s.input_rms, INPUTS),

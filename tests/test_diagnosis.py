@@ -42,7 +42,7 @@ def run(
     """Train with SGD and record."""
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=lr, momentum=0.9)
     generator = torch.Generator().manual_seed(0)
-    with Recorder(model) as recorder:
+    with Recorder(model, every=1) as recorder:
         for _ in range(steps):
             rows = torch.randint(len(x), (batch,), generator=generator)
             if clear:
@@ -182,7 +182,7 @@ def clipped_while_scaled(k, model):
 def accumulated():
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), 0.05, momentum=0.9)
-    with Recorder(model) as recorder:
+    with Recorder(model, every=1) as recorder:
         for _ in range(30):
             optimizer.zero_grad()
             for _ in range(32):
@@ -365,7 +365,7 @@ def test_an_unknown_loss_is_compared_with_the_one_given_or_the_start():
 def test_a_run_that_dies_late_is_not_called_healthy():
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), 0.05)
-    with Recorder(model) as recorder:
+    with Recorder(model, every=1) as recorder:
         for k in range(60):
             optimizer.zero_grad()
             loss = F.cross_entropy(model(X[:64]), Y[:64])
@@ -384,7 +384,7 @@ def test_less_recorded_still_gives_a_diagnosis():
     for options in ({"activations": False}, {"deltas": False}, {"activations": False, "deltas": False}):
         model = net()
         optimizer = torch.optim.SGD(model.parameters(), 3.0)
-        with Recorder(model, **options) as recorder:
+        with Recorder(model, every=1, **options) as recorder:
             train(model, F.cross_entropy, [(X[:64], Y[:64])] * 25, optimizer, measure=recorder.step)
         assert diagnose(recorder).illness == "learning rate too high"
 
@@ -414,7 +414,7 @@ def test_inputs_that_are_not_finite_are_named(value, activation):
 def test_gradients_set_to_zero_before_the_record_are_not_stale():
     model = net(2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-    with Recorder(model) as recorder:
+    with Recorder(model, every=1) as recorder:
         for _ in range(10):
             loss = F.cross_entropy(model(X[:64]), Y[:64])
             loss.backward()

@@ -14,6 +14,7 @@ from gradutils.recorder.recording import Recording
 from gradutils.recorder.threshold import EARLY, Threshold
 
 WINDOW = 5  # losses that are added up before one is compared with another
+TINY = 1e-9
 FEWEST = 4  # losses of which a trend can be told
 FIRST_ONES = 5  # of these the middle one is the start, where no constant answer is known
 CONSTANT, START = "that of a constant answer", "that at the start"
@@ -67,13 +68,13 @@ def read_course(recording: Recording, trivial_loss: float | None = None) -> dict
     """The fields of ``Course``."""
     known = recording.trivial_loss if trivial_loss is None else trivial_loss
     compared = math.isfinite(known) and known > 0
-    steps, loss = recording.steps, recording.loss
-    if compared and trivial_loss is None:
-        constant = recording.constant_loss.where(recording.constant_loss.isfinite(), known).clamp(min=0)
+    steps, loss, constant = _all_losses(recording)
+    if not compared:
+        constant = torch.full_like(loss, _start(loss))
+    elif trivial_loss is None:
+        constant = constant.where(constant.isfinite(), known).clamp(min=0)
     else:
-        if len(recording.loss_curve) > len(loss):  # every step tells here, recorded or not
-            steps, loss = recording.loss_steps, recording.loss_curve
-        constant = torch.full_like(loss, known if compared else _start(loss))
+        constant = torch.full_like(loss, known)
     early, late, last = steps <= EARLY, steps > EARLY + 1, max(WINDOW, len(loss) // 6)
     trivial = _sound(constant[early].mean().item()) or _sound(constant.mean().item()) or 1.0
     signed = not compared and bool((loss < 0).any())
@@ -96,6 +97,18 @@ def read_course(recording: Recording, trivial_loss: float | None = None) -> dict
         "steps": int(steps[-1]),
     }
     return found | _relapse(steps, loss, constant, found)
+
+
+def _all_losses(recording: Recording) -> tuple[Tensor, Tensor, Tensor]:
+    """Steps, their losses, and what a constant answer loses on their batches, NaN where that was not recorded."""
+    curve = recording.loss_steps
+    if len(curve) <= len(recording):
+        return recording.steps, recording.loss, recording.constant_loss
+    forgotten = recording.steps < curve[0]  # of a long run the curve keeps the newest
+    steps = torch.cat([recording.steps[forgotten], curve])
+    constant = torch.full((len(steps),), math.nan, dtype=torch.float64)
+    constant[torch.isin(steps, recording.steps)] = recording.constant_loss[torch.isin(recording.steps, steps)]
+    return steps, torch.cat([recording.loss[forgotten], recording.loss_curve]), constant
 
 
 def _start(loss: Tensor) -> float:
@@ -124,7 +137,12 @@ def _windows(loss: Tensor, constant: Tensor, width: int) -> Tensor:
 def _least(loss: Tensor, constant: Tensor) -> float:
     if not len(loss) or not loss.isfinite().all():
         return 1.0
-    return _windows(loss, constant, min(WINDOW, len(loss))).min().item()
+    return _windows(loss, constant, min(_width(loss), len(loss))).min().item()
+
+
+def _width(loss: Tensor) -> int:
+    """Of a window, in losses: wide enough that a lucky one is rare."""
+    return max(WINDOW, len(loss) // 10)
 
 
 def _errors_below(low: Tensor, high: Tensor) -> float:
@@ -161,7 +179,7 @@ def _drift(loss: Tensor, constant: Tensor) -> float:
 def _relapse(steps: Tensor, loss: Tensor, constant: Tensor, found: dict) -> dict:
     """The best that was reached, and whether it was lost."""
     none = {"best": 1.0, "best_step": -1, "lost": 0.0, "left": -1}
-    width = max(WINDOW, len(loss) // 10)
+    width = _width(loss)
     if len(loss) < 2 * width or found["signed"]:
         return none
     over = _windows(loss, constant, width)
@@ -169,7 +187,9 @@ def _relapse(steps: Tensor, loss: Tensor, constant: Tensor, found: dict) -> dict
     best, end = over[k].item(), found["end"]
     if not best < 1:
         return none
-    noise = (loss / constant)[k : k + width].std().item() / math.sqrt(width)
+    ratio = loss / constant.clamp(min=TINY * constant.mean().item())
+    noise = ratio[k : k + width].std().item() / math.sqrt(width)
+    end = min(end, ratio[-width:].median().item())  # a few outliers are no relapse
     lost = (end - best) / (1 - best) if end - best > BEYOND_NOISE * noise else 0.0
     left = -1
     if lost > LOST and best < HAD_LEARNT:

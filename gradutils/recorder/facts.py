@@ -239,10 +239,22 @@ def _largest(values: Tensor) -> float:
 def _broken(recording: Recording, bad: NonFinite) -> tuple[str, str]:
     """Where the first number that is none was born: a key of ``words.MENDS``, and in words."""
     step, where = bad.step, bad.where
-    row = recording.weight_norm[recording.steps == step][0]
-    if bad.what in ("activation", "loss", "delta", "gradient") and row.isinf().any():
-        first = recording.parameters[int(row.isinf().int().argmax())]
-        return "weights", f"{first} holds numbers that are not finite before step {step} is computed"
+    r = int((recording.steps == step).int().argmax())
+    weights = recording.weight_norm[r]
+    if bad.what != "input" and weights.isinf().any():
+        first = recording.parameters[int(weights.isinf().int().argmax())]
+        if not r:
+            return "weights", f"{first} holds numbers that are not finite before the first step"
+        losses = recording.loss_steps[~recording.loss_curve.isfinite()]
+        seen = (
+            f"the loss of step {int(losses[0])} is the first that is not finite"
+            if len(losses)
+            else f"seen at step {step}"
+        )
+        return (
+            "between",
+            f"{first} broke after step {int(recording.steps[r - 1])}, at a step that was not recorded: {seen}",
+        )
     after = ""
     if bad.what == "activation" and (k := recording.layers.index(where)):
         after = f", or between it and {recording.layers[k - 1]}"

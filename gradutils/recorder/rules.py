@@ -31,6 +31,9 @@ SUMMED_START = Threshold(6, well=1, ill=66)
 SMALL_OUTPUTS = Threshold(0.6, well=0.28, ill=120)
 MOST_UNITS_DEAD = Threshold(0.9, well=0, ill=1)
 SMALL_WEIGHTS = Threshold(0.28, well=0.58, ill=0.012)
+TINY_WEIGHTS = Threshold(
+    0.1, well=0.58, ill=0.012
+)  # where a norm follows, narrow layers with small weights are in order
 WITHOUT_GRADIENT = Threshold(0.5, well=0, ill=0.67)
 SATURATION_EXPLAINS = Threshold(0.5, well=0, ill=1)
 INPUT_RMS = Threshold(2.5, well=1, ill=67)
@@ -123,6 +126,10 @@ def _one_answer(s: Signs) -> str:
     return ""
 
 
+def _why_alike(s: Signs) -> str:
+    return "" if s.commonest > MAJORITY else "alike"
+
+
 FACTS = (
     Rule("parts not registered", lambda s: bool(s.unregistered), lambda s: s.unregistered),
     Rule("loss does not fit the outputs", lambda s: bool(s.misfit), lambda s: s.misfit),
@@ -199,7 +206,7 @@ BUGS = (
         "zero gradient",
         lambda s: (
             s.weak
-            and s.zero_gradients >= WITHOUT_GRADIENT
+            and (s.zero_gradients >= WITHOUT_GRADIENT or s.zero_weights > WITHOUT_GRADIENT)
             and s.saturated < SATURATION_EXPLAINS
             and (s.zero_weights > 0 or s.sigma_w > SMALL_WEIGHTS)
         ),
@@ -208,21 +215,6 @@ BUGS = (
         ),
     ),
     Rule("evaluation mode", lambda s: s.poor and bool(s.layers_evaluate), lambda s: s.layers_evaluate),
-    Rule("one answer", lambda s: s.left > EARLY and not s.leapt and bool(_one_answer(s)), _one_answer),
-    Rule(
-        "relapse",
-        lambda s: (
-            s.left > EARLY
-            and not s.died
-            and s.best < HAD_LEARNT
-            and s.lost > LOST
-            and s.update < LARGE_UPDATE
-            and (s.compared or s.peak > LEAP)
-            and bool(s.leapt or not s.opponent)
-        ),
-        _relapsed,
-        lambda s: f"leapt {s.leapt}",
-    ),
 )
 CAUSES = (
     Rule(
@@ -238,6 +230,26 @@ CAUSES = (
         + (f"; they lie {s.target_offset:.2g} of their standard deviations from them" if s.target_offset > 1 else ""),
     ),
     Rule(
+        "one answer",
+        lambda s: s.left > EARLY and not s.leapt and bool(_one_answer(s)),
+        _one_answer,
+        _why_alike,
+    ),
+    Rule(
+        "relapse",
+        lambda s: (
+            s.left > EARLY
+            and not s.died
+            and s.best < HAD_LEARNT
+            and s.lost > LOST
+            and s.update < LARGE_UPDATE
+            and (s.compared or s.peak > LEAP)
+            and bool(s.leapt or not s.opponent)
+        ),
+        _relapsed,
+        lambda s: f"leapt {s.leapt}",
+    ),
+    Rule(
         "recurrent explosion",
         lambda s: s.weak and s.recurrent_norm > STRETCH and s.sigma_w_max < LARGE_WEIGHTS,
         lambda s: f"a recurrent weight stretches by up to {s.recurrent_norm:.2g} a step",
@@ -250,7 +262,7 @@ CAUSES = (
     Rule(
         "init too small",
         lambda s: s.sigma_w < SMALL_WEIGHTS
-        and ((s.poor and not s.normalised) or (s.slow and s.last_hidden_rms < QUIET)),
+        and ((s.poor and s.sigma_w < (TINY_WEIGHTS if s.normalised else SMALL_WEIGHTS)) or (s.slow and s.last_hidden_rms < QUIET)),
         lambda s: f"the weights have a median scale of {s.sigma_w:.2g}, where 1 to 1.4 is usual",
     ),
     Rule(
@@ -297,7 +309,7 @@ CAUSES = (
         lambda s: f"a step changed a weight matrix by {s.peak_update:.2g} of its size{_rose(s)}"
         + (f"; {s.died} was not finite" if s.died else ""),
     ),
-    Rule("one answer", lambda s: bool(_one_answer(s)), _one_answer, lambda s: "" if s.commonest > MAJORITY else "alike"),
+    Rule("one answer", lambda s: bool(_one_answer(s)), _one_answer, _why_alike),
     Rule(
         "loss summed",
         lambda s: s.blown and s.passes > MICRO_BATCHES and math.isnan(s.loss_scale),

@@ -87,7 +87,7 @@ class Signs(Sizes, Relapse, Course, Facts):
     @property
     def recovered(self) -> bool:
         """After step 20 the loss fell well below that of a constant answer: whatever was odd did not matter."""
-        return self.later < LEARNT_LATER and self.end < LEARNT_AT_LAST and not self.died
+        return self.later < LEARNT_LATER and self.end < LEARNT_AT_LAST and self.falls and not self.died
 
     @property
     def blown(self) -> bool:
@@ -95,12 +95,14 @@ class Signs(Sizes, Relapse, Course, Facts):
         leapt = self.rise > LEAP and self.level > NOT_BEATEN
         rose = self.rise > RISE and self.level > FAR_ABOVE
         worse = max(self.level, self.end) > WORSE_THAN_AT_FIRST * max(1, self.start)
-        return bool(self.died) or ((leapt or rose or worse) and not (self.recovered or self.signed))
+        learns = self.recovered or self.end < LEARNT_AT_LAST or self.signed
+        return bool(self.died) or ((leapt or rose or worse) and not learns)
 
     @property
     def poor(self) -> bool:
         """Around step 20 a constant answer is not beaten, or no longer at the end. What a loss of both signs says is not known."""
-        return self.blown or not (max(self.level, self.end) < BEATEN or self.recovered or self.signed)
+        beaten = self.end < BEATEN and (self.level < BEATEN or self.falls)
+        return self.blown or not (beaten or self.recovered or self.signed)
 
     @property
     def weak(self) -> bool:
@@ -120,7 +122,7 @@ class Signs(Sizes, Relapse, Course, Facts):
     @property
     def falls(self) -> bool:
         """The last losses lie below a constant answer's, or the first ones, by more than their noise."""
-        halved = max(self.level, self.later, self.end) < HALVED and not self.signed
+        halved = max(self.level, self.end) < HALVED and not self.signed
         return self.fall > BEYOND_NOISE or halved
 
 

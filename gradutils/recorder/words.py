@@ -32,6 +32,7 @@ MENDS = {
     "digits": "Keep the weights in float32 and compute under torch.autocast, or raise the rate.",
     "small": "Raise the rate; if gradients are clipped, clip after scaler.unscale_(optimizer), not before.",
     "forgotten": "Give all of model.parameters() to the optimizer, or set requires_grad to False where a part should rest.",
+    "between": "Record every step, Recorder(model, every=1), and run again: then the place is named.",
     "weights": "Look at what fills and loads these weights: torch.empty, a broken checkpoint, or a change outside of the optimizer.",
     "input": "Look at the data of that step: drop or fill what is not finite before it reaches the model.",
     "activation": "Look for a division, a root, a logarithm or a softmax of nothing but -inf in that layer, and keep its argument away from the edge.",
