@@ -15,6 +15,9 @@ from gradutils.recorder.threshold import EARLY, Threshold
 
 WINDOW = 5  # losses that are added up before one is compared with another
 TINY = 1e-9
+LAST_ONES = 20  # constants that are averaged where the step itself was not recorded
+MISREAD = 30  # times
+MOVED = 2  # times
 FEWEST = 4  # losses of which a trend can be told
 FIRST_ONES = 5  # of these the middle one is the start, where no constant answer is known
 CONSTANT, START = "that of a constant answer", "that at the start"
@@ -53,6 +56,8 @@ class Course:
     fall: float  # by how many standard errors the last losses lie below a constant answer's, or below the first ones
     drift: float  # by how much the last quarter lies below the quarter before it; 0 within twice its noise
     steps: int  # the last one recorded
+    moves: bool  # the targets themselves are others at last than at first
+    shaky: float  # standard error of what a constant answer loses at last, as a share of it
     best: float  # smallest of a window
     best_step: int  # the step in the middle of it
     lost: float  # share of what had been gained by then that is lost at the end
@@ -67,12 +72,14 @@ class Course:
 def read_course(recording: Recording, trivial_loss: float | None = None) -> dict:
     """The fields of ``Course``."""
     known = recording.trivial_loss if trivial_loss is None else trivial_loss
-    compared = math.isfinite(known) and known > 0
+    compared = math.isfinite(known) and known > 0 and (trivial_loss is not None or _steady(recording))
     steps, loss, constant = _all_losses(recording)
+    shaky = 0.0
     if not compared:
         constant = torch.full_like(loss, _start(loss))
     elif trivial_loss is None:
-        constant = constant.where(constant.isfinite(), known).clamp(min=0)
+        shaky = _error_of(constant, steps)
+        constant = _filled(constant, known)
     else:
         constant = torch.full_like(loss, known)
     early, late, last = steps <= EARLY, steps > EARLY + 1, max(WINDOW, len(loss) // 6)
@@ -95,6 +102,8 @@ def read_course(recording: Recording, trivial_loss: float | None = None) -> dict
         "fall": _fall(loss, constant, compared),
         "drift": _drift(loss, constant),
         "steps": int(steps[-1]),
+        "shaky": shaky,
+        "moves": compared and _moves(recording),
     }
     return found | _relapse(steps, loss, constant, found)
 
@@ -109,6 +118,44 @@ def _all_losses(recording: Recording) -> tuple[Tensor, Tensor, Tensor]:
     constant = torch.full((len(steps),), math.nan, dtype=torch.float64)
     constant[torch.isin(steps, recording.steps)] = recording.constant_loss[torch.isin(recording.steps, steps)]
     return steps, torch.cat([recording.loss[forgotten], recording.loss_curve]), constant
+
+
+def _steady(recording: Recording) -> bool:
+    """Entropies of targets do not grow with the outputs; where they seem to, they were misread."""
+    constant = recording.constant_loss[recording.constant_loss > 0]
+    entropy = "entropy" in recording.loss_kind
+    return not (entropy and len(constant) and constant.max() > MISREAD * constant[0])
+
+
+def _moves(recording: Recording) -> bool:
+    """Whether the last recorded batches ask of a constant answer much else than the first ones: targets that are computed."""
+    constant = recording.constant_loss[recording.constant_loss > 0]
+    if len(constant) < 2 * WINDOW or recording.loss_kind != "squared error":
+        return False
+    return not 1 / MOVED < (constant[-WINDOW:].mean() / constant[:WINDOW].mean()).item() < MOVED
+
+
+def _filled(constant: Tensor, known: float) -> Tensor:
+    """Where it was not recorded, the mean of the last ones recorded before."""
+    told = constant.isfinite().nonzero().flatten()
+    if not len(told):
+        return torch.full_like(constant, known)
+    values = constant[told].clamp(min=0)
+    means = torch.stack([values[max(0, k - LAST_ONES + 1) : k + 1].mean() for k in range(len(values))])
+    before = torch.searchsorted(told, torch.arange(len(constant)), right=True) - 1
+    return constant.clamp(min=0).where(constant.isfinite(), means[before.clamp(min=0)])
+
+
+def _error_of(constant: Tensor, steps: Tensor) -> float:
+    """Standard error of the constants at last, over their mean: 0 where enough of the last steps were recorded."""
+    told = constant.isfinite()
+    late = told & (steps > steps[-1] * 5 / 6)
+    if not told.any() or late.sum() >= WINDOW:
+        return 0.0
+    values = constant[told][-LAST_ONES:]
+    if len(values) < 2 or not values.mean() > 0:
+        return 0.0
+    return (values.std() / values.mean()).item() / math.sqrt(len(values))
 
 
 def _start(loss: Tensor) -> float:

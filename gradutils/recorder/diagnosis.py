@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gradutils.recorder.course import BEATEN
 from gradutils.recorder.recording import Recording
-from gradutils.recorder.rules import BUGS, CAUSES, FACTS, HARDLY_MOVES, RUNAWAY, WITHOUT_GRADIENT
+from gradutils.recorder.rules import BUGS, CAUSES, FACTS, HARDLY_MOVES, WITHOUT_GRADIENT
 from gradutils.recorder.signs import Signs, read_signs
 from gradutils.recorder.watching import Recorder
 from gradutils.recorder.words import LITTLE, MENDS, REMEDIES, RERUNS, UNCLEAR, UNNAMED, UNSURE
@@ -52,7 +52,8 @@ def diagnose(recorder: Recorder | Recording, *, trivial_loss: float | None = Non
     if len(recording) < 2:
         raise ValueError(f"a diagnosis needs at least 2 recorded steps, better 20; got {len(recording)}")
     signs = read_signs(recording, trivial_loss)
-    found = [rule for rule in (*FACTS, *BUGS, *CAUSES) if rule.holds(signs)]
+    # Where no weight moves nothing else can show.
+    found = [rule for rule in (FACTS if signs.unmoved else (*FACTS, *BUGS, *CAUSES)) if rule.holds(signs)]
     if not found:
         return _without_a_name(signs)
     rule, illness = found[0], found[0].illness
@@ -71,7 +72,7 @@ def _without_a_name(s: Signs) -> Diagnosis:
     if s.signed:
         learns = "and falls by more than its noise" if s.falls else "and does not fall by more than its noise"
         return Diagnosis("healthy", (_stands(s), learns), REMEDIES["healthy"] if s.falls else UNCLEAR)
-    if s.target_growth > RUNAWAY:
+    if s.runs_away:
         grew = f"the targets grew {s.target_growth:.2g} x and the outputs {s.output_growth:.2g} x: they move with each other"
         return Diagnosis("healthy", (_stands(s), grew), MENDS["runaway"])
     if s.falls and not s.poor:

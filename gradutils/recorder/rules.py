@@ -63,7 +63,6 @@ SCALED_AWAY = Threshold(1e-3, well=0.5, ill=1.5e-5)
 STEADY = Threshold(0.02, well=0.5, ill=1e-3)
 FAR_TARGETS = Threshold(25, well=9, ill=1000)
 OFF_CENTRE = Threshold(5, well=0.2, ill=9)
-RUNAWAY = Threshold(10, well=1, ill=1e4)
 ONE_CLASS = Threshold(0.99, well=0.2, ill=1)
 COLLAPSED = Threshold(0.1, well=0.8, ill=0.001)
 SHRUNK = Threshold(0.5, well=1, ill=0.1)
@@ -110,7 +109,7 @@ def _grows(s: Signs) -> bool:
 
 def _one_answer(s: Signs) -> str:
     """What says that at last all inputs get one answer; "" where nothing does, or there is nothing better to be had."""
-    if s.died or (s.recovered and s.compared):
+    if s.died or s.opponent or (s.recovered and s.compared):
         return ""
     level = s.end > NOT_BEATEN and s.drift < STILL_FALLS
     if (
@@ -211,7 +210,9 @@ BUGS = (
             and (s.zero_weights > 0 or s.sigma_w > SMALL_WEIGHTS)
         ),
         lambda s: (
-            f"{s.zero_gradients:.0%} of the weight matrices that train have no gradient, or one of exactly zero"
+            f"{s.zero_weights:.0%} of the weight matrices are exactly zero, and let no gradient through"
+            if s.zero_weights > WITHOUT_GRADIENT
+            else f"{s.zero_gradients:.0%} of the weight matrices that train have no gradient, or one of exactly zero"
         ),
     ),
     Rule("evaluation mode", lambda s: s.poor and bool(s.layers_evaluate), lambda s: s.layers_evaluate),
@@ -244,6 +245,7 @@ CAUSES = (
             and s.lost > LOST
             and s.update < LARGE_UPDATE
             and (s.compared or s.peak > LEAP)
+            and not s.moves
             and bool(s.leapt or not s.opponent)
         ),
         _relapsed,
@@ -300,13 +302,17 @@ CAUSES = (
     Rule(
         "learning rate too high",
         lambda s: s.rate != 0
-        and not s.target_growth > RUNAWAY
+        and not s.runs_away
         and (
             (s.blown and (s.peak_update > SOME_UPDATE or s.grown))
             or ((s.poor or s.stalls) and (s.largest_update > EARLY_UPDATE or s.died_units > UNITS_THAT_DIED))
             or (s.weak and s.largest_update > WHOLE_UPDATE)
         ),
-        lambda s: f"a step changed a weight matrix by {s.peak_update:.2g} of its size{_rose(s)}"
+        lambda s: (
+            f"a step changed a weight matrix by {s.peak_update:.2g} of its size{_rose(s)}"
+            if s.peak_update > SOME_UPDATE
+            else f"what is recorded grew {s.growth:.2g} x over the steps before{_rose(s)}"
+        )
         + (f"; {s.died} was not finite" if s.died else ""),
     ),
     Rule("one answer", lambda s: bool(_one_answer(s)), _one_answer, _why_alike),

@@ -32,6 +32,8 @@ from gradutils.recorder.rows import FIRST
 from gradutils.recorder.threshold import EARLY, Threshold
 
 SHARE_OF_OUTPUTS = Threshold(0.3, well=0.022, ill=160)
+RUNAWAY = Threshold(3, well=1, ill=1e3)
+BESIDE = 0.1  # as large as this beside the outputs, targets are no rounding errors of theirs
 SIXTH = 6
 
 
@@ -68,6 +70,7 @@ class Sizes:
         float  # of the targets' mean from that of the outputs, in standard deviations of the targets
     )
     target_growth: float  # RMS of the targets at last / at first
+    target_share: float  # RMS of the targets at last / of the outputs
     output_growth: float
     spread: float  # of the outputs over the samples at last / of the targets; NaN where these are unknown
     spread_left: float  # of the outputs over the samples at last / in the first steps
@@ -94,7 +97,7 @@ class Signs(Sizes, Relapse, Course, Facts):
         """The loss left the scale of the problem, or ends worse than it began."""
         leapt = self.rise > LEAP and self.level > NOT_BEATEN
         rose = self.rise > RISE and self.level > FAR_ABOVE
-        worse = max(self.level, self.end) > WORSE_THAN_AT_FIRST * max(1, self.start)
+        worse = max(self.level, self.end) > WORSE_THAN_AT_FIRST * max(1, self.start) * (1 + 3 * self.shaky)
         learns = self.recovered or self.end < LEARNT_AT_LAST or self.signed
         return bool(self.died) or ((leapt or rose or worse) and not learns)
 
@@ -113,6 +116,11 @@ class Signs(Sizes, Relapse, Course, Facts):
     def slow(self) -> bool:
         """The loss falls, but not to half of that of a constant answer: enough to name what is never seen in health."""
         return self.weak or not (self.level < WELL_BEATEN or self.later < HALVED or self.signed)
+
+    @property
+    def runs_away(self) -> bool:
+        """The targets grow with the outputs: they are computed from them."""
+        return min(self.target_growth, self.output_growth) > RUNAWAY and self.target_share > BESIDE
 
     @property
     def stalls(self) -> bool:
@@ -237,8 +245,8 @@ def _layers(recording: Recording) -> dict:
 
 def _outputs(recording: Recording) -> dict:
     """The model's outputs and the targets, at first and at last."""
-    last = max(1, len(recording) // SIXTH)
-    at_last = lambda field: field[-last:].nanmedian().item()  # noqa: E731
+    last = recording.steps * SIXTH >= recording.steps[-1] * (SIXTH - 1)
+    at_last = lambda field: field[last].nanmedian().item()  # noqa: E731
     rms, spread = recording.output_rms, recording.output_spread
     apart = (recording.target_mean - recording.output_mean).abs()
     early = spread[:FIRST].nanmedian().item()
@@ -250,6 +258,7 @@ def _outputs(recording: Recording) -> dict:
         "target_growth": at_last(recording.target_rms) / recording.target_rms[0].item()
         if recording.target_rms[0] > 0
         else math.nan,
+        "target_share": at_last(recording.target_rms) / at_last(rms) if at_last(rms) > 0 else math.nan,
         "output_growth": at_last(rms) / rms[0].item() if rms[0] > 0 else math.nan,
         "spread": at_last(spread) / at_last(recording.target_spread)
         if at_last(recording.target_spread) > 0
