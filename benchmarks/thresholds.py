@@ -96,6 +96,7 @@ SEPARATES = {
     "INPUT_RMS": Separates(lambda s: s.input_rms, INPUTS),
     "INPUT_OFFSET": Separates(lambda s: s.input_offset, INPUTS, beyond=0.1),
     "STRETCH": Separates(lambda s: s.recurrent_norm, LOOP, lambda s: s.recurrent_norm > 0),
+    "WIDE_WEIGHTS": Separates(lambda s: s.sigma_w, LARGE),
     "LARGE_WEIGHTS": Separates(lambda s: s.sigma_w_max, LARGE),
     "SATURATED": Separates(lambda s: s.saturated, ("saturated",)),
     "QUIET": Separates(lambda s: s.last_hidden_rms, SMALL),

@@ -200,16 +200,14 @@ def _errors_below(low: Tensor, high: Tensor) -> float:
 
 
 def _fall(loss: Tensor, constant: Tensor, compared: bool) -> float:
-    if len(loss) < FEWEST or not loss.isfinite().all():
+    n = len(loss)
+    if n < FEWEST or not loss.isfinite().all():
         return 0.0
-    if compared:  # of the later half
-        gained = (constant - loss)[len(loss) // 2 :]
-        return _errors_below(torch.zeros_like(gained), gained)
-    first, last = (
-        loss[: max(2, min(WINDOW, len(loss) // 3), len(loss) // 10)],
-        loss[-max(2, len(loss) // 3) :],
-    )
-    return _errors_below(last, first)
+    if compared:  # of the later half, or of the last third where it fell until then
+        gains = [(constant - loss)[-max(2, n // part) :] for part in (2, 3)]
+        return max(_errors_below(torch.zeros_like(gained), gained) for gained in gains)
+    first = loss[: max(2, min(WINDOW, n // 3), n // 10)]
+    return _errors_below(loss[-max(2, n // 3) :], first)
 
 
 def _drift(loss: Tensor, constant: Tensor) -> float:

@@ -39,6 +39,7 @@ SATURATION_EXPLAINS = Threshold(0.5, well=0, ill=1)
 INPUT_RMS = Threshold(2.5, well=1, ill=67)
 INPUT_OFFSET = Threshold(2.5, well=0.0087, ill=2.6)
 STRETCH = Threshold(1.3, well=1.1, ill=3)
+WIDE_WEIGHTS = Threshold(2, well=0.73, ill=5)
 LARGE_WEIGHTS = Threshold(4, well=0.73, ill=8.8)
 SATURATED = Threshold(0.55, well=0, ill=1)
 QUIET = Threshold(0.2, well=0.29, ill=0.083)
@@ -101,10 +102,15 @@ def _relapsed(s: Signs) -> str:
     return said
 
 
+def _units_died(s: Signs) -> bool:
+    """By updates that were large: where they were small, it is the signal that dies."""
+    return s.died_units > UNITS_THAT_DIED and s.peak_update > SOME_UPDATE
+
+
 def _grows(s: Signs) -> bool:
     """Signals or gradients grow through the layers, with no norm between them that would take it back."""
     grows = s.activation_growth > SIGNAL_GROWTH or s.delta_growth > GRADIENT_GROWTH
-    return grows and s.output_rms > SMALL_OUTPUTS and not s.normalised
+    return grows and s.output_rms > SMALL_OUTPUTS and (not s.normalised or s.sigma_w > WIDE_WEIGHTS)
 
 
 def _one_answer(s: Signs) -> str:
@@ -305,11 +311,12 @@ CAUSES = (
         and not s.runs_away
         and (
             (s.blown and (s.peak_update > SOME_UPDATE or s.grown))
-            or ((s.poor or s.stalls) and (s.largest_update > EARLY_UPDATE or s.died_units > UNITS_THAT_DIED))
+            or ((s.poor or s.stalls) and (s.largest_update > EARLY_UPDATE or _units_died(s)))
             or (s.weak and s.largest_update > WHOLE_UPDATE)
         ),
         lambda s: (
             f"a step changed a weight matrix by {s.peak_update:.2g} of its size{_rose(s)}"
+            + (f"; {s.died_units:.0%} of a layer's units died by step {EARLY}" if _units_died(s) else "")
             if s.peak_update > SOME_UPDATE
             else f"what is recorded grew {s.growth:.2g} x over the steps before{_rose(s)}"
         )

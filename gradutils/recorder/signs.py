@@ -20,6 +20,7 @@ from gradutils.recorder.course import (
     LEARNT_LATER,
     NOT_BEATEN,
     RISE,
+    TWICE_ITS_NOISE,
     WELL_BEATEN,
     WORSE_THAN_AT_FIRST,
     Course,
@@ -90,7 +91,12 @@ class Signs(Sizes, Relapse, Course, Facts):
     @property
     def recovered(self) -> bool:
         """After step 20 the loss fell well below that of a constant answer: whatever was odd did not matter."""
-        return self.later < LEARNT_LATER and self.end < LEARNT_AT_LAST and self.falls and not self.died
+        return (
+            self.later < LEARNT_LATER
+            and self.end < LEARNT_AT_LAST
+            and self.fall > TWICE_ITS_NOISE
+            and not self.died
+        )
 
     @property
     def blown(self) -> bool:
@@ -248,7 +254,8 @@ def _outputs(recording: Recording) -> dict:
     last = recording.steps * SIXTH >= recording.steps[-1] * (SIXTH - 1)
     at_last = lambda field: field[last].nanmedian().item()  # noqa: E731
     rms, spread = recording.output_rms, recording.output_spread
-    apart = (recording.target_mean - recording.output_mean).abs()
+    # Far from the outputs, and not only because these are far from zero.
+    apart = torch.minimum((recording.target_mean - recording.output_mean).abs(), recording.target_mean.abs())
     early = spread[:FIRST].nanmedian().item()
     return {
         "target_rms": _target_rms(recording),
