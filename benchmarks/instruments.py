@@ -1,6 +1,7 @@
 """Theory, propagation, curvature and the recorder, each against the plain way and against what others use."""
 
 import contextlib
+import inspect
 import io
 import logging
 import os
@@ -8,9 +9,10 @@ import tempfile
 import warnings
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.patients import Transformer
+from benchmarks.patients import Transformer, convolutional
 from benchmarks.timing import Line, compare, interleave, milliseconds
 from gradutils import propagation
 from gradutils.curvature import hessian_vector_product, lanczos
@@ -18,6 +20,7 @@ from gradutils.data import digits
 from gradutils.meanfield import critical_sigma_w
 from gradutils.models import init_weights_, mlp
 from gradutils.recorder import Recorder
+from gradutils.recorder.budget import ALWAYS
 from gradutils.training import train
 
 X, Y, _, _ = digits()
@@ -148,19 +151,25 @@ def curvature(rounds):
     return lines
 
 
+# What to make, the batch at which the peers are measured, and the aims for norms and for everything.
 MODELS = {
-    "20 x 128 MLP": (lambda: init_weights_(mlp(20, 128), 2**0.5), 256, (1.10, 1.35, 1.05)),
-    "100 x 64 MLP": (lambda: init_weights_(mlp(100, 64), 2**0.5), 256, (1.25, 1.50, 1.12)),
-    "4-block transformer": (lambda: Transformer(64, 4, True, heads=4), 64, (1.08, 1.15, 1.03)),
+    "20 x 128 MLP": (lambda: init_weights_(mlp(20, 128), 2**0.5), 256, (1.20, 1.50)),
+    "100 x 64 MLP": (lambda: init_weights_(mlp(100, 64), 2**0.5), 256, (1.20, 1.80)),
+    "4-block transformer": (lambda: Transformer(64, 4, True, heads=4), 32, (1.20, 1.50)),
+    "convnet": (lambda: convolutional(32, True, nn.ReLU), 128, (1.20, 1.50)),
 }
+OPTIMIZERS = {"SGD": torch.optim.SGD, "Adam": torch.optim.Adam}
+BATCHES = (32, 128, 256)
+BUDGET = 0.05
+TURN = 0.03  # seconds that an arm trains at a time, one step at least and ten at most
 
 
-def steps_of(model, batch, after=lambda model, loss: None):
-    """Ten training steps, as a function."""
-    optimizer, rows = torch.optim.Adam(model.parameters(), 1e-4), torch.arange(batch)
+def steps_of(model, batch, optimizer, after=lambda model, loss: None):
+    """Some training steps, as a function of how many."""
+    optimizer, rows = OPTIMIZERS[optimizer](model.parameters(), 1e-4), torch.arange(batch)
 
-    def ten():
-        for k in range(10):
+    def steps(many):
+        for k in range(many):
             at = (rows + k * batch) % len(X)
             optimizer.zero_grad()
             loss = F.cross_entropy(model(X[at]), Y[at])
@@ -168,7 +177,7 @@ def steps_of(model, batch, after=lambda model, loss: None):
             optimizer.step()
             after(model, loss)
 
-    return ten
+    return steps
 
 
 class Naive:
@@ -256,48 +265,59 @@ def peers(make):
 
 
 def recorder(rounds):
-    """Everything in one run; the ratio is that of ten steps to ten plain ones."""
+    """Each model at each batch and optimizer: the ratio is that of a turn of steps to one of plain steps."""
     sections = {}
-    for name, (make, batch, aims) in MODELS.items():
-        torch.manual_seed(0)
-        arms = {"plain": steps_of(make(), batch), "again": steps_of(make(), batch)}
-        with contextlib.ExitStack() as stack:
-            for arm, options in (
-                ("norms", {"activations": False, "deltas": False}),
-                ("everything", {}),
-                ("every 10", {"every": 10}),
-            ):
-                model = make()
-                watching = stack.enter_context(Recorder(model, **options))
-                arms[arm] = steps_of(model, batch, lambda model, loss, watching=watching: watching.step(loss))
-            others = list(peers(make))
-            for peer, model, after in others:
-                arms[peer] = steps_of(model, batch, after)
-            times = interleave(arms, rounds)
-        plain = milliseconds(f"a plain step, batch {batch}, Adam", [t / 10 for t in times["plain"]])
-        lines = [plain, compare("A/A: a plain step again", times, "again", "plain", "1")]
-        for arm, what, aim in zip(
-            ("norms", "everything", "every 10"),
-            (
-                "recorder, norms of gradients, weights, updates",
-                "recorder, everything",
-                "recorder, everything every 10 steps",
-            ),
-            aims,
-            strict=True,
-        ):
-            lines.append(compare(what, times, arm, "plain", f"{aim:.2f}"))
-        lines += [compare(peer, times, peer, "plain") for peer, _, _ in others]
+    for name, (make, peers_batch, aims) in MODELS.items():
+        sections[name] = []
+        for batch in BATCHES:
+            for optimizer in OPTIMIZERS:
+                others = list(peers(make)) if (batch, optimizer) == (peers_batch, "Adam") else []
+                sections[name] += setting(make, batch, optimizer, aims, others, rounds)
+    return sections
+
+
+def setting(make, batch, optimizer, aims, others, rounds):
+    """One model at one batch and optimizer: plain, again, norms, everything, within a budget, and the peers."""
+    torch.manual_seed(0)
+    recorders = {"norms": {"every": 1, "activations": False, "deltas": False}, "everything": {"every": 1}}
+    if "budget" in inspect.signature(Recorder).parameters:
+        recorders["budget"] = {"budget": BUDGET}
+    arms = {arm: steps_of(make(), batch, optimizer) for arm in ("plain", "again")}
+    with contextlib.ExitStack() as stack:
+        for arm, options in recorders.items():
+            model = make()
+            watching = stack.enter_context(Recorder(model, **options))
+            arms[arm] = steps_of(
+                model, batch, optimizer, lambda model, loss, watching=watching: watching.step(loss)
+            )
+        for peer, model, after in others:
+            arms[peer] = steps_of(model, batch, optimizer, after)
+        if "budget" in arms:
+            arms["budget"](ALWAYS)  # these are recorded whatever they cost
+        arms["plain"](1)
+        many = min(10, max(1, round(TURN / interleave({"one": lambda: arms["plain"](1)}, 3)["one"][-1])))
+        turns = {arm: lambda steps=steps: steps(many) for arm, steps in arms.items()}
+        times = interleave(turns, rounds)
+    what = f"batch {batch}, {optimizer}"
+    lines = [
+        milliseconds(f"a plain step, {what}", [t / many for t in times["plain"]]),
+        compare("… A/A: a plain step again", times, "again", "plain", "1"),
+        compare("… norms of gradients, weights, updates", times, "norms", "plain", f"{aims[0]:.2f}"),
+        compare("… everything", times, "everything", "plain", f"{aims[1]:.2f}"),
+    ]
+    if "budget" in times:  # records are few: their share is that of all turns together
+        kept = sum(times["budget"]) / sum(times["plain"])
+        lines.append(
+            Line(f"… within a budget of {BUDGET:.0%}, all turns", f"{kept:.2f} x", "", f"{1 + BUDGET:.2f}")
+        )
+    lines += [compare(f"… {peer}", times, peer, "plain") for peer, _, _ in others]
+    if others:
         ours, theirs = (
             [a - b for a, b in zip(times[arm], times["plain"], strict=True)]
             for arm in ("everything", others[0][0])
         )
         share = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-        added = Line(
-            "added by the recorder / by the .item() loop",
-            f"{share[len(share) // 2]:.2f}",
-            f"{share[0]:.2f} to {share[-1]:.2f}",
-            "0.50",
-        )
-        sections[name] = [*lines, added]
-    return sections
+        spread = f"{share[0]:.2f} to {share[-1]:.2f}"
+        middle = f"{share[len(share) // 2]:.2f}"
+        lines.append(Line("… added by the recorder / by the .item() loop", middle, spread, "0.50"))
+    return lines

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -292,6 +293,16 @@ def test_stale_gradients_are_noticed_whichever_way_they_are_cleared():
             optimizer.step()
             recorder.step(loss)
     assert recorder.stale.tolist() == [False, False, False, True]
+
+
+def test_gradients_that_are_cleared_are_not_held():
+    model, x = build("mlp")
+    with Recorder(model) as recorder:
+        run(model, x, steps=2, recorder=recorder)
+        held = [weakref.ref(p.grad) for p in model.parameters()]
+        assert all(g() is not None for g in held)
+        model.zero_grad()
+        assert all(g() is None for g in held)
 
 
 def test_accumulated_passes_make_one_record():

@@ -1,7 +1,9 @@
 """Faults that people reported in public, rebuilt small, and healthy practices: what ``diagnose`` is judged by besides patients.
 
-looked_at   the reports: each with its fault, and repaired
+looked_at   reports that the rules were made for, each with its fault and repaired
 healthy     practices that look odd to a recorder and are fine: none may be accused
+asked_for   other reports and practices, gathered by symptom without a look at the rules; rules were mended after them once
+kept_back   others again, gathered by their cause: no rule was set on them
 
 A rebuilt run is checked each time: a faulty one must fail and a repaired one learn, or it is no case (`confirmed`).
 """
@@ -10,6 +12,7 @@ import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
+from importlib import import_module
 from typing import NamedTuple
 
 import torch
@@ -72,6 +75,22 @@ class Outcome(NamedTuple):
     @property
     def fair(self) -> set[str]:
         return {self.illness, *self.also} - {""}
+
+
+SETS = {
+    "kept_back": "on which no rule was set",
+    "asked_for": "gathered without a look at the rules, which were mended after them once",
+    "looked_at": "which the rules were made for",
+}
+
+
+def cases_of(name: str) -> list[Report | Practice]:
+    """All reports and practices of a set."""
+    rooms = [f"benchmarks.reports.{room}" for room in ((name, "healthy") if name == "looked_at" else (name,))]
+    rooms = [import_module(room) for room in rooms]  # here, for they import this one
+    return [
+        case for room in rooms for case in (*getattr(room, "REPORTS", ()), *getattr(room, "PRACTICES", ()))
+    ]
 
 
 def seeded(play: Callable) -> Callable:

@@ -5,23 +5,23 @@ import time
 
 import torch
 
-from benchmarks.reports import SEEDS, judge, report
-from benchmarks.reports.healthy import PRACTICES
-from benchmarks.reports.looked_at import REPORTS
+from benchmarks.reports import SEEDS, SETS, cases_of, judge, report
 from benchmarks.timing import markdown
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reports", description=__doc__)
+    parser.add_argument("--set", choices=SETS, default="looked_at")
     parser.add_argument("--only", action="append", default=[], help="names, or the beginnings of names")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     started, wanted = time.perf_counter(), tuple(options.only) or ("",)
-    cases = [case for case in (*REPORTS, *PRACTICES) if case.name.startswith(wanted)]
-    lines, text = report(judge(cases, options.seeds))
+    lines, text = report(
+        judge((c for c in cases_of(options.set) if c.name.startswith(wanted)), options.seeds)
+    )
     print(text)
-    print(markdown("Public reports", lines))
+    print(markdown(f"Public reports: {SETS[options.set]}", lines))
     print(f"{time.perf_counter() - started:.0f} s in all")
 
 

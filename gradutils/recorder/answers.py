@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gradutils.recorder.losses import BINARY, CROSS, SQUARED, Form, arranged, binary_weight, recognise
+from gradutils.recorder.norms import number
 from gradutils.recorder.rows import FIRST, Columns, Row
 from gradutils.recorder.torch_inside import LossNode, version
 
@@ -61,7 +62,7 @@ class Answers:
                     self.form = found
         form = self.form or Form()
         o = arranged(out, form.classes).float()
-        found = {"output_sum": o.sum(), "output_square": o.square().sum()}
+        found = {"output_sum": o.sum(), "output_square": o.flatten().dot(o.flatten())}
         row.count(columns.at("output_entries"), o.numel())
         if len(o) > 1:
             found["output_spread_square"] = (o - o.mean(0)).square().sum()
@@ -72,7 +73,7 @@ class Answers:
             if read is not None and (form.outputs or math.isfinite(form.scale)):
                 found |= read(form, o, d, row, columns, loss)
         names, values = zip(*found.items(), strict=True)
-        row.sums([columns.at(name) for name in names], row.sender.vector(values))
+        row.sums([columns.at(name) for name in names], row.sender.vector([number(value) for value in values]))
 
     def _classes(
         self, form: Form, o: Tensor, d: Tensor, row: Row, columns: Columns, loss

@@ -1,5 +1,6 @@
 """Whether gradients of an earlier step are still there when a backward pass begins, and nothing was done to them."""
 
+import weakref
 from collections.abc import Iterable
 
 import torch
@@ -14,7 +15,7 @@ class Leftovers:
     def __init__(self):
         self.remember([])
 
-    def remember(self, gradients: list[tuple[Tensor, Tensor, int]]) -> None:
+    def remember(self, gradients: list[tuple[Tensor, "weakref.ref[Tensor]", int]]) -> None:
         """Before a step: parameters, their gradients, and how often these have been changed in place."""
         self._gradients = gradients
         self._untouched: list[tuple[Tensor, Tensor]] = []
@@ -23,7 +24,8 @@ class Leftovers:
     def began(self) -> None:
         """A gradient has arrived, so a backward pass has begun."""
         if self._found is None:
-            self._untouched = [(p, g) for p, g, was in self._gradients if p.grad is g and version(g) == was]
+            present = [(p, p.grad, g, was) for p, g, was in self._gradients if p.grad is not None]
+            self._untouched = [(p, now) for p, now, g, was in present if now is g() and version(now) == was]
             self._found = _anything(g for _, g in self._untouched)
 
     def began_anew(self) -> None:

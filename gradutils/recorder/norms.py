@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 SMALL, LARGE = 1e-15, 1e18  # between them a norm in single precision can be trusted
-STACK = (
-    2**16
-)  # entries measured together at most: a stack is still in the cache when the next operation comes
+STACK = 2**16  # entries measured together at most: they are still in the cache when the next operation comes
 
 
 def wide(device: torch.device) -> torch.dtype:
@@ -64,7 +62,7 @@ def number(value: Tensor) -> float | Tensor:
 
 def flat(stack: Tensor) -> Tensor:
     """(K, ...) -> (K, n), where the tensors stacked may also be 0-d or empty."""
-    return stack.reshape(len(stack), math.prod(stack.shape[1:]))
+    return stack.reshape(len(stack), -1)
 
 
 def alike(tensors: list[Tensor]) -> list[list[int]]:

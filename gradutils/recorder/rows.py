@@ -73,7 +73,9 @@ class Sender:
 
     def vector(self, values: Sequence[float | Tensor]) -> Tensor:
         """Numbers, or 0-d tensors of any device, as one tensor."""
-        if {*map(type, values)} <= {float, int}:
+        if self.device.type == "cpu":  # to ask for a number costs less than another operation
+            values = [v.item() if isinstance(v, Tensor) and v.device == self.device else v for v in values]
+        if {*map(type, values)} <= {float, int, bool}:
             return torch.tensor(values, dtype=self.dtype, device="cpu").to(self.device, non_blocking=True)
         return torch.stack([torch.as_tensor(v, dtype=self.dtype, device=self.device) for v in values])
 

@@ -138,15 +138,13 @@ class Recorder(Readable):
         self._parts, self._leftovers = Parts(inner, self._layers), Leftovers()
         self._calls: dict[int, int] = {}  # layer -> calls in one pass, in the order of first calls
         self._spectral: dict[str, float] = {}
-        self._entered = self._ended = False
-        self._since, self._own = (
-            0.0,
-            0.0,
-        )  # when the last step ended, and what the recorder took of the time since, in seconds
+        self._entered = self._ended = self._listening = False
+        # When the last step ended, and what the recorder took of the time since, in seconds.
+        self._since = self._own = 0.0
         self._count = 0
         self._crowded = False  # passes were let go
 
-    # Where it listens: two hooks on the model, always there; one on each layer, in place only while a recorded pass runs.
+    # Where it listens: two hooks on the model, in place only in a step that is recorded; one on each layer, while its pass runs.
 
     def start(self) -> "Recorder":
         """Begin to record, as ``with`` does; returns the recorder. One that records the same model already is stopped, with a warning."""
@@ -160,9 +158,9 @@ class Recorder(Readable):
         self._trays = Trays(self._layers)
         _AT_WORK[self._inner] = weakref.ref(self)
         self._entered = True
-        self._handles = [
-            self._model.register_forward_pre_hook(self._begin, with_kwargs=True),
-            self._model.register_forward_hook(self._end, always_call=True),  # also where a pass raises
+        self._around = [
+            ForwardHook(self._model, self._begin, before=True),
+            ForwardHook(self._model, self._end, always=True),
         ]
         self._hooks = [
             ForwardHook(layer.module, partial(self._see, k))
@@ -178,9 +176,9 @@ class Recorder(Readable):
         if not self._entered:
             return
         self._listen(False)
-        for handle in self._handles:
-            handle.remove()
-        self._handles, self._hooks, self._passes = [], [], []
+        for hook in (*self._around, *self._hooks):
+            hook.remove()
+        self._around, self._hooks, self._passes = [], [], []
         self._leftovers.remember([])
         self._optimizers.rest()
         self._show(self._count, end=True)
@@ -195,8 +193,10 @@ class Recorder(Readable):
         self.stop()
 
     def _listen(self, on: bool) -> None:
-        for hook in self._hooks:
-            (hook.listen if on else hook.rest)()
+        if on is not self._listening:
+            self._listening = on
+            for hook in self._hooks:
+                (hook.listen if on else hook.rest)()
 
     def _prepare(self) -> None:
         """Before a step: decide whether to record it, and if so remember the weights and the gradients left over."""
@@ -204,6 +204,8 @@ class Recorder(Readable):
         self._recording = not self._ended and self._schedule.wants(self._count)
         if self._recording and not followed:  # it may have been rebuilt in a step that was not recorded
             self._recording = self._is_as_it_was()
+        for hook in self._around:
+            (hook.listen if self._recording else hook.rest)()
         self._passes: list[Pass] = []
         self._answers.forget()
         self._deltas_seen = Deltas()
@@ -216,7 +218,7 @@ class Recorder(Readable):
     @_timed
     def _begin(self, module, args, kwargs) -> None:
         # A copy of the model, such as an average of its weights, carries this hook along.
-        if module is self._model and self._recording and _watching() and not torch.jit.is_tracing():
+        if module is self._model and _watching() and not torch.jit.is_tracing():
             self._passes.append(passed := Pass(self._trays))
             with torch.no_grad():
                 passed.see_inputs(self._columns, inputs(args, kwargs, self._input_names))
@@ -260,7 +262,7 @@ class Recorder(Readable):
 
     @_timed
     def _end(self, module, args, out) -> None:
-        if module is not self._model or not (self._recording and self._passes and _watching()):
+        if module is not self._model or not (self._passes and _watching()):
             return
         self._listen(False)
         passed, h = self._passes[-1], first_tensor(out)

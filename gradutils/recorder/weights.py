@@ -1,5 +1,7 @@
 """The parameters of a recorded model: remembered before a step, and measured after it with their gradients."""
 
+import weakref
+
 import torch
 from torch import Tensor
 
@@ -26,9 +28,8 @@ class Weights:
         mine = [local(p) for p in parameters]
         self._groups = alike(mine)
         self._before = [mine[g[0]].new_empty(len(g), *mine[g[0]].shape) for g in self._groups]
-        self._kinds = [
-            (b.shape, b.dtype, b.device) for b in self._before
-        ]  # such as are alike share what they are measured in
+        # Such as are alike share what they are measured in.
+        self._kinds = [(b.shape, b.dtype, b.device) for b in self._before]
         shared = {kind: b for kind, b in zip(self._kinds, self._before, strict=True) if b.numel() <= STACK}
         self._spare = {kind: torch.empty_like(before) for kind, before in shared.items()}
         self._gradients = {kind: torch.empty_like(before) for kind, before in shared.items()}
@@ -55,12 +56,15 @@ class Weights:
         parameters = [self._parameters[k] for k in group]
         return [local(p) for p in parameters] if self._sharded else parameters
 
-    def present_gradients(self) -> list[tuple[Tensor, Tensor, int]]:
-        """Each parameter that has a gradient, the gradient, and how often it has been changed in place."""
+    def present_gradients(self) -> list[tuple[Tensor, "weakref.ref[Tensor]", int]]:
+        """Each parameter that has a gradient, the gradient, and how often it has been changed in place.
+
+        It is not held: where gradients are set to None, the room is free for the next ones.
+        """
         grads = self._graded if self._graded is not None else [p.grad for p in self._parameters]
         self._graded = None
         pairs = zip(self._parameters, grads, strict=True)
-        return [(p, g, version(g)) for p, g in pairs if g is not None and p.requires_grad]
+        return [(p, weakref.ref(g), version(g)) for p, g in pairs if g is not None and p.requires_grad]
 
     def add_to(self, row: Row) -> None:
         """Norms of the gradients, of the weights before the step, and of what the step changed."""
