@@ -1,4 +1,5 @@
-"""`make bench`: the instruments against the plain way and their peers, patients and their diagnoses, lessons and explorers.
+"""`make bench`: the instruments against the plain way and their peers; faults that people reported, patients, and what `diagnose` says
+of them; lessons and explorers.
 
 Every comparison is interleaved and has an A/A control: the same thing measured twice, whose ratio says how far
 two equal things differ on this machine today.
@@ -21,11 +22,13 @@ import torch
 from nbclient import NotebookClient
 
 from benchmarks import instruments
+from benchmarks import reports as public
 from benchmarks.patients import KNOWN, NEW, cases, pairs, report
 from benchmarks.timing import Line, markdown
 from gradutils.course import machine
 
 ROOT = Path(__file__).parent.parent
+PARTS = ("instruments", "recorder", "reports", "patients", "lessons")
 RESULTS = Path(__file__).parent / "results.md"
 
 # Runs in a live kernel: every tick sends its messages to a client, as it does under JupyterLab.
@@ -194,6 +197,15 @@ def patients(bases):
     return lines, f"\n```{confusions}```\n"
 
 
+def reports():
+    """How many faults that people reported are told, set by set; those on which no rule was set come first."""
+    sections = {}
+    for name, what in public.SETS.items():
+        lines, text = public.report(public.judge(public.cases_of(name)))
+        sections[f"Public reports {what}"] = lines, f"\n```\n{text}\n```\n"
+    return sections
+
+
 def page(parts):
     """The page of results, in which the parts that were measured now take the place of the older ones."""
     older = RESULTS.read_text(encoding="utf-8") if RESULTS.exists() else ""
@@ -207,7 +219,7 @@ def page(parts):
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split("\n")[0])
-    parser.add_argument("--only", choices=("instruments", "recorder", "patients", "lessons"), action="append")
+    parser.add_argument("--only", choices=PARTS, action="append")
     parser.add_argument("--write", action="store_true", help="with --only: put its part into results.md")
     parser.add_argument("--rounds", type=int, default=9, help="of each comparison")
     parser.add_argument(
@@ -217,7 +229,7 @@ def main():
     parser.add_argument("--ticks", type=int, default=60)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    wanted = options.only or ("instruments", "recorder", "patients", "lessons")
+    wanted = options.only or PARTS
     started, parts = time.perf_counter(), {}
 
     def add(title, lines):
@@ -231,6 +243,10 @@ def main():
     if "recorder" in wanted:
         for name, lines in instruments.recorder(options.rounds).items():
             add(f"Recorder on a {name}", lines)
+    if "reports" in wanted:
+        for title, (lines, text) in reports().items():
+            add(title, lines)
+            parts[title] += text
     if "patients" in wanted:
         lines, confusions = patients(options.bases)
         add("Diagnosis", lines)
