@@ -50,14 +50,12 @@ SEPARATES = {
     "BEYOND_NOISE": Separates(lambda s: s.fall),
     "HAD_LEARNT": Separates(lambda s: s.best),
     "LOST": Separates(lambda s: s.lost, RELAPSE),
-    "LEAPT": Separates(lambda s: s.leapt_by, RELAPSE),
     "MOST": Separates(lambda s: s.still, STILL),
     "GREW": Separates(lambda s: s.growth, RATE, beyond=0.1),
-    "SCALED": Separates(lambda s: s.loss_scale, ("half-precision overflow",)),
     "SOME_UPDATE": Separates(lambda s: s.peak_update, RATE),
     "HARDLY_MOVES": Separates(lambda s: s.peak_update, STILL),
-    "SCALED_AWAY": Separates(lambda s: s.gradient, STILL, lambda s: s.gradient > 0, beyond=0.1),
-    "STEADY": Separates(lambda s: s.gradient_varies, STILL, lambda s: s.gradient > 0, beyond=0.1),
+    "SCALED_AWAY": Separates(lambda s: s.gradient, STILL, lambda s: not (s.unmoved or s.stuck)),
+    "STEADY": Separates(lambda s: s.gradient_varies, STILL, lambda s: not (s.unmoved or s.stuck)),
     "FAR_TARGETS": Separates(
         lambda s: s.target_rms / max(1, s.output_rms),
         ("targets not normalised",),
@@ -65,12 +63,19 @@ SEPARATES = {
         healthy=FAR,
     ),
     "OFF_CENTRE": Separates(
-        lambda s: s.target_offset, ("targets not normalised",), lambda s: s.target_offset >= 0
+        lambda s: s.target_offset,
+        ("targets not normalised",),
+        lambda s: s.target_offset >= 0,
+        beyond=0.1,
     ),
     "RUNAWAY": Separates(lambda s: s.target_growth, ("",), lambda s: s.target_growth > 0),
     "ONE_CLASS": Separates(lambda s: s.one_class, ONE, lambda s: s.one_class > 0),
-    "COLLAPSED": Separates(lambda s: s.spread_left, ONE, lambda s: s.spread_left >= 0),
-    "SHRUNK": Separates(lambda s: s.spread_left, ONE, lambda s: s.spread_left >= 0),
+    "COLLAPSED": Separates(
+        lambda s: s.spread_left, ONE, lambda s: s.spread_left >= 0 and not s.one_class > 0, beyond=0.3
+    ),
+    "SHRUNK": Separates(
+        lambda s: s.spread_left, ONE, lambda s: s.spread_left >= 0 and not s.one_class > 0, beyond=0.3
+    ),
     "STILL_FALLS": Separates(lambda s: s.drift, ONE, within=0.3),
     "BEATEN": Separates(lambda s: s.level),
     "WELL_BEATEN": Separates(lambda s: s.level, within=0.2),

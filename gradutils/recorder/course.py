@@ -22,20 +22,20 @@ FEWEST = 4  # losses of which a trend can be told
 FIRST_ONES = 5  # of these the middle one is the start, where no constant answer is known
 CONSTANT, START = "that of a constant answer", "that at the start"
 # Whether it learns, and whether it rose on the way: losses over that of a constant answer.
-LEARNT_LATER = Threshold(0.8, well=0.26, ill=1)
-LEARNT_AT_LAST = Threshold(0.9, well=0.37, ill=1.5)
+LEARNT_LATER = Threshold(0.8, well=0.074, ill=1)
+LEARNT_AT_LAST = Threshold(0.9, well=0.095, ill=1)
 LEAP = Threshold(12, well=1, ill=66)
-NOT_BEATEN = Threshold(0.95, well=0.7, ill=1.2)
+NOT_BEATEN = Threshold(0.95, well=0.63, ill=1)
 RISE = Threshold(2.5, well=1, ill=66)
 FAR_ABOVE = Threshold(1.4, well=0.7, ill=35)
 WORSE_THAN_AT_FIRST = Threshold(1.2, well=0.62, ill=36)
-BEATEN = Threshold(0.955, well=0.7, ill=1.2)
-WELL_BEATEN = Threshold(0.56, well=0.52, ill=1.2)
-HALVED = Threshold(0.5, well=0.26, ill=1)
+BEATEN = Threshold(0.955, well=0.63, ill=1)
+WELL_BEATEN = Threshold(0.56, well=0.3, ill=1)
+HALVED = Threshold(0.5, well=0.074, ill=1)
 TWICE_ITS_NOISE = 2
-BEYOND_NOISE = Threshold(3, well=10, ill=0)
-HAD_LEARNT = Threshold(0.8, well=0.26, ill=1)
-LOST = Threshold(0.5, well=0, ill=1)
+BEYOND_NOISE = Threshold(3, well=82, ill=0)
+HAD_LEARNT = Threshold(0.8, well=0.12, ill=1)
+LOST = Threshold(0.5, well=0, ill=0.99)
 
 
 @dataclass(frozen=True)

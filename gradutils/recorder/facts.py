@@ -17,8 +17,8 @@ NEAR_THE_END_OF_FLOATS = 1e30  # single precision ends at 3e38, and is not reach
 SHOWN = 3  # names
 FEW_DIGITS = ("float16", "bfloat16")
 MOST = Threshold(0.9, well=0, ill=1)  # of the records, or of the parameters
-GREW = Threshold(100, well=1, ill=1e4)
-SCALED = Threshold(8000, well=1, ill=1e7)  # no loss is multiplied by this much in single precision
+GREW = Threshold(100, well=1.6, ill=4.5e18)
+SCALED = 8000  # no loss is multiplied by this much in single precision
 
 
 @dataclass(frozen=True)

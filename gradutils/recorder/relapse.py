@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from gradutils.recorder.recording import Recording
-from gradutils.recorder.threshold import EARLY, Threshold
+from gradutils.recorder.threshold import EARLY
 
-LEAPT = Threshold(4, well=1.2, ill=100)  # times what was usual before
+LEAPT = 4  # times what was usual before
 NEAR = 3  # steps before the one at which the loss left its best
 
 
