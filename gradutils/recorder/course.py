@@ -99,7 +99,7 @@ def read_course(recording: Recording, trivial_loss: float | None = None) -> dict
         "level": _ratio(loss[early][-6:], constant[early][-6:]),
         "later": _least(loss[late], constant[late]),
         "end": _ratio(loss[-last:], constant[-last:]),
-        "fall": _fall(loss, constant, compared),
+        "fall": _fall(loss, constant, compared, shaky),
         "drift": _drift(loss, constant),
         "steps": int(steps[-1]),
         "shaky": shaky,
@@ -192,20 +192,21 @@ def _width(loss: Tensor) -> int:
     return max(WINDOW, len(loss) // 10)
 
 
-def _errors_below(low: Tensor, high: Tensor) -> float:
-    """By how many standard errors one mean lies below another."""
-    error = math.sqrt(sum(v.var().item() / len(v) for v in (low, high)))
+def _errors_below(low: Tensor, high: Tensor, unsure: float = 0.0) -> float:
+    """By how many standard errors one mean lies below another; ``unsure`` is another error of their difference."""
+    error = math.sqrt(sum(v.var().item() / len(v) for v in (low, high)) + unsure**2)
     below = (high.mean() - low.mean()).item()
     return below / error if error > 0 else math.copysign(math.inf, below) if below else 0.0
 
 
-def _fall(loss: Tensor, constant: Tensor, compared: bool) -> float:
+def _fall(loss: Tensor, constant: Tensor, compared: bool, shaky: float) -> float:
     n = len(loss)
     if n < FEWEST or not loss.isfinite().all():
         return 0.0
     if compared:  # of the later half, or of the last third where it fell until then
         gains = [(constant - loss)[-max(2, n // part) :] for part in (2, 3)]
-        return max(_errors_below(torch.zeros_like(gained), gained) for gained in gains)
+        unsure = shaky * constant.mean().item()
+        return max(_errors_below(torch.zeros_like(gained), gained, unsure) for gained in gains)
     first = loss[: max(2, min(WINDOW, n // 3), n // 10)]
     return _errors_below(loss[-max(2, n // 3) :], first)
 

@@ -110,7 +110,7 @@ class Signs(Sizes, Relapse, Course, Facts):
     @property
     def poor(self) -> bool:
         """Around step 20 a constant answer is not beaten, or no longer at the end. What a loss of both signs says is not known."""
-        beaten = self.end < BEATEN and (self.level < BEATEN or self.falls)
+        beaten = self.end < BEATEN and (self.level < BEATEN or self.falls or self.drift > 0)
         return self.blown or not (beaten or self.recovered or self.signed)
 
     @property
