@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from gradutils.data import digits
-from gradutils.models import mlp
+from gradutils.models import init_weights_, mlp
 from gradutils.recorder import Recorder, Recording
 from gradutils.recorder.curve import KEPT, ROOM, Curve
 
@@ -396,3 +396,18 @@ def test_a_recording_of_the_version_before_is_read_and_says_what_it_does_not_kno
     assert old.loss_curve.tolist() == recorder.loss.tolist()
     assert (old.misfit, old.optimizer) == ("", "")
     assert old.output_rms.isnan().all()
+
+
+@pytest.mark.parametrize("gain", [1.4, 4.0, 30.0])
+def test_a_constant_answer_is_known_beside_a_loss_of_thousands(gain):
+    """Right answers that are sure send nothing back; they count all the same."""
+    model = init_weights_(mlp(6, 64), gain, generator=torch.Generator().manual_seed(0))
+    with Recorder(model, every=1) as recorder:
+        x, y = X[:200], Y[:200]
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        recorder.step(loss)
+    share = torch.bincount(y).double() / 200
+    expected = min(math.log(10), -torch.xlogy(share, share).sum().item() + 9 / 400)
+    assert recorder.trivial_loss == pytest.approx(expected, rel=0.02)
+    assert recorder.loss_kind == "cross entropy"

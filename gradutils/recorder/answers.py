@@ -94,7 +94,11 @@ class Answers:
             targets = targets.clamp(min=0)
             y, own, by_class = targets.argmax(1), -(targets * log_p).sum() / len(d), targets.sum(0) / len(d)
         else:
-            y = d.argmin(1)
+            top, first = log_p.max(1)
+            least, y = d.min(1)
+            used = least < 0
+            y = torch.where(used, y, first)
+            used = used | (top > -1e-3)  # right and sure: nothing goes back; else it is to be ignored
             d_y, log_p_y = d.gather(1, y[:, None]).squeeze(1), log_p.gather(1, y[:, None]).squeeze(1)
             if form.outputs == "logits":
                 weight = d_y / torch.expm1(log_p_y).clamp(max=-1e-30)

@@ -35,9 +35,7 @@ class Form:
     kind: str = UNKNOWN
     outputs: str = ""  # of entropies: "logits", "log-probabilities" or "probabilities"
     soft: bool = False  # targets between the classes
-    even: bool = (
-        False  # all samples weigh the same, which the gradient does not tell, for something was added to it
-    )
+    even: bool = False  # all samples weigh the same
     classes: int | None = None  # the dimension of the outputs in which they stand
     scale: float = math.nan  # what the mean loss was multiplied by on its way back
     added: bool = False  # something else was added to it
@@ -121,21 +119,25 @@ def _softmax(
     loss: float, node: LossNode, tail: str, o: Tensor, d: Tensor, classes: int, close: float
 ) -> Form:
     """A cross entropy that takes a softmax of the outputs."""
-    p, used = o.softmax(1), d.abs().amax(1) > 0
-    p, d, o = p[used], d[used], o[used]
-    rows = torch.arange(len(p), device=p.device)
-    y = d.argmin(1)
-    weight = -d[rows, y] / (1 - p[rows, y])
-    others = (d - weight.unsqueeze(1) * p).abs()
+    used = d.abs().amax(1) > 0
+    p, d, o = o[used].softmax(1), d[used], o[used]
+    # Of an answer that is right and sure hardly anything goes back, and that is rounded.
+    told = -d.amin(1) > (0.01 if close < 1e-3 else 0.1) * d.abs().max()
+    slopes, shares = d[told], p[told]
+    rows, y = torch.arange(len(slopes), device=p.device), slopes.argmin(1)
+    weight = -slopes[rows, y] / (1 - shares[rows, y])
+    others = (slopes - weight.unsqueeze(1) * shares).abs()
     others[rows, y] = 0
-    hard = (others.sum(1) / d.abs().sum(1)).quantile(0.9).item() < 5 * close
+    hard = (others.sum(1) / slopes.abs().sum(1)).quantile(0.9).item() < 5 * close
     misfit = _no_logits(tail, o)
     if hard:
         # Of one class all weigh the same; where they do not, as with rewards, a lower loss is no better answer.
         by_class = [weight[y == k] for k in y.unique()]
         if not all(len(g) < 2 or _alike(g, 5 * close) for g in by_class):
             return Form()
-        return Form(CROSS, "logits", classes=classes, scale=weight.sum().item(), misfit=misfit)
+        even = _alike(weight, 5 * close)
+        scale = weight.median().item() * len(used) if even else weight.sum().item()
+        return Form(CROSS, "logits", even=even, classes=classes, scale=scale, misfit=misfit)
     # The gradient is scale * (p - targets) / samples, so a loss that was scaled itself is scale * mean entropy(p) + sum(d * o); one
     # that was scaled on its way back only is that over the scale. A divergence lacks the targets' own entropy.
     entropy, moved = torch.special.entr(p).sum(1).mean().item(), (d * o).sum().item()
@@ -196,8 +198,8 @@ def _log_probabilities(loss: float, node: LossNode, o: Tensor, d: Tensor, close:
 
 def _binary(node: LossNode, tail: str, o: Tensor, d: Tensor, close: float) -> Form:
     """A cross entropy of each output by itself."""
-    used = d != 0
-    o, d = o[used], d[used]
+    entries, large = int((d != 0).sum()), d.abs() > (0.01 if close < 1e-3 else 0.1) * d.abs().max()
+    o, d = o[large], d[large]
     y = d < 0
     for outputs in ("logits", "probabilities"):
         if outputs == "probabilities" and (o.min() < 0 or o.max() > 1):
@@ -210,16 +212,16 @@ def _binary(node: LossNode, tail: str, o: Tensor, d: Tensor, close: float) -> Fo
             misfit = ""
             if outputs == "logits" and tail in ("Sigmoid", "Softmax", "Relu"):
                 misfit = f"the outputs end in {tail}, and the loss takes a sigmoid of them once more"
-            return Form(BINARY, outputs, scale=weight.mean().item() * len(weight), misfit=misfit)
+            return Form(BINARY, outputs, scale=weight.mean().item() * entries, misfit=misfit)
     if node.kind == BINARY and node.logits:
-        targets = o.sigmoid() - d * len(d) * (1 / len(d) if node.summed else 1)
+        targets = o.sigmoid() - d * (1 if node.summed else entries)
         beyond = ((targets < -0.02) | (targets > 1.02)).double().mean().item()
         misfit = (
             f"{beyond:.0%} of the targets of a binary cross entropy lie outside of 0 and 1"
             if beyond > OUT_OF_REACH
             else ""
         )
-        return Form(BINARY, "logits", soft=True, scale=len(d) if node.summed else 1.0, misfit=misfit)
+        return Form(BINARY, "logits", soft=True, scale=entries if node.summed else 1.0, misfit=misfit)
     return Form(BINARY) if node.kind == BINARY else Form()
 
 
