@@ -51,7 +51,7 @@ def draw(size: int, among: int = len(X)) -> torch.Tensor:
 
 def gained(recording, base=None, last=8) -> float:
     """Share of the first losses, or of ``base``, that is gone at the end."""
-    return 1 - (recording.loss[-last:].mean() / (recording.loss[:3].mean() if base is None else base)).item()
+    return 1 - (recording.loss_curve[-last:].mean() / (recording.loss_curve[:3].mean() if base is None else base)).item()
 
 
 # Not a number
@@ -638,7 +638,7 @@ def summed_over_a_large_batch(faulty):
         return F.cross_entropy(model(X[rows]), Y[rows], reduction="sum" if faulty else "mean")
 
     recording = train(model, loss_at, optimizer, 150)
-    return confirmed(recording, faulty, gained(recording, base=recording.loss[0]), sick=0.2, well=0.8)
+    return confirmed(recording, faulty, gained(recording, base=recording.loss_curve[0]), sick=0.2, well=0.8)
 
 
 @seeded
@@ -766,7 +766,7 @@ def attention_along_the_wrong_axis(faulty):
         return F.cross_entropy(model(text[rows, :-1]).flatten(0, 1), text[rows, 1:].flatten())
 
     recording = train(model, loss_at, adam(model, 3e-3), 150)
-    last = recording.loss[-8:].mean().item()  # no honest model is below log 2
+    last = recording.loss_curve[-8:].mean().item()  # no honest model is below log 2
     return confirmed(recording, faulty, last, sick=0.6, well=0.6)
 
 
@@ -1172,7 +1172,7 @@ def flow_with_a_negative_loss():
         return -model(0.2 * torch.stack([angle.cos(), angle.sin()], 1) + 0.02 * torch.randn(128, 2)).mean()
 
     recording = train(model, loss_at, adam(model, 5e-3))
-    return learns(recording, -recording.loss[-8:].mean().item(), 1.5)
+    return learns(recording, -recording.loss_curve[-8:].mean().item(), 1.5)
 
 
 @seeded

@@ -137,7 +137,7 @@ def next_word(lr, steps, well):
     mask = nn.Transformer.generate_square_subsequent_mask(12)
     loss_fn = lambda model, ids: F.cross_entropy(model(ids[:, :-1], mask).flatten(0, 1), ids[:, 1:].flatten())
     recording = train(model, drawn(steps, 16, ids), loss_fn, torch.optim.AdamW(model.parameters(), lr))
-    return learnt(recording, 1 - (recording.loss[-10:].mean() / recording.loss[0]).item(), well)
+    return learnt(recording, 1 - (recording.loss_curve[-10:].mean() / recording.loss_curve[0]).item(), well)
 
 
 @practice("h04", "a language model given ids and a floating mask, at a slow rate")
@@ -503,4 +503,4 @@ def reading():
         return F.ctc_loss(model(x), y, *lengths)
 
     recording = train(model, drawn(150, 64, pairs, words), loss_fn, adam(model, 1e-2))
-    return learnt(recording, 1 - (recording.loss[-10:].mean() / recording.loss[5:15].mean()).item(), 0.4)
+    return learnt(recording, 1 - (recording.loss_curve[-10:].mean() / recording.loss_curve[5:15].mean()).item(), 0.4)

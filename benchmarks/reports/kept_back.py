@@ -291,7 +291,7 @@ def boxes_without_width(faulty: bool) -> Recording:
     recording = train(
         model, drawn(STEPS, 32, x, target), loss_fn, torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
     )
-    return confirmed(recording, faulty, -max(recording.loss), sick=-math.inf, well=-100.0)
+    return confirmed(recording, faulty, -max(recording.loss_curve), sick=-math.inf, well=-100.0)
 
 
 @seeded
@@ -364,7 +364,7 @@ def raw_counts(faulty: bool) -> Recording:
     batches = drawn(STEPS, 64, values, index, clicked.float())
     recording = train(model, batches, loss_fn, torch.optim.Adam(model.parameters(), 1e-2))
     right = ((model(values, index) > 0) == clicked).float().mean().item()
-    last = sum(recording.loss[-20:]) / 20
+    last = sum(recording.loss_curve[-20:]) / 20
     return confirmed(recording, faulty, right if last < 0.69 else 0.0, sick=0.0, well=0.7)
 
 
@@ -447,7 +447,7 @@ def sigmoid_before_logits(faulty: bool) -> Recording:
     recording = train(
         model, drawn(STEPS, 16, noisy, masks), loss_fn, torch.optim.Adam(model.parameters(), 1e-3)
     )
-    return confirmed(recording, faulty, -sum(recording.loss[-20:]) / 20, sick=-0.5, well=-0.4)
+    return confirmed(recording, faulty, -sum(recording.loss_curve[-20:]) / 20, sick=-0.5, well=-0.4)
 
 
 class Tagger(nn.Module):
@@ -565,7 +565,7 @@ def divided_by_a_negative_mean(faulty: bool) -> Recording:
     return confirmed(
         recording,
         faulty,
-        sum(recording.loss[-20:]) / 20 if faulty else explained(model, x, x),
+        sum(recording.loss_curve[-20:]) / 20 if faulty else explained(model, x, x),
         sick=-100.0,
         well=0.5,
     )
@@ -640,7 +640,7 @@ def gradients_of_all_batches_before(faulty: bool) -> Recording:
     recording = train(
         model, drawn(STEPS, 16, x, heat), squared_error, optimizer, clear=keep if faulty else None
     )
-    score = 1 - recording.loss[-20:].mean() / heat.var().item()
+    score = 1 - recording.loss_curve[-20:].mean() / heat.var().item()
     return confirmed(recording, faulty, score, sick=0.7, well=0.8)
 
 
@@ -660,7 +660,7 @@ def cleared_at_every_micro_batch(faulty: bool) -> Recording:
             if k % 4 == 3:
                 optimizer.step()
                 recorder.step(loss)
-    return confirmed(recorder.recording, faulty, -recorder.recording.loss[-20:].mean(), well=-1.4)
+    return confirmed(recorder.recording, faulty, -recorder.recording.loss_curve[-20:].mean(), well=-1.4)
 
 
 @seeded
@@ -781,7 +781,7 @@ def recurrent_relu(faulty: bool) -> Recording:
         return F.cross_entropy(model(x[:, :-1]).flatten(0, 1), x[:, 1:].flatten())
 
     recording = train(model, drawn(STEPS, 20, tokens), loss_fn, torch.optim.SGD(model.parameters(), 4.0))
-    last = recording.loss[-20:].mean()
+    last = recording.loss_curve[-20:].mean()
     return confirmed(recording, faulty, -last if math.isfinite(last) else -99.0, sick=-2.5, well=-1.5)
 
 
@@ -847,7 +847,7 @@ def default_rate_for_batches_of_one(faulty: bool) -> Recording:
 
     optimizer = torch.optim.SGD(model.parameters(), 0.5 if faulty else 3e-3, momentum=0.9)
     recording = train(model, drawn(250, 1, images, kind, place, offsets), loss_fn, optimizer)
-    last = recording.loss[-40:].mean()
+    last = recording.loss_curve[-40:].mean()
     return confirmed(recording, faulty, -last if math.isfinite(last) else -99.0, sick=-3.3, well=-2.9)
 
 
@@ -945,7 +945,7 @@ def cascade_without_norms(faulty: bool) -> Recording:
 
     optimizer = torch.optim.SGD(model.parameters(), 0.4 if faulty else 0.02, momentum=0.9)
     recording = train(model, drawn(200, 4, scans), loss_fn, optimizer)
-    return confirmed(recording, faulty, -recording.loss[-30:].mean(), sick=-0.8, well=-0.35)
+    return confirmed(recording, faulty, -recording.loss_curve[-30:].mean(), sick=-0.8, well=-0.35)
 
 
 class Capsules(nn.Module):
@@ -1131,7 +1131,7 @@ def mixture_density_network() -> list[Recording]:
         return (math.log(2 * math.pi) / 2 - each.logsumexp(1)).mean()
 
     recording = train(model, drawn(250, 64, x, y), loss_fn, torch.optim.Adam(model.parameters(), 5e-3))
-    return [confirmed(recording, False, recording.loss[0] - recording.loss[-20:].mean(), well=0.8)]
+    return [confirmed(recording, False, recording.loss_curve[0] - recording.loss_curve[-20:].mean(), well=0.8)]
 
 
 class Reader(nn.Module):
@@ -1158,7 +1158,7 @@ def transcription_by_ctc() -> list[Recording]:
     recording = train(
         model, drawn(STEPS, 16, frames, letters), loss_fn, torch.optim.Adam(model.parameters(), 1e-2)
     )
-    return [confirmed(recording, False, -recording.loss[-20:].mean(), well=-0.6)]
+    return [confirmed(recording, False, -recording.loss_curve[-20:].mean(), well=-0.6)]
 
 
 @seeded
@@ -1182,7 +1182,7 @@ def hinge_and_cosine() -> list[Recording]:
     two = train(
         model, drawn(STEPS, 32, X[rows], Y[rows]), loss_fn, torch.optim.Adam(model.parameters(), 1e-3)
     )
-    return [one, confirmed(two, False, two.loss[0] - two.loss[-20:].mean(), well=0.15)]
+    return [one, confirmed(two, False, two.loss_curve[0] - two.loss_curve[-20:].mean(), well=0.15)]
 
 
 @seeded

@@ -477,7 +477,7 @@ def tied_embedding(faulty):
     model, ids = Tied(std=1.0 if faulty else 0.02), sentences()
     loss_fn = lambda model, ids: F.cross_entropy(model(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
     recording = train(model, drawn(100, 8, ids), loss_fn, adam(model, 1e-3))
-    gained = 1 - recording.loss[-20:].mean().item() / math.log(256)
+    gained = 1 - recording.loss_curve[-20:].mean().item() / math.log(256)
     return confirmed(recording, faulty, gained, sick=0.0, well=0.5)
 
 
