@@ -53,7 +53,7 @@ class Run:
     batch: int
     clear: bool = True
     reduction: str = "mean"
-    scale: float = 0.0  # loss scale under simulated half precision; 0 is none
+    scale: float = 0.0  # what the loss is multiplied by under autocast to float16; 0 is single precision
     shift: tuple = (1.0, 0.0)  # of the inputs
     change: object = None  # of the model, after it was built
 
@@ -223,19 +223,18 @@ def play(run):
         for x, y in batches(run):
             if run.clear:
                 optimizer.zero_grad()
-            out = model(x)
-            loss = (
-                F.mse_loss(out, y, reduction=run.reduction)
-                if y.is_floating_point()
-                else F.cross_entropy(out, y, reduction=run.reduction)
-            )
-            if run.scale:
-                (loss * run.scale).backward()
+            with torch.autocast("cpu", torch.float16, enabled=bool(run.scale)):
+                out = model(x)
+                loss = (
+                    F.mse_loss(out, y, reduction=run.reduction)
+                    if y.is_floating_point()
+                    else F.cross_entropy(out, y, reduction=run.reduction)
+                )
+            (loss * (run.scale or 1)).backward()
+            if run.scale:  # as a GradScaler of a fixed scale does, which does not look for overflows
                 for p in model.parameters():
                     if p.grad is not None:
-                        p.grad = p.grad.half().float() / run.scale
-            else:
-                loss.backward()
+                        p.grad /= run.scale
             optimizer.step()
             recorder.step(loss)
             losses.append(loss.item())
@@ -297,9 +296,10 @@ def shift_biases(amount, signed):
     return change
 
 
-def freeze(model):
-    for p in matrices(model)[:-1]:
-        p.requires_grad_(False)
+def cut(model):
+    """A detach() before the last layer."""
+    last = [m for m in model.modules() if isinstance(m, nn.Linear)][-1]
+    last.register_forward_pre_hook(lambda module, args: args[0].detach())
 
 
 def zero(model):
@@ -308,19 +308,19 @@ def zero(model):
 
 
 def ill(run, illness, rng):
-    """The run with the illness, by a random severity; None where the network cannot have it."""
+    """The run with the illness, by a random severity; None where the network cannot have it (torch's LSTM has no float16 on a CPU)."""
     has = {type(m) for m in run.build().modules()}
     recurrent = bool(has & {nn.RNN, Loop})
     changes = {
         "learning rate too high": lambda: {"lr": run.lr * 10 ** rng.uniform(1, 2.5)},
         "init too large": lambda: {"change": scale_weights(2 ** rng.uniform(1.2, 4))} if not recurrent else None,
         "init too small": lambda: {"change": scale_weights(10 ** -rng.uniform(0.8, 3))},
-        "zero gradient": lambda: {"change": rng.choice([freeze, zero])},
+        "zero gradient": lambda: {"change": rng.choice([cut, zero])},
         "saturated": lambda: {"change": shift_biases(rng.uniform(3, 8), True)} if has & {nn.Tanh, nn.Sigmoid} and not recurrent else None,
         "gradients not cleared": lambda: {"clear": False},
         "recurrent explosion": lambda: {"change": scale_recurrent(rng.uniform(1.6, 4))} if recurrent else None,
         "inputs not normalised": lambda: {"shift": (10 ** rng.uniform(1, 2.2), 10 ** rng.uniform(0, 2))},
-        "half-precision overflow": lambda: {"scale": 2.0 ** rng.uniform(24, 40)},
+        "half-precision overflow": lambda: {"scale": 2.0 ** rng.uniform(26, 40)} if nn.LSTM not in has else None,
         "loss summed": lambda: {"reduction": "sum"},
         "dead signal": lambda: {"build": rng.choice([deep_relu, deep_sigmoid])} if run.family == "mlp" and run.data == "digits" else None,
         "dead units": lambda: {"change": shift_biases(-rng.uniform(4, 10), False)} if has & {nn.ReLU} and not has & {nn.LayerNorm, nn.BatchNorm2d} else None,

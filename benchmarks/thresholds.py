@@ -4,12 +4,15 @@
 
 ``well`` is what half of the healthy runs are within (harmless changes count as healthy), ``ill`` what half of those with the
 illness are beyond, of the runs that the rule is asked about. Where a rule has several ways to hold, it is another share.
+The runs are patients drawn at random, and the public reports and healthy practices that may be looked at.
 Prints a line a threshold: its name, its value, both sides, and of how many runs they are.
 """
 
+import contextlib
 import itertools
 import math
 import sys
+import warnings
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -18,9 +21,14 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks import patients
+from benchmarks.reports.healthy import PRACTICES
+from benchmarks.reports.looked_at import REPORTS
 from gradutils.models import init_weights_, mlp
-from gradutils.recorder import Recorder, diagnosis, signs
-from gradutils.recorder.signs import Signs, Threshold, read_signs
+from gradutils.recorder import Recorder, course, facts, relapse, rules, signs
+from gradutils.recorder.signs import Signs, read_signs
+from gradutils.recorder.threshold import Threshold
+
+ROOMS = (course, facts, relapse, rules, signs)
 
 
 class Separates(NamedTuple):
@@ -36,8 +44,39 @@ class Separates(NamedTuple):
 
 RATE, LARGE, SMALL = ("learning rate too high",), ("init too large",), ("init too small",)
 INPUTS, SUMMED, LOOP = ("inputs not normalised",), ("loss summed",), ("recurrent explosion",)
+STILL, RELAPSE, ONE = ("weights do not move",), ("relapse",), ("one answer",)
 FAR = "targets far from zero"
 SEPARATES = {
+    "BEYOND_NOISE": Separates(lambda s: s.fall),
+    "HAD_LEARNT": Separates(lambda s: s.best),
+    "LOST": Separates(lambda s: s.lost, RELAPSE),
+    "MOST": Separates(lambda s: s.still, STILL),
+    "GREW": Separates(lambda s: s.growth, RATE, beyond=0.1),
+    "SOME_UPDATE": Separates(lambda s: s.peak_update, RATE),
+    "HARDLY_MOVES": Separates(lambda s: s.peak_update, STILL),
+    "SCALED_AWAY": Separates(lambda s: s.gradient, STILL, lambda s: not (s.unmoved or s.stuck)),
+    "STEADY": Separates(lambda s: s.gradient_varies, STILL, lambda s: not (s.unmoved or s.stuck)),
+    "FAR_TARGETS": Separates(
+        lambda s: s.target_rms / max(1, s.output_rms),
+        ("targets not normalised",),
+        lambda s: s.target_rms > 0,
+        healthy=FAR,
+    ),
+    "OFF_CENTRE": Separates(
+        lambda s: s.target_offset,
+        ("targets not normalised",),
+        lambda s: s.target_offset >= 0,
+        beyond=0.1,
+    ),
+    "RUNAWAY": Separates(lambda s: s.target_growth, ("",), lambda s: s.target_growth > 0),
+    "ONE_CLASS": Separates(lambda s: s.one_class, ONE, lambda s: s.one_class > 0),
+    "COLLAPSED": Separates(
+        lambda s: s.spread_left, ONE, lambda s: s.spread_left >= 0 and not s.one_class > 0, beyond=0.3
+    ),
+    "SHRUNK": Separates(
+        lambda s: s.spread_left, ONE, lambda s: s.spread_left >= 0 and not s.one_class > 0, beyond=0.3
+    ),
+    "STILL_FALLS": Separates(lambda s: s.drift, ONE, within=0.3),
     "BEATEN": Separates(lambda s: s.level),
     "WELL_BEATEN": Separates(lambda s: s.level, within=0.2),
     "HALVED": Separates(lambda s: s.later),
@@ -51,18 +90,18 @@ SEPARATES = {
     "SHARE_OF_OUTPUTS": Separates(
         lambda s: s.output_rms**2 / (s.start * s.trivial), LARGE, lambda s: s.start > 2.5, healthy=FAR
     ),
-    "ORDINARY": Separates(lambda s: s.rise, RATE),
-    "ORDINARY_AT_FIRST": Separates(lambda s: s.start, LARGE),
     "SURVIVED": Separates(lambda s: s.end, ("half-precision overflow",)),
     "SUMMED_START": Separates(lambda s: s.start * s.trivial / math.log(10), SUMMED),
     "SMALL_OUTPUTS": Separates(lambda s: s.output_rms, LARGE),
     "MOST_UNITS_DEAD": Separates(lambda s: s.dead, ("dead units",)),
     "SMALL_WEIGHTS": Separates(lambda s: s.sigma_w, SMALL),
+    "TINY_WEIGHTS": Separates(lambda s: s.sigma_w, SMALL),
     "WITHOUT_GRADIENT": Separates(lambda s: s.zero_gradients, ("zero gradient",)),
     "SATURATION_EXPLAINS": Separates(lambda s: s.saturated, ("saturated",)),
     "INPUT_RMS": Separates(lambda s: s.input_rms, INPUTS),
     "INPUT_OFFSET": Separates(lambda s: s.input_offset, INPUTS, beyond=0.1),
     "STRETCH": Separates(lambda s: s.recurrent_norm, LOOP, lambda s: s.recurrent_norm > 0),
+    "WIDE_WEIGHTS": Separates(lambda s: s.sigma_w, LARGE),
     "LARGE_WEIGHTS": Separates(lambda s: s.sigma_w_max, LARGE),
     "SATURATED": Separates(lambda s: s.saturated, ("saturated",)),
     "QUIET": Separates(lambda s: s.last_hidden_rms, SMALL),
@@ -88,8 +127,9 @@ SEPARATES = {
 
 def thresholds() -> dict[str, Threshold]:
     """All thresholds of the diagnosis by name."""
-    rooms = vars(signs) | vars(diagnosis)
-    return {name: value for name, value in rooms.items() if isinstance(value, Threshold)}
+    return {
+        name: value for room in ROOMS for name, value in vars(room).items() if isinstance(value, Threshold)
+    }
 
 
 def measured(seen: list[tuple[str, Signs]], names=SEPARATES) -> dict[str, tuple[float, float, int, int]]:
@@ -131,8 +171,25 @@ def far_from_zero(seed: int) -> Signs:
     return read_signs(recorder.recording)
 
 
+def reported() -> list[tuple[str, Signs]]:
+    """The reports that may be looked at, faulty and repaired, and the healthy practices."""
+    seen = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for report in REPORTS:
+            for faulty in (True, False):
+                truth = report.illness if faulty else "healthy"
+                for seed in range(3):
+                    with contextlib.suppress(AssertionError):  # it did not fail, or did not learn: no case
+                        seen.append((truth, read_signs(report.play(seed, faulty))))
+        for practice in PRACTICES:
+            with contextlib.suppress(AssertionError):
+                seen += [("healthy", read_signs(recording)) for recording in practice.play(0)]
+    return seen
+
+
 def main(seeds: int) -> None:
-    seen = [(FAR, far_from_zero(seed)) for seed in range(10)]
+    seen = [(FAR, far_from_zero(seed)) for seed in range(10)] + reported()
     # Few networks drawn are recurrent; as many seeds again are of such alone.
     runs = (
         patients.drawn(range(seeds), patients.KNOWN, 99),

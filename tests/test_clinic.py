@@ -40,7 +40,7 @@ def said(patient_id, *answer):
 
 
 def test_an_illness_of_a_patient_has_a_name_and_a_cure():
-    assert set(REMEDIES) | {"missing warmup"} == set(SIGNS)
+    assert set(SIGNS) <= set(REMEDIES) | {"missing warmup"}
     for patient in PATIENTS.values():
         assert len(patient.treatment) == len(patient.causes)
         for change, cause in zip(patient.treatment, patient.causes, strict=True):
