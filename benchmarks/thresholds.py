@@ -56,6 +56,7 @@ SEPARATES = {
     "HARDLY_MOVES": Separates(lambda s: s.peak_update, STILL),
     "SCALED_AWAY": Separates(lambda s: s.gradient, STILL, lambda s: not (s.unmoved or s.stuck)),
     "STEADY": Separates(lambda s: s.gradient_varies, STILL, lambda s: not (s.unmoved or s.stuck)),
+    "FAR_INPUTS": Separates(lambda s: s.input_rms, INPUTS),
     "FAR_TARGETS": Separates(
         lambda s: s.target_rms / max(1, s.output_rms),
         ("targets not normalised",),

@@ -11,6 +11,7 @@ from statistics import median
 
 from gradutils.recorder.rows import FIRST
 
+FARTHER = 1.3  # times as far as the record before is the next, at the latest: a short run has an end as well
 ALWAYS = 21  # steps at the start, whatever they cost: half of the illnesses show by then
 WINDOW = 21  # times that a median is taken of
 KNOWN = 5  # times from which on a median is believed
@@ -41,7 +42,7 @@ class Every:
 class Schedule:
     """So many steps, spread evenly, that the recorder takes no more than ``budget`` of the time that training takes without it.
 
-    The first 21 steps are recorded whatever they cost. What they cost beyond the budget is paid back later: until then only half
+    The first 21 steps are recorded whatever they cost, and after them one at least whenever the run has become a third longer. What they cost beyond the budget is paid back later: until then only half
     as many steps are chosen. A leap of the loss or of the gradient norm adds three steps, within an allowance.
     """
 
@@ -56,6 +57,7 @@ class Schedule:
         self._steps = self._records = self._extra = 0
         self._credit = 0.0  # of a record: at 1 there is one
         self._owed = 0  # steps after a leap
+        self._landmark = ALWAYS  # the step that is recorded at the latest
         self._balance = 0.0  # seconds: what the budget paid for, without what was taken
         self._own = self._all = 0.0
         self._rate = 1.0
@@ -63,7 +65,7 @@ class Schedule:
 
     def wants(self, step: int) -> bool:
         """Whether to record a step that comes next."""
-        return step < ALWAYS or self._credit >= 1 or self._owed > 0
+        return step < ALWAYS or step >= self._landmark or self._credit >= 1 or self._owed > 0
 
     def stepped(self, wall: float, own: float, recorded: bool, **numbers: float) -> None:
         """Told after a step: the seconds since the step before, what of them the recorder took, and whether it recorded.
@@ -74,7 +76,8 @@ class Schedule:
         if self._steps > 1:  # the first takes longer than others: much is set up in it
             self._learn(wall, own, recorded)
         if recorded:
-            paid = self._credit >= 1 or self._steps <= ALWAYS
+            paid = self._credit >= 1 or self._steps <= ALWAYS or self._steps > self._landmark
+            self._landmark = max(self._landmark, math.ceil(FARTHER * self._steps))
             self._records, self._extra = self._records + paid, self._extra + (not paid)
             self._credit -= self._credit >= 1
             self._owed = max(0, self._owed - 1)

@@ -15,6 +15,7 @@ from gradutils.recorder.threshold import Threshold
 
 NEAR_THE_END_OF_FLOATS = 1e30  # single precision ends at 3e38, and is not reached in one leap
 SHOWN = 3  # names
+ENOUGH = 10  # records in which something never happens
 FEW_DIGITS = ("float16", "bfloat16")
 MOST = Threshold(0.9, well=0, ill=1)  # of the records, or of the parameters
 GREW = Threshold(100, well=1.6, ill=4.5e18)
@@ -36,6 +37,8 @@ class Facts:
     unmoved_by: str  # the reason as a key of ``words.MENDS``
     stuck: str  # some never move, since their numbers have too few digits
     forgotten: str  # some have gradients and are in no optimizer
+    severed: str  # some never have one, though their layers were called and an optimizer holds them
+    flat: str  # some, or all, have gradients of exactly zero at every step
     stopped: str  # they moved, and no longer do
     died: str  # the first number that was not finite, with its step; "" where the run went on
     bad: NonFinite | None  # the same; None where the run went on
@@ -122,7 +125,8 @@ def _evaluating(recording: Recording) -> dict:
 
 def _motion(recording: Recording, counted: Tensor, bad: NonFinite | None) -> dict:
     """Which parameters do not move though they should, and what holds them."""
-    none = dict.fromkeys(("unmoved", "unmoved_by", "stuck", "forgotten", "stopped"), "") | {"still": 0.0}
+    none = dict.fromkeys(("unmoved", "unmoved_by", "stuck", "forgotten", "severed", "flat", "stopped"), "")
+    none |= {"still": 0.0}
     mine = torch.tensor(recording.trainable, dtype=torch.bool)
     before = counted & (recording.steps < bad.step) if bad else counted
     if recording.order or not mine.any() or before.sum() < 2:
@@ -132,6 +136,18 @@ def _motion(recording: Recording, counted: Tensor, bad: NonFinite | None) -> dic
     pulled = (gradient > 0) & gradient.isfinite()  # a gradient that is there, and a number
     steps, held = recording.steps[before], torch.tensor(recording.held, dtype=torch.bool)[mine]
     none["still"] = still.double().mean().item()
+    zero = (gradient == 0).all(0) & _alone(recording, mine, gradient)
+    if zero.any() and len(gradient) >= ENOUGH:
+        first = [name for name, on in zip(recording.parameters, mine, strict=True) if on][
+            int(zero.int().argmax())
+        ]
+        which = (
+            "all parameters"
+            if zero.all()
+            else f"{int(zero.sum())} of {len(zero)} parameters, {first} the first,"
+        )
+        nothing = ", and so is the loss" if not recording.loss[before].any() else ""
+        none["flat"] = f"the gradient of {which} is exactly zero at each of {len(gradient)} steps{nothing}"
     if none["still"] >= MOST:
         reason, said = _why_nothing_moves(recording, before, still, gradient, pulled)
         return none | {"unmoved": said, "unmoved_by": reason}
@@ -153,12 +169,38 @@ def _motion(recording: Recording, counted: Tensor, bad: NonFinite | None) -> dic
         found["forgotten"] = (
             f"{int(loose.sum())} of {int(often.sum())} parameters with gradients are in no optimizer, {first} the first"
         )
+    cut = gradient.isnan().all(0) & held & _called(recording)[mine]
+    if cut.any() and pulled.any() and len(gradient) >= ENOUGH:
+        names = [name for name, on in zip(recording.parameters, mine, strict=True) if on]
+        found["severed"] = (
+            f"{int(cut.sum())} of {len(cut)} parameters, {names[int(cut.int().argmax())]} the first, never have a gradient, though "
+            "their layers were called and an optimizer holds them: nothing leads from there to the loss"
+        )
     last = int((~still).nonzero().max())
-    if last < len(still) // 2 and (pulled[last + 1 :].any(1)).all():
+    if (
+        2 * steps[last] < recording.loss_steps[-1]
+        and last + 1 < len(still)
+        and pulled[last + 1 :].any(1).all()
+    ):
         rate = recording.lr[before][last + 1 :]
         why = "the learning rate is 0" if (rate == 0).all() else "though gradients are there"
         found["stopped"] = f"no weight moves from step {int(steps[last + 1])} on: {why}"
     return found
+
+
+def _alone(recording: Recording, mine: Tensor, gradient: Tensor) -> Tensor:
+    """Which parameters have no neighbour in their layer to which gradients come: a bias may cancel where outputs are subtracted."""
+    owners = [name.rpartition(".")[0] for name, on in zip(recording.parameters, mine, strict=True) if on]
+    reached = {owner for owner, some in zip(owners, (gradient > 0).any(0), strict=True) if some and owner}
+    return torch.tensor([owner not in reached for owner in owners], dtype=torch.bool)
+
+
+def _called(recording: Recording) -> Tensor:
+    """Which parameters belong to a layer that was called, (P,) bool."""
+    layers = set(recording.layers)
+    return torch.tensor(
+        [name.rpartition(".")[0] in layers for name in recording.parameters], dtype=torch.bool
+    )
 
 
 def _why_nothing_moves(

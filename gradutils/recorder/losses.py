@@ -71,6 +71,17 @@ def recognise(loss: float, node: LossNode, tail: str, out: Tensor, delta: Tensor
         )
     if node.expanded:
         return _repeated(node.kind, out)
+    if (
+        tail == "Softmax"
+        and out.ndim == 2
+        and len(out) > 1
+        and _sums_to_one(out, 0)
+        and not _sums_to_one(out, 1)
+    ):
+        return Form(
+            node.kind,
+            misfit="the outputs are a softmax over the samples instead of the classes: they sum to 1 over the batch",
+        )
     o, d = out.double(), delta.double()
     classes = _classes(d, close)
     if classes is not None and node.kind not in (SQUARED, BINARY, ABSOLUTE):
@@ -154,6 +165,10 @@ def _softmax(
         ):
             return Form(CROSS, "logits", soft=True, classes=classes, scale=scale, added=added, misfit=misfit)
     return Form()
+
+
+def _sums_to_one(out: Tensor, dim: int) -> bool:
+    return bool(((out.double().sum(dim) - 1).abs() < 1e-2).all())
 
 
 def _no_logits(tail: str, o: Tensor) -> str:

@@ -81,6 +81,10 @@ class Optimizers:
         self._groups[optimizer] = _sizes(optimizer), groups
         return groups
 
+    def moves(self, parameter: Tensor) -> bool:
+        """Whether a parameter is in an optimizer that stepped; all are, where none did."""
+        return self.held[self._index[id(parameter)]] or not any(self.held)
+
     def went_back(self) -> None:
         """A backward pass has begun."""
         self._waiting = True

@@ -62,6 +62,8 @@ SOME_UPDATE = Threshold(0.1, well=0.049, ill=14)
 HARDLY_MOVES = Threshold(0.0001, well=0.049, ill=0)
 SCALED_AWAY = Threshold(0.001, well=0.99, ill=1.5e-05)
 STEADY = Threshold(0.02, well=0.37, ill=9.7e-08)
+FAR_INPUTS = Threshold(30, well=1, ill=67)
+NEARLY_ALL = 0.1  # of a constant answer's loss is left
 FAR_TARGETS = Threshold(25, well=6.4, ill=11000)
 OFF_CENTRE = Threshold(3, well=0.061, ill=3.3)
 ONE_CLASS = Threshold(0.99, well=0.19, ill=1)
@@ -111,6 +113,10 @@ def _grows(s: Signs) -> bool:
     """Signals or gradients grow through the layers, with no norm between them that would take it back."""
     grows = s.activation_growth > SIGNAL_GROWTH or s.delta_growth > GRADIENT_GROWTH
     return grows and s.output_rms > SMALL_OUTPUTS and (not s.normalised or s.sigma_w > WIDE_WEIGHTS)
+
+
+def _mostly_without_gradient(s: Signs) -> bool:
+    return s.weak and (s.zero_gradients >= WITHOUT_GRADIENT or s.zero_weights > WITHOUT_GRADIENT)
 
 
 def _one_answer(s: Signs) -> str:
@@ -169,9 +175,15 @@ FACTS = (
     ),
     Rule(
         "weights do not move",
-        lambda s: s.poor and bool(s.stopped or s.forgotten),
+        lambda s: s.slow and bool(s.stopped or s.forgotten),
         lambda s: s.stopped or s.forgotten,
         lambda s: "rate" if s.stopped else "forgotten",
+    ),
+    Rule(
+        "weights do not move",
+        lambda s: bool(s.severed) and not _mostly_without_gradient(s),
+        lambda s: s.severed,
+        lambda s: "severed",
     ),
     Rule(
         "evaluation mode",
@@ -210,8 +222,7 @@ BUGS = (
     Rule(
         "zero gradient",
         lambda s: (
-            s.weak
-            and (s.zero_gradients >= WITHOUT_GRADIENT or s.zero_weights > WITHOUT_GRADIENT)
+            _mostly_without_gradient(s)
             and s.saturated < SATURATION_EXPLAINS
             and (s.zero_weights > 0 or s.sigma_w > SMALL_WEIGHTS)
         ),
@@ -221,12 +232,15 @@ BUGS = (
             else f"{s.zero_gradients:.0%} of the weight matrices that train have no gradient, or one of exactly zero"
         ),
     ),
+    Rule("zero gradient", lambda s: bool(s.flat), lambda s: s.flat),
+    Rule("weights do not move", lambda s: bool(s.severed), lambda s: s.severed, lambda s: "severed"),
     Rule("evaluation mode", lambda s: s.poor and bool(s.layers_evaluate), lambda s: s.layers_evaluate),
 )
 CAUSES = (
     Rule(
         "inputs not normalised",
-        lambda s: s.slow and (s.input_rms > INPUT_RMS or s.input_offset > INPUT_OFFSET),
+        lambda s: (s.slow and (s.input_rms > INPUT_RMS or s.input_offset > INPUT_OFFSET))
+        or (s.input_rms > FAR_INPUTS and not s.normalised and s.end > NEARLY_ALL),
         lambda s: f"the inputs have RMS {s.input_rms:.2g} and a mean of {s.input_offset:.2g} standard deviations",
     ),
     Rule(

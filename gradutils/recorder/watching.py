@@ -192,7 +192,9 @@ class Recorder(Readable):
         self._thread = None
         self._answers.forget()
         self._deltas_seen = Deltas()
-        self._leftovers.remember(self._weights.present_gradients() if self._recording and self._count else [])
+        left = self._weights.present_gradients() if self._recording and self._count else []
+        # Of what no optimizer moves nobody clears the gradients.
+        self._leftovers.remember([found for found in left if self._optimizers.moves(found[0])])
         if self._recording:
             self._weights.remember()
         else:

@@ -31,6 +31,8 @@ MENDS = {
     "no step": "Call optimizer.step() after each backward pass, on an optimizer that holds this model's parameters.",
     "digits": "Keep the weights in float32 and compute under torch.autocast, or raise the rate.",
     "small": "Raise the rate; if gradients are clipped, clip after scaler.unscale_(optimizer), not before.",
+    "severed": "Look for a detach(), a no_grad() or a loss that is not added between these parameters and what goes backward; "
+    "set requires_grad to False where they are to rest.",
     "forgotten": "Give all of model.parameters() to the optimizer, or set requires_grad to False where a part should rest.",
     "between": "Record every step, Recorder(model, every=1), and run again: then the place is named.",
     "weights": "Look at what fills and loads these weights: torch.empty, a broken checkpoint, or a change outside of the optimizer.",
