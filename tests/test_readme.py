@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from benchmarks.reports import SETS
 from gradutils.course import check
 from gradutils.course.progress import is_deeper, to_pass
 from gradutils.course.trials import CLAIMS, EXPECTED, trials
@@ -42,23 +43,61 @@ def test_the_wrong_answer_gets_the_sentence_that_is_shown(home, capsys):
     assert capsys.readouterr().out.splitlines()[0] == shown
 
 
-def test_the_quoted_measurements_are_those_of_the_bench():
-    results = (ROOT / "benchmarks" / "results.md").read_text(encoding="utf-8")
-    recorder = results.partition("### Recorder on a 4-block transformer")[2].partition("###")[0]
-    everything, tenth = (
-        re.search(rf"^\| recorder, everything{more} \| ([\d.]+ x)", recorder, re.MULTILINE)[1]
-        for more in ("", " every 10 steps")
+RESULTS = (ROOT / "benchmarks" / "results.md").read_text(encoding="utf-8")
+
+
+def section(title):
+    """A table of what the bench measured: what -> value."""
+    text = RESULTS.partition(f"### {title}\n")[2].partition("\n### ")[0]
+    assert text, title
+    return dict(re.findall(r"^\| (.+?) \| (.*?) \|", text, re.MULTILINE))
+
+
+def test_the_quoted_counts_are_those_of_the_bench():
+    kept, asked = (
+        section(f"Public reports {SETS['kept_back']}"),
+        section(f"Public reports {SETS['asked_for']}"),
     )
-    right, runs = re.search(
-        r"^\| kinds it was built on: right \| ([\d.]+%) of (\d+)", results, re.MULTILINE
+    told, cases, possible = re.findall(r"\d+", kept["reported faults told"])
+    first, healthy = (
+        kept[name].split()[0] for name in ("… by the first name", "… called healthy though ill")
+    )
+    accused, runs = (
+        sum(
+            int(re.findall(r"\d+", kept[name])[k])
+            for name in ("repaired runs accused", "healthy practices accused")
+        )
+        for k in (0, 1)
+    )
+    also, others, _ = re.findall(r"\d+", asked["reported faults told"])
+    right, patients = re.match(
+        r"([\d.]+%) of (\d+)", section("Diagnosis")["kinds it was built on: right"]
     ).groups()
     words = " ".join(README.split())
+    assert f"Of {cases} faults that people reported in public" in words
     assert (
-        f"takes {everything} as long where everything is recorded and {tenth} where every tenth step is"
+        f"it told {told} ({possible} of them can be told from a recording at all), {first} by the first name"
         in words
     )
-    assert f"Of {runs} training runs," in words
-    assert f"{right} are named right" in words
+    assert f"it called {healthy} healthy that were not, and accused {accused} of {runs} healthy runs" in words
+    assert re.search(
+        rf"Of {others} others, gathered by symptom, it told \d+ at the first look and {also} after", words
+    )
+    assert f"it is right in {right} of {patients}:" in words
+
+
+def test_the_quoted_costs_are_those_of_the_bench():
+    def ratio(model, setting, what):
+        table = RESULTS.partition(f"### Recorder on a {model}\n")[2].partition("\n### ")[0]
+        part = table.partition(f"| a plain step, {setting} |")[2].partition("| a plain step")[0]
+        return re.search(rf"^\| … {what}.*? \| ([\d.]+) x", part, re.MULTILINE)[1]
+
+    words = " ".join(README.split())
+    deep, transformer = ("20 x 128 MLP", "batch 128, SGD"), ("4-block transformer", "batch 128, Adam")
+    assert f"{ratio(*transformer, 'everything')} x the time of a plain step of a 4-block transformer" in words
+    assert f"{ratio(*deep, 'everything')} x that of a 20 x 128 network under plain SGD" in words
+    kept = [float(found) for found in re.findall(r"within a budget of 5%.*? \| ([\d.]+) x", RESULTS)]
+    assert f"between {min(kept):.3f} and {max(kept):.3f} x" in words
 
 
 def test_links_to_files_resolve():

@@ -76,10 +76,11 @@ class Schedule:
         if self._steps > 1:  # the first takes longer than others: much is set up in it
             self._learn(wall, own, recorded)
         if recorded:
-            paid = self._credit >= 1 or self._steps <= ALWAYS or self._steps > self._landmark
+            due = self._steps > max(ALWAYS, self._landmark)
+            paid = due or self._credit >= 1 or self._steps <= ALWAYS
             self._landmark = max(self._landmark, math.ceil(FARTHER * self._steps))
             self._records, self._extra = self._records + paid, self._extra + (not paid)
-            self._credit -= self._credit >= 1
+            self._credit -= due or self._credit >= 1  # what was due comes out of the same budget
             self._owed = max(0, self._owed - 1)
         if recorded or self._steps % REFRESH == 0:
             self._rate = self._affordable()
