@@ -55,6 +55,7 @@ def test_the_recorder_asks_for_torch_and_numpy_and_each_extra_for_the_one_within
         "plots": [],
         "course": ["gradutils[plots]"],
         "lab": ["gradutils[course]"],
+        "trainers": [],
         "dev": [],
     }
 

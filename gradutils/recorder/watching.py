@@ -303,7 +303,7 @@ class Recorder(Readable):
             mark = Mark(self._count, rate, self._leftovers.stale, back, taken)
             self._ring.write(row, mark)
             if row.device.type == "cpu":
-                numbers["grad_norm"] = row[self._gradients].sum().sqrt().item()
+                numbers["grad_norm"] = row[self._sender.index(self._gradients)].sum().sqrt().item()
         self._count += 1
         ended = perf_counter()
         self._schedule.stepped(ended - self._since, self._own + ended - started, recorded, **numbers)
