@@ -6,8 +6,6 @@ import math
 import os
 from dataclasses import dataclass
 
-import torch
-
 from gradutils.recorder.course import BEATEN
 from gradutils.recorder.recording import Recording
 from gradutils.recorder.rules import BUGS, CAUSES, FACTS, HARDLY_MOVES, WITHOUT_GRADIENT
@@ -53,8 +51,7 @@ def diagnose(recorder: Recorder | Recording, *, trivial_loss: float | None = Non
         raise TypeError(f"diagnose takes a Recorder or a Recording; got {type(recorder).__name__}{hint}")
     if len(recording) < 2:
         raise ValueError(f"a diagnosis needs at least 2 recorded steps, better 20; got {len(recording)}")
-    with torch.device("cpu"):  # whatever the default device is
-        signs = read_signs(recording, trivial_loss)
+    signs = read_signs(recording, trivial_loss)
     # Where no weight moves nothing else can show.
     found = [rule for rule in (FACTS if signs.unmoved else (*FACTS, *BUGS, *CAUSES)) if rule.holds(signs)]
     if not found:

@@ -140,6 +140,7 @@ class Signs(Sizes, Relapse, Course, Facts):
         return self.fall > BEYOND_NOISE or halved
 
 
+@torch.device("cpu")  # whatever the default device is
 def read_signs(recording: Recording, trivial_loss: float | None = None) -> Signs:
     """The numbers that the rules look at, from the first 21 steps and what came after."""
     course = read_course(recording, trivial_loss)
