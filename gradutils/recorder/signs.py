@@ -140,18 +140,18 @@ class Signs(Sizes, Relapse, Course, Facts):
         return self.fall > BEYOND_NOISE or halved
 
 
-@torch.device("cpu")  # whatever the default device is
 def read_signs(recording: Recording, trivial_loss: float | None = None) -> Signs:
     """The numbers that the rules look at, from the first 21 steps and what came after."""
-    course = read_course(recording, trivial_loss)
-    return Signs(
-        **course,
-        **read_facts(recording),
-        **read_relapse(recording, course["left"]),
-        **_weights(recording),
-        **_layers(recording),
-        **_outputs(recording),
-    )
+    with torch.device("cpu"):  # whatever the default device is
+        course = read_course(recording, trivial_loss)
+        return Signs(
+            **course,
+            **read_facts(recording),
+            **read_relapse(recording, course["left"]),
+            **_weights(recording),
+            **_layers(recording),
+            **_outputs(recording),
+        )
 
 
 def _matrices(recording: Recording) -> list[int]:
