@@ -3,6 +3,7 @@
 import copy
 import gc
 import math
+import threading
 import weakref
 
 import pytest
@@ -411,3 +412,147 @@ def test_a_constant_answer_is_known_beside_a_loss_of_thousands(gain):
     expected = min(math.log(10), -torch.xlogy(share, share).sum().item() + 9 / 400)
     assert recorder.trivial_loss == pytest.approx(expected, rel=0.02)
     assert recorder.loss_kind == "cross entropy"
+
+
+def gone_back(model, x, y, steps=6):
+    """A few steps, recorded."""
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    with Recorder(model, every=1) as recorder:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            recorder.step(loss)
+            yield recorder
+
+
+def test_gradients_of_a_whole_batch_at_once_are_left_alone():
+    model, (x, y) = mlp(1, 8), batch(size=4)
+    for _ in gone_back(model, x, y, steps=2):
+        rows = torch.autograd.functional.jacobian(model, x, vectorize=True)
+        assert rows.shape == (4, 10, 4, 64)
+
+
+def test_passes_of_another_thread_are_not_mixed_in():
+    model, (x, y) = mlp(1, 8), batch()
+    failed = []
+
+    def elsewhere():
+        try:
+            for _ in range(30):
+                model(x[:3]).sum().backward()
+        except Exception as error:
+            failed.append(error)
+
+    for recorder in gone_back(model, x, y):
+        other = threading.Thread(target=elsewhere)
+        other.start()
+        model(x)
+        other.join()
+        assert recorder.first_nonfinite is None
+    assert not failed
+    assert len(recorder) == 6
+
+
+def test_operations_that_are_written_down_are_not_measured():
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    model, (x, y) = mlp(1, 8), batch()
+    for recorder in gone_back(model, x, y, steps=2):
+        assert "addmm" in str(make_fx(model)(x).graph)
+        assert recorder.activation_std.isfinite().all()
+
+
+def test_a_copy_of_a_model_carries_no_recorder_along(tmp_path):
+    model, (x, y) = mlp(1, 8), batch()
+    for recorder in gone_back(model, x, y, steps=2):
+        copied = copy.deepcopy(model)
+        torch.save(model, tmp_path / "model.pt")
+        assert len(recorder)
+    read = torch.load(tmp_path / "model.pt", weights_only=False)
+    watched = weakref.ref(recorder)
+    del recorder
+    gc.collect()
+    assert watched() is None
+    for other in (copied, read):
+        other.register_forward_pre_hook(lambda module, args: None)
+        assert other(x).shape == (20, 10)
+
+
+def test_a_summed_loss_of_a_short_batch_has_its_own_constant_answer():
+    model, targets = nn.Linear(64, 3), torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    with Recorder(model, every=1) as recorder:
+        for rows in (slice(0, 64), slice(64, 128), slice(128, 192), slice(192, 200)):
+            model.zero_grad()
+            loss = F.mse_loss(model(X[rows]), targets[rows], reduction="sum")
+            loss.backward()
+            recorder.step(loss)
+    expected = (targets[192:] - targets.mean(0)).square().sum().item()
+    assert recorder.constant_loss[-1].item() == pytest.approx(expected, rel=0.02)
+    assert recorder.target_mean[-1].item() == pytest.approx(targets[192:].mean().item(), abs=1e-3)
+
+
+def test_the_rate_of_an_optimizer_that_was_loaded_is_the_new_one():
+    model = mlp(1, 8)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    other = torch.optim.SGD(model.parameters(), 0.001).state_dict()
+    recorder = train(
+        model, optimizer, after=lambda r, loss, k: (r.step(loss), optimizer.load_state_dict(other))
+    )
+    assert recorder.lr.tolist() == pytest.approx([0.1] + [0.001] * 5)
+
+
+def test_a_part_that_a_fused_optimizer_moves_is_moved():
+    model = Listed(registered=False)
+    every = [
+        *model.parameters(),
+        *(p for part in model.parts for p in part.parameters()),
+        *model.scales.values(),
+    ]
+    assert train(model, torch.optim.SGD(every, 0.1, fused=True)).unregistered == ()
+
+
+def test_a_writer_that_fails_does_not_end_the_training():
+    class Full:
+        def add_scalar(self, *_):
+            raise OSError("no space left")
+
+    def with_writer(recorder, loss, k):
+        if not k:
+            recorder.log_to(Full())
+        recorder.step(loss)
+
+    model = mlp(1, 8)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with pytest.warns(UserWarning, match="nothing is sent to the writer any more: OSError: no space left"):
+        recorder = train(model, optimizer, steps=25, after=with_writer)
+    assert len(recorder) == 25
+
+
+@pytest.mark.parametrize(
+    "loss", [torch.ones((), dtype=torch.complex64), torch.ones((), device="meta"), torch.ones(1).to_sparse()]
+)
+def test_a_loss_that_is_no_number_is_refused(loss):
+    with Recorder(mlp(1, 8)) as recorder, pytest.raises(ValueError, match="loss must be a single number"):
+        recorder.step(loss)
+
+
+def test_squares_of_probabilities_are_no_cross_entropy():
+    class Head(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out = nn.Linear(64, 10)
+            nn.init.zeros_(self.out.weight)
+            nn.init.zeros_(self.out.bias)
+
+        def forward(self, x):
+            return self.out(x).softmax(1)
+
+    model, (x, y) = Head(), batch()
+    with Recorder(model) as recorder:
+        loss = F.mse_loss(model(x), F.one_hot(y, 10).float())
+        loss.backward()
+        recorder.step(loss)
+    assert recorder.loss_kind == "squared error"
+    assert recorder.misfit == ""

@@ -216,8 +216,8 @@ def _share_panel(ax: Axes, r) -> str:
             findings += [f"outputs spread by {last:.2g} of their RMS"]
     ax.set(xlabel="step", ylim=(-0.03, 1.03))
     if ax.lines:
-        beside = "; spread of the outputs" if ax.lines[-1].get_label() == "spread" else ""
-        _title(ax, f"Units dead or saturated, in the worst layer{beside}", findings)
+        beside = "; output spread" if ax.lines[-1].get_label() == "spread" else ""
+        _title(ax, f"Dead or saturated units, worst layer{beside}", findings)
         _end_of(ax, steps, measured | ~broken)
         ax.yaxis.set_major_formatter("{x:.0%}")
     else:
