@@ -556,3 +556,17 @@ def test_squares_of_probabilities_are_no_cross_entropy():
         recorder.step(loss)
     assert recorder.loss_kind == "squared error"
     assert recorder.misfit == ""
+
+
+def test_what_is_read_between_two_records_holds_the_losses_since():
+    model, (x, y) = mlp(1, 8), batch()
+    seen = []
+    with Recorder(model, every=10) as recorder:
+        for _ in range(9):
+            model.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            recorder.step(loss)
+            seen.append(len(recorder.loss_curve))
+    assert seen == list(range(1, 10))
+    assert len(recorder) == 5

@@ -135,7 +135,7 @@ def test_a_loss_is_known_by_its_node(kind):
         found = torch_inside.loss_of(loss.grad_fn)
         assert (found.kind, found.summed, found.added, found.expanded) == (kind, summed, False, False)
         divided = torch_inside.loss_of((loss / 4).to(torch.bfloat16).grad_fn)
-        assert (divided.kind, divided.added) == (kind, False)
+        assert (divided.kind, divided.added, divided.summed) == (kind, False, False)
         added = torch_inside.loss_of((loss + OUT.square().sum()).grad_fn)
         assert (added.kind, added.added) == (kind, True)
     assert torch_inside.loss_of(loss.grad_fn).logits == (kind == "binary cross entropy")

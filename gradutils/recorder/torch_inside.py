@@ -56,7 +56,7 @@ class LossNode(NamedTuple):
     """What autograd's graph says of a loss."""
 
     kind: str = "unknown"
-    summed: bool = False  # over its entries, instead of averaged
+    summed: bool = False  # over its entries, instead of averaged, and not divided afterwards
     logits: bool = False  # a binary cross entropy that takes the sigmoid itself
     added: bool = False  # something else was added to it
     expanded: bool = False  # the outputs were repeated to meet targets of another shape
@@ -65,7 +65,8 @@ class LossNode(NamedTuple):
 
 def loss_of(node) -> LossNode:
     """The loss that a node of autograd's graph computes, as torch names its nodes, below divisions, additions and casts."""
-    waiting, added, log_softmax, distance = [node] if node is not None else [], False, False, None
+    waiting, distance = [node] if node is not None else [], None
+    added = divided = log_softmax = False
     for _ in range(64):
         if not waiting:
             break
@@ -76,7 +77,7 @@ def loss_of(node) -> LossNode:
         if kind is not None:
             return LossNode(
                 kind,
-                summed=getattr(node, "_saved_reduction", 1) == 2,
+                summed=getattr(node, "_saved_reduction", 1) == 2 and not divided,
                 logits="WithLogits" in name,
                 added=added,
                 expanded="Expand" in map(_operation_below, below),
@@ -90,6 +91,7 @@ def loss_of(node) -> LossNode:
             )
         if operation in PASSED_THROUGH:
             added |= operation in ("Add", "Sub") and len(below) > 1
+            divided |= operation in ("Div", "Mul")  # by how many there are, perhaps: what it was is not kept
             waiting += below
     return distance or LossNode(added=added, log_softmax=log_softmax)
 

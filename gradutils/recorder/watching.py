@@ -50,6 +50,7 @@ from gradutils.recorder.weights import Weights
 
 # Which recorder is at work on which model: a cell that is run again must not leave two of them behind.
 _AT_WORK: weakref.WeakKeyDictionary[nn.Module, "weakref.ref[Recorder]"] = weakref.WeakKeyDictionary()
+TOGETHER = 10  # each so manyth step is recorded where processes share a model's parameters
 WAITING = 256  # passes that have not gone back are kept, for a backward pass that may still come; after that the oldest go
 
 
@@ -73,7 +74,8 @@ class Recorder(Readable):
     What was recorded is read as attributes (``recorder.grad_norm``; names and shapes as in ``Recording``).
 
     A model under ``torch.compile`` is recorded without activations and deltas. With DDP or FSDP2 (``fully_shard`` comes
-    first) gradients, weights and updates are those of the whole model; activations and deltas those of this process.
+    first) gradients, weights and updates are those of the whole model; activations and deltas those of this process. Under FSDP2 each
+    tenth step is recorded, not so many as a budget allows, unless ``every`` says otherwise.
     A model that is rebuilt while it is recorded ends the recording, with a warning. Which loss it is tell the model's output and
     the gradient that reaches it: cross entropies and squared errors, also scaled, detached or written by hand.
     Raises TypeError for what is no module; ValueError for a model without parameters, or with some that cannot be measured, and
@@ -101,7 +103,6 @@ class Recorder(Readable):
         if compiled and (activations or deltas):
             said.compiled()
         self._model, self._inner, self._cosine = model, inner, cosine
-        self._schedule = Schedule(budget) if every is None else Every(every)
         self._activations, self._deltas = activations and not compiled, deltas and not compiled
         self._names, self._parameters = tuple(parameters), list(parameters.values())
         self._layers = anatomy.layers_of(inner)
@@ -110,6 +111,9 @@ class Recorder(Readable):
         self._gradients = self._columns.of("grad_square", range(len(self._names)))
         self._sender, self._ring = Sender(self._parameters[0].device), Ring(capacity)
         self._sharded = anatomy.sharding(self._parameters)
+        # Processes that hold pieces of one parameter add them up, and so must choose the same steps whatever their clocks say.
+        every = TOGETHER if every is None and self._sharded else every
+        self._schedule = Schedule(budget) if every is None else Every(every)
         self._answers, self._summed = Answers(), False
         self._curve = Curve(self._sender.device)
         self._optimizers = Optimizers(self._parameters)
@@ -119,7 +123,7 @@ class Recorder(Readable):
         self._spectral: dict[str, float] = {}
         self._entered = self._ended = self._listening = False
         self._thread: int | None = (
-            None  # the first that calls the model in a step; passes of others are not seen
+            None  # the first to call the model in a step; passes of others are not seen
         )
         # When the last step ended, and what the recorder took of the time since, in seconds.
         self._since = self._own = 0.0
@@ -257,9 +261,7 @@ class Recorder(Readable):
         if h is None:
             h = first_tensor(out, least=0)  # a model that gives its loss, and nothing else
         if h is not None and h.grad_fn is not None:
-            answer = [
-                (h.detach(), version(h), last_operation(h))
-            ]  # held until it has gone back, and no longer
+            answer = [(h.detach(), version(h), last_operation(h))]  # held until it has gone back, no longer
             h.register_hook(lambda grad: self._went_back(passed, answer, grad))
 
     @timed
@@ -285,12 +287,12 @@ class Recorder(Readable):
         if lr is not None:
             check_single_number("lr", lr)
         started, recorded, numbers = perf_counter(), self._recording, {}
+        self._cache = None
         self._curve.add(self._count, loss)
         if not isinstance(loss, Tensor) or loss.device.type == "cpu":  # a GPU is not asked for its value
             numbers["loss"] = loss.item() if isinstance(loss, Tensor) else float(loss)
         taken = self._optimizers.taken(self._recording)
         if self._recording and self._is_as_it_was():
-            self._cache = None
             self._listen(False)  # a pass that raised has left the hooks in place
             with torch.no_grad():
                 row = self._row(loss)
