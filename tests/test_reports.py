@@ -8,10 +8,12 @@ from benchmarks.reports import (
     Outcome,
     Practice,
     Report,
+    cases_of,
     confirmed,
     cross_entropy,
     drawn,
     judge,
+    named,
     report,
     seeded,
     settled,
@@ -162,3 +164,13 @@ def test_a_report_fails_as_reported_and_its_repair_learns(case):
 @pytest.mark.filterwarnings("ignore")
 def test_a_practice_learns(case):
     assert all(len(recording) >= 20 for recording in case.play(0))
+
+
+OTHERS = [case for name in ("asked_for", "kept_back") for case in cases_of(name) if isinstance(case, Report)]
+
+
+@pytest.mark.parametrize("case", OTHERS, ids=lambda case: case.name)
+def test_each_fault_of_the_other_sets_is_sick_as_reported(case):
+    (outcome,) = named(Outcome(case.name, "faulty", 0, case.illness, case.also), case.play, 0, True)
+    assert outcome.verdict != "exception", outcome.note
+    assert outcome.note
