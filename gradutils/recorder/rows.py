@@ -50,10 +50,6 @@ class Columns:
     def at(self, name: str, k: int = 0) -> int:
         return self._start[name] + k
 
-    def of_layer(self, k: int) -> dict[str, int]:
-        """The columns of one layer, by name."""
-        return {name: self.at(name, k) for name in PER_LAYER}
-
     def of(self, name: str, members: Iterable[int]) -> list[int]:
         start = self._start[name]
         return [start + k for k in members]
