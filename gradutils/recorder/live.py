@@ -5,6 +5,7 @@ import time
 import warnings
 from base64 import b64encode
 
+from gradutils.recorder.arguments import check_whole_number
 from gradutils.recorder.recording import Recording
 
 SMALL = 80  # dots per inch: half of the time goes into them
@@ -75,8 +76,7 @@ def live(recorder, every: int = 50, budget: float = 0.05) -> Live | Nothing:
     Where there is no notebook it says so once, and nothing is drawn. Raises ValueError for options out of range,
     ModuleNotFoundError where there is a notebook and no matplotlib.
     """
-    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
-        raise ValueError(f"every must be a whole number, 1 or more; got {every!r}")
+    check_whole_number("every", every, 1)
     if not 0 < budget <= 1:
         raise ValueError(f"budget must be above 0 and at most 1; got {budget!r}")
     if not in_kernel():

@@ -9,7 +9,7 @@ on ends ours in its place, and some layers compute otherwise under any mode: tra
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -87,12 +87,12 @@ def recognise(loss: float, node: LossNode, tail: str, out: Tensor, delta: Tensor
     if classes is not None and node.kind not in (SQUARED, BINARY, ABSOLUTE):
         found = _softmax(loss, node, tail, arranged(o, classes), arranged(d, classes), classes, close)
         if found.kind != UNKNOWN or node.kind == UNKNOWN:
-            return _with(found, added=found.added or node.added)
+            return replace(found, added=found.added or node.added)
     if node.kind == CROSS and node.added and classes is None and out.ndim > 1:
         classes = out.ndim - 1 if out.ndim == 3 and out.shape[2] >= out.shape[1] else 1
         logs = bool((o.logsumexp(classes).abs() < 10 * close).all())
         form = Form(CROSS, "log-probabilities" if logs else "logits", even=True, classes=classes, added=True)
-        return _with(form, scale=float(arranged(o, classes).shape[0]) if node.summed else 1.0)
+        return replace(form, scale=float(arranged(o, classes).shape[0]) if node.summed else 1.0)
     candidates = [lambda: _log_probabilities(loss, node, o, d, close)]
     o2, d2 = arranged(o, None), arranged(d, None)
     elementwise = {
@@ -109,12 +109,13 @@ def recognise(loss: float, node: LossNode, tail: str, out: Tensor, delta: Tensor
     for candidate in candidates:
         found = candidate()
         if found.kind != UNKNOWN:
-            return _with(found, added=found.added or node.added)
+            return replace(found, added=found.added or node.added)
     return Form(node.kind if node.kind in (ABSOLUTE, LIKELIHOOD) else UNKNOWN, added=node.added)
 
 
-def _with(form: Form, **changes) -> Form:
-    return Form(**(vars(form) | changes))
+def _told_share(close: float) -> float:
+    """How large a gradient must be beside the largest so that rounding leaves it its meaning."""
+    return 0.01 if close < 1e-3 else 0.1
 
 
 def _classes(d: Tensor, close: float) -> int | None:
@@ -133,7 +134,7 @@ def _softmax(
     used = d.abs().amax(1) > 0
     p, d, o = o[used].softmax(1), d[used], o[used]
     # Of an answer that is right and sure hardly anything goes back, and that is rounded.
-    told = -d.amin(1) > (0.01 if close < 1e-3 else 0.1) * d.abs().max()
+    told = -d.amin(1) > _told_share(close) * d.abs().max()
     slopes, shares = d[told], p[told]
     rows, y = torch.arange(len(slopes), device=p.device), slopes.argmin(1)
     weight = -slopes[rows, y] / (1 - shares[rows, y])
@@ -175,7 +176,7 @@ def _no_logits(tail: str, o: Tensor) -> str:
     """Outputs that are no logits: probabilities already, or cut off."""
     if o.min() >= 0 and o.max() <= 1 + 1e-6:
         for dim, over in ((1, ""), (0, " over the samples instead of the classes")):
-            if o.shape[dim] > 1 and ((o.sum(dim) - 1).abs() < 1e-2).all():
+            if o.shape[dim] > 1 and _sums_to_one(o, dim):
                 return f"the outputs are probabilities already (they sum to 1{over}), and the loss takes a softmax of them once more"
     if tail in ("Sigmoid", "Tanh", "Relu"):
         low, high = REACH[tail]
@@ -197,7 +198,7 @@ def _log_probabilities(loss: float, node: LossNode, o: Tensor, d: Tensor, close:
             continue
         if logs:
             return Form(CROSS, "log-probabilities", classes=classes, scale=scale)
-        sums = (o2.min() >= 0) and ((o2.sum(1) - 1).abs() < 1e-2).all()
+        sums = (o2.min() >= 0) and _sums_to_one(o2, 1)
         if sums and loss > 0:
             picked = -(d2.sum(1) * o2.gather(1, d2.argmin(1, keepdim=True)).squeeze(1))
             return Form(CROSS, "probabilities", classes=classes, scale=picked.sum().item())
@@ -213,7 +214,7 @@ def _log_probabilities(loss: float, node: LossNode, o: Tensor, d: Tensor, close:
 
 def _binary(node: LossNode, tail: str, o: Tensor, d: Tensor, close: float) -> Form:
     """A cross entropy of each output by itself."""
-    entries, large = int((d != 0).sum()), d.abs() > (0.01 if close < 1e-3 else 0.1) * d.abs().max()
+    entries, large = int((d != 0).sum()), d.abs() > _told_share(close) * d.abs().max()
     o, d = o[large], d[large]
     y = d < 0
     for outputs in ("logits", "probabilities"):

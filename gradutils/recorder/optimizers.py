@@ -81,9 +81,11 @@ class Optimizers:
         self._groups[optimizer] = _sizes(optimizer), groups
         return groups
 
-    def moves(self, parameter: Tensor) -> bool:
-        """Whether a parameter is in an optimizer that stepped; all are, where none did."""
-        return self.held[self._index[id(parameter)]] or not any(self.held)
+    def concerned(self, left: list[tuple]) -> list[tuple]:
+        """Of tuples that begin with a parameter, those whose parameter is in an optimizer that stepped; all, where none did."""
+        if not any(self.held):
+            return left
+        return [found for found in left if self.held[self._index[id(found[0])]]]
 
     def went_back(self) -> None:
         """A backward pass has begun."""

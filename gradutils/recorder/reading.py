@@ -4,7 +4,6 @@ import torch
 
 from gradutils.recorder import rows, said
 from gradutils.recorder.answers import constant_losses
-from gradutils.recorder.arguments import check_whole_number
 from gradutils.recorder.losses import Form
 from gradutils.recorder.optimizers import cleared_before
 from gradutils.recorder.parts import word
@@ -70,7 +69,6 @@ class Readable:
         takes goes to training in between. Needs matplotlib and IPython; where no notebook is, it says so and does nothing else."""
         from gradutils.recorder.live import live
 
-        check_whole_number("every", every, 1)
         self._figure = live(self, every)
 
     def log_to(self, writer) -> None:

@@ -198,7 +198,7 @@ class Recorder(Readable):
         self._deltas_seen = Deltas()
         left = self._weights.present_gradients() if self._recording and self._count else []
         # Of what no optimizer moves nobody clears the gradients.
-        self._leftovers.remember([found for found in left if self._optimizers.moves(found[0])])
+        self._leftovers.remember(self._optimizers.concerned(left))
         if self._recording:
             self._weights.remember()
         else:
