@@ -122,6 +122,8 @@ def train_stacks(
     momentum: float | Tensor = 0.9,
     adam: bool = False,
     beta2: float | Tensor = 0.999,
+    eps: float | Tensor = 1e-8,
+    weight_decay: float | Tensor = 0.0,
     max_norm: float | Tensor | Callable[[Tensor], Tensor] | None = None,
     schedule: Callable[[int], float | Tensor] | None = None,
     reduction: str = "mean",
@@ -131,8 +133,9 @@ def train_stacks(
     """Train N networks of one shape at once with cross-entropy; ``parameters`` are stacks (N, ...), and stay as they are.
 
     ``scores(parameters, x)`` gives (N, B, outputs). All networks see the same batches: drawn at random from ``data``, or
-    ``batches(step)``. SGD with momentum, or Adam with its first beta in ``momentum``. A setting is one number or (N,); if
-    some are longer than the stacks, the stacks are repeated (see `grid`).
+    ``batches(step)``. SGD with momentum, or Adam with its first beta in ``momentum``. ``weight_decay`` shrinks each weight
+    by itself times the rate, beside the gradient's step and after any clip: with Adam that is AdamW. A setting is one
+    number or (N,); if some are longer than the stacks, the stacks are repeated (see `grid`).
 
     ``max_norm`` clips the global norm of each network's gradient, or is a function of all norms so far, (steps, N), that
     gives the limit. ``schedule`` maps the step, from 0, to a multiplier of the rate. Two well-known bugs can be had on
@@ -142,13 +145,21 @@ def train_stacks(
     ``at`` counts the steps after which test accuracy is taken; the last is always among them. A network that left the
     finite numbers keeps NaN, and its accuracy is that of guessing or less.
     """
-    settings = (lr, momentum, beta2, 0 if max_norm is None or callable(max_norm) else max_norm)
+    settings = (
+        lr,
+        momentum,
+        beta2,
+        eps,
+        weight_decay,
+        0 if max_norm is None or callable(max_norm) else max_norm,
+    )
     count, at = len(parameters[0]), (*(step for step in at if step < steps), steps)
     longest = max(torch.as_tensor(value).numel() for value in settings)
     if longest > count and longest % count:
         raise ValueError(f"settings must be one number or a multiple of the {count} networks; got {longest}")
     count = max(count, longest)
-    lr, beta1, beta2 = (_one_each(value, count) for value in settings[:3])
+    lr, beta1, beta2, eps, weight_decay = (_one_each(value, count) for value in settings[:5])
+    decays = bool(weight_decay.any())
     learnt, kept = [p.detach().repeat(count // len(p), *[1] * (p.ndim - 1)) for p in parameters], None
     first, second = ([torch.zeros_like(p) for p in learnt] for _ in range(2))
     generator, accuracies = torch.Generator().manual_seed(seed), []
@@ -179,10 +190,12 @@ def train_stacks(
             learnt = [p.detach() for p in learnt]
             for p, g, m, v in zip(learnt, grads, first, second, strict=True):
                 b1, b2, rate = _beside(beta1, p), _beside(beta2, p), _beside(now, p)
+                if decays:
+                    p *= 1 - rate * _beside(weight_decay, p)
                 if adam:
                     m.lerp_(g, 1 - b1)
                     v.lerp_(g * g, 1 - b2)
-                    p -= rate / (1 - b1**step) * m / ((v / (1 - b2**step)).sqrt() + 1e-8)
+                    p -= rate / (1 - b1**step) * m / ((v / (1 - b2**step)).sqrt() + _beside(eps, p))
                 else:
                     p -= rate * m.mul_(b1).add_(g)
             if step in at:

@@ -368,6 +368,7 @@ def test_many_networks_at_once_equal_torch_one_by_one(adam, with_biases):
         {"schedule": lambda step: 1 / (1 + step)},
         {"momentum": 0.0},
         {"adam": True, "beta2": 0.9, "max_norm": 0.3},
+        {"adam": True, "weight_decay": 2.0, "eps": 1e-3},
         {"reduction": "sum", "max_norm": 2.0},
         {"clear": False, "max_norm": 0.3},
     ],
@@ -384,7 +385,13 @@ def test_stacks_train_as_torch_does(options):
         )
         net[0].weight.data, net[2].weight.data = (W[k].clone() for W in weights)
         if options.get("adam"):
-            optimizer = torch.optim.Adam(net.parameters(), lr=lr, betas=(0.9, options["beta2"]))
+            optimizer = torch.optim.AdamW(
+                net.parameters(),
+                lr=lr,
+                betas=(0.9, options.get("beta2", 0.999)),
+                eps=options.get("eps", 1e-8),
+                weight_decay=options.get("weight_decay", 0.0),
+            )
         else:
             optimizer = torch.optim.SGD(net.parameters(), lr=lr, momentum=options.get("momentum", 0.9))
         norms = []

@@ -1,37 +1,93 @@
 """Verdicts are recorded where the table of all claims can find them."""
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from gradutils.course import trials as module
-from gradutils.course.trials import CLAIMS, EXPECTED, OUTCOMES, trials, verdict
+from gradutils.course.trials import (
+    CLAIMS,
+    EXPECTED,
+    OUTCOMES,
+    at_least,
+    at_most,
+    decide,
+    mostly,
+    trials,
+    verdict,
+)
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_a_verdict_says_claim_outcome_and_evidence(capsys):
-    verdict("S1", "holds", "The edge is at 2.0 in 10 of 10.")
+def test_a_verdict_says_claim_outcome_settings_and_evidence(capsys):
+    verdict("S1", {"plain": mostly(10), "with momentum": mostly(1), "late": mostly(5)}, "10, 1 and 5 of 10.")
     out = capsys.readouterr().out
-    assert "Claim S1: holds." in out
+    assert "Claim S1: depends." in out
     assert CLAIMS["S1"] in out
-    assert "10 of 10" in out
+    assert "True: plain. False: with momentum. Undecided: late." in out
+    assert "10, 1 and 5 of 10." in out
 
 
 @pytest.mark.parametrize(
-    "arguments", [("S99", "holds", "x"), ("S1", "true", "x"), ("S1", "holds", " "), ("S1", "holds", None)]
+    ("found", "usual", "outcome"),
+    [
+        ({}, (), "not tested"),
+        ({"a": mostly(8), "b": at_least(2.0, 2.0), "c": at_most(2.0, 2.0)}, (), "holds"),
+        ({"a": mostly(2), "b": at_least(1.9, 2.0), "c": at_most(2.1, 2.0)}, (), "refuted"),
+        ({"a": mostly(8), "b": mostly(2)}, (), "depends"),
+        ({"a": mostly(8), "b": mostly(2)}, ("b",), "refuted"),
+        ({"a": mostly(8), "b": mostly(2)}, ("a",), "depends"),
+        ({"a": mostly(8), "b": mostly(7)}, (), "depends"),
+        ({"a": mostly(2), "b": mostly(3)}, (), "depends"),
+        ({"a": at_least(math.nan, 1.0)}, (), "depends"),
+        ({"a": at_least(math.inf, 1.0)}, (), "holds"),
+    ],
+)
+def test_the_outcome_follows_the_rule(found, usual, outcome):
+    assert decide(found, usual) == outcome
+
+
+def test_between_two_bars_nothing_is_decided():
+    assert [at_least(v, 3, false_at=1).true for v in (1, 1.1, 2.9, 3)] == [False, None, None, True]
+    assert [at_most(v, 1, false_at=3).true for v in (1, 1.1, 2.9, 3)] == [True, None, None, False]
+    assert at_least(2.5, 3, false_at=1).margin == 0.5
+    assert at_least(5, 3, false_at=1).margin == 2
+    with pytest.raises(ValueError, match="false_at must lie below the bar, 1; got 3"):
+        at_least(2, 1, false_at=3)
+    with pytest.raises(ValueError, match="false_at must lie above the bar, 3; got 1"):
+        at_most(2, 3, false_at=1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("S99", {}, "x"),
+        ("S1", {}, " "),
+        ("S1", {}, None),
+        ("S1", {"a": mostly(1)}, "x", ("b",)),
+    ],
 )
 def test_bad_verdicts_are_clear_errors(arguments):
     with pytest.raises(ValueError, match="got"):
         verdict(*arguments)
 
 
-def test_the_record_is_in_the_metadata(monkeypatch):
-    shown = []
+def test_the_record_is_in_the_metadata_and_comes_back_from_it(monkeypatch):
+    shown, found = [], {"a": at_least(1 / 3, 0.5), "b": at_most(math.inf, 2)}
     monkeypatch.setattr(module, "show", lambda card, metadata: shown.append(metadata))
-    verdict("W1", "depends", "Two numbers.")
-    assert shown == [{"gradutils_verdict": {"claim": "W1", "outcome": "depends", "evidence": "Two numbers."}}]
+    verdict("W1", found, "Two numbers.")
+    (record,) = (json.loads(json.dumps(given, allow_nan=False))["gradutils_verdict"] for given in shown)
+    assert (record["claim"], record["outcome"], record["evidence"]) == ("W1", "refuted", "Two numbers.")
+    heading = markdown("## Claim on trial: W1")
+    trial = next(
+        module._trials_of(
+            "01_x", [heading, {"cell_type": "code", "source": "", "outputs": [{"metadata": shown[0]}]}]
+        )
+    )
+    assert trial.found == {"a": at_least(0.333333, 0.5), "b": found["b"]}
 
 
 def test_every_claim_is_a_sentence():

@@ -32,11 +32,11 @@ from gradutils.course.display import show, speak_for_figures, table
 from gradutils.course.progress import progress
 from gradutils.course.quiz import predict, reveal
 from gradutils.course.recall import recall, review
-from gradutils.course.trials import verdict
+from gradutils.course.trials import at_least, at_most, mostly, verdict
 
 __all__ = [
-    "certificate", "check", "exercises", "hint", "machine", "predict", "progress", "recall", "reveal", "review", "show",
-    "table", "verdict",
+    "at_least", "at_most", "certificate", "check", "exercises", "hint", "machine", "mostly", "predict", "progress",
+    "recall", "reveal", "review", "show", "table", "verdict",
 ]  # fmt: skip
 
 

@@ -1,14 +1,15 @@
 """Claims on trial: what each claim says, the card that a trial ends with, and the table of all trials."""
 
 import json
+import math
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from gradutils.course.clinic.patients import PATIENTS
-from gradutils.course.display import BLUE, ORANGE, RED, Card, markdown_table, paragraphs, show
+from gradutils.course.display import BLUE, GREY, ORANGE, RED, Card, markdown_table, paragraphs, show
 
 # S: what an article on "the explosive nature of gradient descent" told; W: what is widely taught beside it.
 CLAIMS = {
@@ -63,30 +64,124 @@ EXPECTED = {
         "W14",
         "W15",
     ),
+    "not tested": (),
 }
 
-OUTCOMES = {"holds": ("✓", BLUE), "refuted": ("✗", RED), "depends": ("◐", ORANGE)}
+OUTCOMES = {
+    "holds": ("✓", BLUE),
+    "refuted": ("✗", RED),
+    "depends": ("◐", ORANGE),
+    "not tested": ("○", GREY),
+}
 
 
-def verdict(claim_id: str, outcome: str, evidence: str) -> None:
-    """Show what a trial decided: "holds", "refuted" or "depends", with the sentence holding the numbers that decided.
+# What a claim was found to be, setting by setting ----------------------------------------------------------------------
+@dataclass(frozen=True)
+class Finding:
+    """The number that decides whether a claim is true at one setting, and the bars that it is held against."""
 
-    The same three values go into the output's metadata, from which the table of all verdicts is put together.
+    value: float
+    true_at: float  # from here on the claim is true
+    false_at: float  # from here on, in the other direction, it is false
+    rising: bool  # whether a larger value speaks for the claim
 
-    Raises ValueError for an unknown claim, an unknown outcome or empty evidence.
+    @property
+    def true(self) -> bool | None:
+        """None where the value lies between the bars, or is not a number: undecided."""
+        sign = 1 if self.rising else -1
+        if sign * self.value >= sign * self.true_at:
+            return True
+        return False if sign * self.value <= sign * self.false_at else None
+
+    @property
+    def margin(self) -> float:
+        """How far the value lies from the bar that it would have to cross, in its own unit."""
+        return min(abs(self.value - self.true_at), abs(self.value - self.false_at))
+
+    def as_json(self) -> dict:
+        """JSON knows no infinity: what is not finite becomes a word, which `float` reads."""
+        value = float(f"{self.value:.6g}")
+        return asdict(self) | {"value": value if math.isfinite(value) else str(value)}
+
+
+def at_least(value: float, bar: float, false_at: float | None = None) -> Finding:
+    """The claim is true where ``value`` reaches ``bar``, and false below; with ``false_at`` only from there down.
+
+    Raises ValueError where ``false_at`` lies above the bar.
+    """
+    return _held_against(value, bar, bar if false_at is None else false_at, rising=True)
+
+
+def at_most(value: float, bar: float, false_at: float | None = None) -> Finding:
+    """The claim is true where ``value`` is no larger than ``bar``, and false above; with ``false_at`` only from there up.
+
+    Raises ValueError where ``false_at`` lies below the bar.
+    """
+    return _held_against(value, bar, bar if false_at is None else false_at, rising=False)
+
+
+def mostly(count: int, of: int = 10) -> Finding:
+    """The claim is true where at least eight of ten bear it out, and false where at most two do."""
+    return at_least(count, 0.8 * of, false_at=0.2 * of)
+
+
+def _held_against(value: float, true_at: float, false_at: float, rising: bool) -> Finding:
+    if (false_at > true_at) if rising else (false_at < true_at):
+        side = "below" if rising else "above"
+        raise ValueError(f"false_at must lie {side} the bar, {true_at:g}; got {false_at:g}")
+    return Finding(float(value), float(true_at), float(false_at), rising)
+
+
+def decide(found: dict[str, Finding], usual: Collection[str] = ()) -> str:
+    """The outcome: true everywhere; false wherever it is usually said (everywhere, if ``usual`` is empty); neither; or nothing was tried."""
+    if not found:
+        return "not tested"
+    if all(finding.true for finding in found.values()):
+        return "holds"
+    if all(found[setting].true is False for setting in usual or found):
+        return "refuted"
+    return "depends"
+
+
+def verdict(claim_id: str, found: dict[str, Finding], evidence: str, usual: Collection[str] = ()) -> None:
+    """Decide a claim from what was found at each named setting, and show it with the sentence holding the numbers.
+
+    ``found`` maps a setting to `at_least`, `at_most` or `mostly`; `decide` makes the outcome of it. ``usual`` names the
+    settings at which the claim is usually made. All of it goes into the output's metadata, too, from which the table of
+    all verdicts is put together.
+
+    Raises ValueError for an unknown claim, a usual setting that was not tried, or empty evidence.
     """
     if claim_id not in CLAIMS:
         raise ValueError(f"claim_id must be one of {', '.join(CLAIMS)}; got {claim_id!r}")
-    if outcome not in OUTCOMES:
-        raise ValueError(f"outcome must be one of {', '.join(map(repr, OUTCOMES))}; got {outcome!r}")
     if not isinstance(evidence, str) or not evidence.strip():
         raise ValueError(f"evidence must be a sentence with the numbers that decided; got {evidence!r}")
+    if isinstance(found, str):  # lessons not yet decided setting by setting
+        outcome, found = found, {}
+        if outcome not in OUTCOMES:
+            raise ValueError(f"outcome must be one of {', '.join(map(repr, OUTCOMES))}; got {outcome!r}")
+    else:
+        if unknown := [setting for setting in usual if setting not in found]:
+            raise ValueError(
+                f"usual must name settings that were tried, {', '.join(found)}; got {unknown[0]!r}"
+            )
+        outcome = decide(found, usual)
     mark, colour = OUTCOMES[outcome]
     head = f"{mark} Claim {claim_id}: {outcome}."
-    claim = f"“{CLAIMS[claim_id]}”"
-    html = f"<b>{head}</b>" + paragraphs(claim, evidence)
+    texts = [f"“{CLAIMS[claim_id]}”", *filter(None, [where(found)]), evidence]
     record = {"claim": claim_id, "outcome": outcome, "evidence": evidence}
-    show(Card(f"{head}\n{claim}\n{evidence}", html, colour), metadata={"gradutils_verdict": record})
+    record["found"] = {setting: finding.as_json() for setting, finding in found.items()}
+    html = f"<b>{head}</b>" + paragraphs(*texts)
+    show(Card("\n".join([head, *texts]), html, colour), metadata={"gradutils_verdict": record})
+
+
+def where(found: dict[str, Finding]) -> str:
+    """At which settings a claim was found true, false and undecided, as it is read."""
+    words = []
+    for name, true in (("True", True), ("False", False), ("Undecided", None)):
+        settings = [setting for setting, finding in found.items() if finding.true is true]
+        words += [f"{name}: {'; '.join(settings)}."] if settings else []
+    return " ".join(words)
 
 
 # All trials together ---------------------------------------------------------------------------------------------------
@@ -97,6 +192,7 @@ class Trial:
     claim: str
     outcome: str
     evidence: str
+    found: dict[str, Finding]  # setting -> what decided there
     lesson: str  # the notebook's name
     heading: str  # under which the trial begins
     taught: str  # what is said of where the claim is taught, "" where nothing is
@@ -146,7 +242,17 @@ def _trials_of(lesson: str, cells: list[dict]) -> Iterator[Trial]:
             if record:
                 title, *texts = begun.pop(record["claim"])
                 words = _taught(record["claim"], texts[0]), _prediction(record["claim"], "\n\n".join(texts))
-                yield Trial(**record, lesson=lesson, heading=title, taught=words[0], prediction=words[1])
+                found = {
+                    name: Finding(**given | {"value": float(given["value"])})
+                    for name, given in record.get("found", {}).items()
+                }
+                yield Trial(
+                    **record | {"found": found},
+                    lesson=lesson,
+                    heading=title,
+                    taught=words[0],
+                    prediction=words[1],
+                )
 
 
 def _taught(claim_id: str, text: str) -> str:
