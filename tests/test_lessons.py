@@ -36,6 +36,7 @@ FURNITURE = {
     "digit_sequences",
     "grid",
     "chart",
+    "mostly",
     "practice",
     "table",
     "treat",
