@@ -145,10 +145,13 @@ def make_pair(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNod
     return solution, lesson
 
 
-def execute(notebook: nbformat.NotebookNode, source: Path) -> None:
-    """Run the notebook in its own folder, with a progress file of its own, and drop what differs from run to run."""
+def execute(notebook: nbformat.NotebookNode, source: Path, environment: dict[str, str] | None = None) -> None:
+    """Run the notebook in its own folder, with a progress file of its own, and drop what differs from run to run.
+
+    ``environment`` holds the variables of the kernel, in place of those of this process.
+    """
     with tempfile.TemporaryDirectory() as home:
-        environment = os.environ | {"GRADUTILS_HOME": home}
+        environment = dict(os.environ if environment is None else environment) | {"GRADUTILS_HOME": home}
         client = NotebookClient(
             notebook, timeout=120, kernel_name="python3", record_timing=False, store_widget_state=False, coalesce_streams=True,
             resources={"metadata": {"path": str(source.parent)}},
