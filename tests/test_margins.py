@@ -72,7 +72,7 @@ def ran(*findings, counts=(), texts=()):
     """One run for each value of the finding."""
     return {
         f"processor {k}": Run(
-            {"W1": {"claim": "W1", "outcome": "holds", "found": {"here": finding.as_json()}}},
+            {"W1": {"claim": "W1", "outcome": "holds", "found": [{"setting": "here"} | finding.as_json()]}},
             list(counts),
             list(texts),
         )

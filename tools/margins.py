@@ -21,7 +21,7 @@ import nbformat
 from nbformat.v4 import new_code_cell
 
 from gradutils.course.display import aligned
-from gradutils.course.trials import Finding, finding_from
+from gradutils.course.trials import Finding, findings_of
 from gradutils.plots import how_many
 from tools.notebooks import BuildError, execute, make_pair, sources, targets
 
@@ -144,12 +144,9 @@ def _by_claim(runs: dict[str, Run]) -> dict[str, list[dict | None]]:
 
 
 def _by_setting(records: list[dict | None]) -> dict[str, list[Finding | None]]:
-    found = [record.get("found", {}) if record else {} for record in records]
+    found = [findings_of(record or {}) for record in records]
     settings = dict.fromkeys(setting for one in found for setting in one)
-    return {
-        setting: [finding_from(one[setting]) if setting in one else None for one in found]
-        for setting in settings
-    }
+    return {setting: [one.get(setting) for one in found] for setting in settings}
 
 
 def _by_call(runs: dict[str, Run]) -> Iterator[tuple[int, list[int | None]]]:

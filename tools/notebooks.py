@@ -27,7 +27,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from gradutils.course.trials import CLAIMS, line_of, trials
+from gradutils.course.trials import CLAIMS, OUTCOMES, line_of, trials
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 METADATA = {
@@ -261,8 +261,8 @@ def contradicted(paths: list[Path]) -> list[str]:
         shown, own = _shown_trials(nbformat.read(targets(source)[0], as_version=4)), source.name[:2]
         for claim, trial in trials(source.parent).items():
             line, lesson = shown.get(claim), trial.lesson[:2]
-            if line is None or line.split()[1] != trial.outcome:
-                outcome = line.split()[1] if line else "not tried"
+            outcome = next((o for o in OUTCOMES if line and line[4:].lstrip().startswith(o)), "not tried")
+            if outcome != trial.outcome:
                 found.append(
                     f"lesson {own} shows {claim} as {outcome}, lesson {lesson} found {trial.outcome}: build {own}"
                 )
