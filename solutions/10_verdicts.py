@@ -94,7 +94,7 @@ guide = [
     ("loss leaps\nor NaN", "step 0: outputs ordinary, loss not", "the mean of the loss, not its sum", "09.7"),
     ("loss leaps\nor NaN", "step 0: inputs far from RMS 1", "normalise the inputs", "09.3"),
     ("loss leaps\nor NaN", "step 0: outputs, gradients large", "start that fits, or warm up", "S5 S10 09.13"),
-    ("loss leaps\nor NaN", "the same, but the net normalises", "no alarm: look again at step 10", "W11"),
+    ("loss leaps\nor NaN", "the same, but the net normalises", "no alarm: look at the updates", "W11"),
     ("loss leaps\nor NaN", "step 0 in scale, update > 0.3", "a tenth of the rate", "S1 S9 09.1"),
     ("loss leaps\nor NaN", "recurrent, gradient grows with T", "orthogonal start, and clip", "09.11 S6"),
 ]
