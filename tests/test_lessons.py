@@ -50,6 +50,7 @@ FURNITURE = OF_A_VERDICT | {
     "digit_sequences",
     "grid",
     "chart",
+    "mostly",
     "practice",
     "table",
     "treat",

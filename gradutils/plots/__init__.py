@@ -6,6 +6,7 @@ recordings   a recorded run on one page
 chart        a patient's chart in the emergency room
 networks     a network as boxes and arrows
 sketches     a step in a valley, vectors, a slope under a density, products of matrices
+staircase    a map applied again and again
 diagrams     a loop of boxes, a flow chart
 directions   pairs of vectors and their angles
 sheet        what networks and loops are drawn on
@@ -39,6 +40,7 @@ from gradutils.plots.directions import draw_directions
 from gradutils.plots.networks import draw_chain, draw_residual, draw_unit, draw_unrolled
 from gradutils.plots.recordings import picture_of, plot_recording
 from gradutils.plots.sketches import draw_arrows, draw_grid_of_numbers, draw_slope_under_density, draw_step
+from gradutils.plots.staircase import draw_staircase
 from gradutils.plots.style import (
     EXPLODES,
     FOURTH,
@@ -86,6 +88,7 @@ __all__ = [
     "draw_grid_of_numbers",
     "draw_residual",
     "draw_slope_under_density",
+    "draw_staircase",
     "draw_step",
     "draw_unit",
     "draw_unrolled",
