@@ -103,6 +103,12 @@ DRAWINGS = {
         (6.4, 2.0),
     ),
     "residual, half": (plots.draw_residual, {"branch": ["norm", "f"], "back": False}, (3.2, 1.8)),
+    "statistics": (plots.draw_statistics, {}, (6.4, 2.4)),
+    "statistics, one": (
+        plots.draw_statistics,
+        {"values": ["x", "y"], "statistics": ["RMS r"], "steps": ["/ r"], "back": False},
+        (3.2, 1.8),
+    ),
     "cycle of three": (plots.draw_cycle, {"boxes": ["predict", "run", "read"]}, (6.4, 1.6)),
     "cycle of four": (
         plots.draw_cycle,

@@ -83,6 +83,8 @@ FIRST_BUILT_IN = {
     "warmup_cosine": "07",
     "TransformerBlock": "08",
     "residual_profile": "08",
+    "residual_scores": "08",
+    "normalised_scores": "08",
     "predicted_residual_profile": "08",
 }
 

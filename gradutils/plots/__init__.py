@@ -5,6 +5,7 @@ curves       losses, paths, measurements with their theory, profiles by layer, m
 recordings   a recorded run on one page
 chart        a patient's chart in the emergency room
 networks     a network as boxes and arrows
+blocks       a normalisation with its statistics
 sketches     a step in a valley, vectors, a slope under a density, products of matrices
 staircase    a map applied again and again
 diagrams     a loop of boxes, a flow chart
@@ -19,6 +20,7 @@ except ModuleNotFoundError as missing:
         "figures need matplotlib: pip install gradutils[plots]", name="matplotlib"
     ) from missing
 
+from gradutils.plots.blocks import draw_statistics
 from gradutils.plots.chart import plot_chart
 from gradutils.plots.curves import (
     colours_of,
@@ -89,6 +91,7 @@ __all__ = [
     "draw_residual",
     "draw_slope_under_density",
     "draw_staircase",
+    "draw_statistics",
     "draw_step",
     "draw_unit",
     "draw_unrolled",
