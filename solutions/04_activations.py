@@ -8,7 +8,7 @@
 # - say which scale of the weights an activation needs, or that there is none,
 # - tell a saturated unit from a dead one, and say which of them can return.
 #
-# Core: about 75 minutes. Deeper: another 35 minutes. It runs in 15 seconds. Needs: [lesson
+# Core: about 75 minutes. Deeper: another 25 minutes. It runs in 15 seconds. Needs: [lesson
 # 03](03_exploding_gradients.ipynb). Next: [lesson 05](05_initialization.ipynb).
 
 # %%
@@ -191,9 +191,9 @@ mean_square_slope = check("04.2", mean_square_slope).function
 # Here is your function for four activations and four sizes of the signal.
 
 # %%
-sizes = [0.1, 1.0, 10.0, 100.0]
-kept = [[mean_square_slope(phi, q) for q in sizes] for phi in activations.values()]
-columns = {f"q = {q:g}": [f"{v:.2f}" for v in c] for q, c in zip(sizes, zip(*kept))}
+qs = [0.1, 1.0, 10.0, 100.0]
+kept = [[mean_square_slope(phi, q) for q in qs] for phi in activations.values()]
+columns = {f"q = {q:g}": [f"{v:.2f}" for v in c] for q, c in zip(qs, zip(*kept))}
 table({"mean squared slope": activations} | columns)
 
 # %% [markdown]
@@ -543,13 +543,12 @@ true |= {"the gain of 4, 20 layers": long[at["4"]] > 0.1}
 found = {setting: mostly(int(networks.sum())) for setting, networks in true.items()}
 medians = [1 / ratio[at["4"]].median() for ratio in (short, long, bare)]
 kept_by = ", ".join(f"{keeps[at[s]]:.2f} at {s}" for s in ("1", "2", "4"))
-evidence = (
-    "No training; width 128, medians of ten networks. Kept per layer, by sigma_w: "
-)
+over = f"{medians[0]:.1f} over 3 layers, by {medians[1]:.0e} over 20"
+evidence = "No training; width 128, medians of ten. Kept of a gradient per layer, by "
 evidence += (
-    f"{kept_by}. At 4 a gradient is divided by {medians[0]:.1f} over 3 layers, by "
+    f"sigma_w: {kept_by}. At 4 it is divided by {over}; without the half of the "
 )
-evidence += f"{medians[1]:.0e} over 20; without the half by {medians[2]:.1f} over 20."
+evidence += f"sigmoid by {medians[2]:.1f} over 20."
 verdict("W4", found, evidence)
 
 # %% [markdown]
@@ -649,9 +648,8 @@ columns = {}
 for name, lrs in (("SGD", [0.03, 0.1, 0.3]), ("AdamW", [0.003, 0.01, 0.03])):
     runs = [accuracies(phi, [s], name, lrs)[0] for phi, s in flats.values()]
     counts = zip(*[at_the_best(accuracy, 2 / 3) for accuracy in runs])
-    columns |= dict(
-        zip([f"{name}, 75 steps", f"{name}, 150"], map(plots.how_many, counts))
-    )
+    for steps, column in zip((75, 150), counts):
+        columns[f"{name}, {steps} steps"] = plots.how_many(column)
 table({"above two thirds": flats} | columns)
 
 # %% [markdown]
@@ -792,7 +790,7 @@ for ax, (name, lrs) in zip(axes, swept.items()):
         shares[label] = torch.stack(dead).mean((1, 3))  # (rates, seeds)
     shades = (colours["relu"], plots.REFERENCE)
     plots.plot_against_theory(ax, lrs, shares, log="x", rough=True, colours=shades)
-    plots.finish(ax, f"{name}: long steps", "learning rate", "share of dead units")
+    plots.finish(ax, f"{name}: long steps kill", "learning rate", "share of dead units")
     ax.set_xticks(lrs, lrs)
     ax.minorticks_off()
 
@@ -962,7 +960,8 @@ for ax, (name, runs) in zip(axes, trained.items()):
     lrs, shades = rates[name, "ReLU"], (colours["relu"], plots.VANISHES)
     late = {arm: runs[arm][1] for arm in ("ReLU at 1.41", "ReLU at 1")}
     plots.plot_against_theory(ax, lrs, late, log="x", rough=True, colours=shades)
-    plots.finish(ax, f"{name}, 200 steps", "learning rate", "test accuracy")
+    title = {"SGD": "SGD: the scale decides", "AdamW": "AdamW: both learn"}[name]
+    plots.finish(ax, title, "learning rate", "accuracy after 200 steps")
     ax.set_xticks(lrs, lrs)
     ax.minorticks_off()
 
