@@ -545,15 +545,13 @@ medians = [1 / ratio[at["4"]].median() for ratio in (short, long, bare)]
 kept_by = ", ".join(f"{keeps[at[s]]:.2f} at {s}" for s in ("1", "2", "4"))
 over = f"{medians[0]:.1f} over 3 layers, by {medians[1]:.0e} over 20"
 evidence = "No training; width 128, medians of ten. Kept of a gradient per layer, by "
-evidence += (
-    f"sigma_w: {kept_by}. At 4 it is divided by {over}; without the half of the "
-)
-evidence += f"sigmoid by {medians[2]:.1f} over 20."
+evidence += f"sigma_w: {kept_by}. At 4 it is divided by {over}; without the half by "
+evidence += f"{medians[2]:.1f} over 20."
 verdict("W4", found, evidence)
 
 # %% [markdown]
 # The first half is right where it is taught, and its bound is really $\sigma_w/4$. The second half asks only how steep
-# the slope can be, and not where the units stand. In three layers that hardly matters, in twenty it does.
+# the slope can be, and not where the units stand. Three layers can bear what is lost by that, twenty cannot.
 
 # %% [markdown]
 # ## Claim on trial: S7
@@ -612,10 +610,10 @@ table({"of the units of layer 10": looked_at} | dict(zip(heads, zip(*counted))))
 # %% [markdown]
 # Read the last column first. At a scale of 1 hardly anything of $z$ differs from image to image. For a small difference
 # on its way forwards is multiplied per layer by the same $\chi_1$ as a gradient on its way back: it meets the same
-# weights and slopes. At 10 that factor is 1, and still most of the difference is lost before the signal has settled:
-# nearly all of $q$ is the bias, which is the same for every image. Many units stand on a flat end for *every* image.
-# They tell no two digits apart, and pass no gradient to speak of. Without the half no unit is so flat, and half of $q$
-# differs.
+# weights and slopes. At 10 that factor is 1, and still most of the difference is lost on the way. The biases, which are
+# the same for every image, hold many units on one flat end for *every* image. Such a unit answers all digits alike, so
+# the next layer sees even less that differs; and it passes no gradient to speak of. Without the half no unit is so
+# flat, and half of $q$ differs.
 
 # %% [markdown]
 # Take the two whose gradient neither explodes nor vanishes, at 10 with the half and at 4 without. Now we train them,
@@ -686,8 +684,8 @@ plots.finish(ax, "GELU at one scale: the signal fades or explodes, by its start"
 # %% [markdown]
 # For ReLU any $q$ stays, and for tanh any $q$ settles at the same place. Here there is one $q$ in between that would
 # stay, and every small deviation from it grows. So GELU, SiLU and softplus have no stable critical scale, and
-# `critical_sigma_w("gelu")` says so. That is why such networks are built with normalisation, which sets $q$ anew in
-# each layer (lesson 08).
+# `critical_sigma_w("gelu")` says so. Deep networks of them live on normalisation, which sets $q$ anew in each layer
+# (lesson 08).
 #
 # ### Exercise 04.5 · ●●○ · 8 minutes
 #
