@@ -7,6 +7,7 @@ chart        a patient's chart in the emergency room
 networks     a network as boxes and arrows
 sketches     a step in a valley, vectors, a slope under a density, products of matrices
 diagrams     a loop of boxes, a flow chart
+directions   pairs of vectors and their angles
 sheet        what networks and loops are drawn on
 """
 
@@ -34,12 +35,14 @@ from gradutils.plots.curves import (
     plot_vectors,
 )  # fmt: skip
 from gradutils.plots.diagrams import draw_cycle, plot_guide
+from gradutils.plots.directions import draw_directions
 from gradutils.plots.networks import draw_chain, draw_residual, draw_unit, draw_unrolled
 from gradutils.plots.recordings import picture_of, plot_recording
 from gradutils.plots.sketches import draw_arrows, draw_grid_of_numbers, draw_slope_under_density, draw_step
 from gradutils.plots.style import (
     EXPLODES,
     FOURTH,
+    GROWTH,
     QUIET,
     REFERENCE,
     SECOND,
@@ -63,6 +66,7 @@ from gradutils.plots.style import (
 __all__ = [
     "EXPLODES",
     "FOURTH",
+    "GROWTH",
     "QUIET",
     "REFERENCE",
     "SECOND",
@@ -78,6 +82,7 @@ __all__ = [
     "draw_arrows",
     "draw_chain",
     "draw_cycle",
+    "draw_directions",
     "draw_grid_of_numbers",
     "draw_residual",
     "draw_slope_under_density",
