@@ -235,6 +235,7 @@ table({"100 units to 400": rules} | ways)
 # Two arms with AdamW: ten layers of 32, and five layers of 256, each at one rate, since they learn at it. The control
 # is the network of above with ten layers, its weights multiplied by $\sqrt6$, without biases, at one rate of gradient
 # descent. (Ten layers of 256 take too long for a notebook.)
+# Most: eight or more of ten. Few: two or fewer. Some: in between.
 
 # %% tags=["experiment"]
 # AdamW with the weights of nn.Linear, and ten layers at He's scale
@@ -644,6 +645,7 @@ predict("05.b", question, [unshifted, part, guess])
 
 # %% [markdown]
 # Ten networks each with and without the shift, under gradient descent and under AdamW.
+# Most: eight or more of ten. Few: two or fewer. Some: in between.
 
 # %% tags=["experiment"]
 # Three layers, with and without the shift
@@ -874,6 +876,7 @@ orthogonal = check("05.3", orthogonal).function
 #
 # Six layers of 32, half of He's scale, He's, and twice He's, ten networks each, 24 steps. A network has exploded if its
 # loss rises to ten times its first value. The left map is gradient descent, the right one AdamW; red is ten of ten.
+# Most: eight or more of ten. Few: two or fewer. Some: in between.
 
 # %% tags=["experiment"]
 # Three scales, three rates, two optimizers
