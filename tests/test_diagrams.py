@@ -103,6 +103,12 @@ DRAWINGS = {
         (6.4, 2.0),
     ),
     "residual, half": (plots.draw_residual, {"branch": ["norm", "f"], "back": False}, (3.2, 1.8)),
+    "statistics": (plots.draw_statistics, {}, (6.4, 2.4)),
+    "statistics, one": (
+        plots.draw_statistics,
+        {"values": ["x", "y"], "statistics": ["RMS r"], "steps": ["/ r"], "back": False},
+        (3.2, 1.8),
+    ),
     "cycle of three": (plots.draw_cycle, {"boxes": ["predict", "run", "read"]}, (6.4, 1.6)),
     "cycle of four": (
         plots.draw_cycle,
@@ -131,6 +137,8 @@ DRAWINGS = {
         {"loss": lambda x: x**4 / 4 - x**2, "x": 0.3, "lr": 0.9, "low": -2, "high": 2},
         (6.4, 3.0),
     ),
+    "step by step": (plots.draw_staircase, {"function": lambda x: 4 * x / (1 + x), "start": 0.2, "steps": 6, "high": 4}, (6.4, 2.8)),
+    "step by step, half": (plots.draw_staircase, {"function": lambda x: x / (1 + x), "start": 1.0, "steps": 4, "high": 1.2}, (3.2, 2.4)),
     "arrows": (plots.draw_arrows, {"arrows": MOMENTUM, "reach": (-0.5, 3, -1, 1.5)}, (6.4, 2.4)),
     "arrows, half": (plots.draw_arrows, {"arrows": MOMENTUM, "reach": (-0.5, 3, -1, 1.5)}, (3.2, 2.4)),
     "arrows, close": (plots.draw_arrows, {"arrows": CLOSE, "reach": (-1, 4, -1, 1)}, (6.4, 1.8)),
@@ -351,6 +359,16 @@ def test_a_step_without_a_slope_stays_and_one_from_outside_is_refused(new_axes):
     assert not [text for text in ax.texts if text.arrow_patch]
     with pytest.raises(ValueError, match="x must lie between low = -1 and high = 1; got 3"):
         plots.draw_step(new_axes(), square, 3, 0.5, low=-1, high=1)
+
+
+def test_a_staircase_goes_to_the_curve_and_then_to_the_diagonal(new_axes):
+    ax = plots.draw_staircase(new_axes(), lambda x: x / 2 + 1, 4.0, 2, high=4)
+    x, y = ax.lines[2].get_data()
+    assert list(zip(x.tolist(), y.tolist(), strict=True)) == [(4, 0), (4, 3), (3, 3), (3, 2.5), (2.5, 2.5)]
+    assert "q goes from 4, 3, 2.5;" in plots.sentence(ax.figure)
+    for start, steps in ((5.0, 2), (1.0, 0)):
+        with pytest.raises(ValueError, match="start must lie between 0 and high = 4"):
+            plots.draw_staircase(new_axes(), lambda x: x, start, steps, high=4)
 
 
 def test_arrows_stand_where_they_are_given_at_one_scale(new_axes):

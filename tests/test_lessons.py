@@ -50,6 +50,7 @@ FURNITURE = OF_A_VERDICT | {
     "digit_sequences",
     "grid",
     "chart",
+    "mostly",
     "practice",
     "table",
     "treat",
@@ -82,6 +83,8 @@ FIRST_BUILT_IN = {
     "warmup_cosine": "07",
     "TransformerBlock": "08",
     "residual_profile": "08",
+    "residual_scores": "08",
+    "normalised_scores": "08",
     "predicted_residual_profile": "08",
 }
 
