@@ -522,10 +522,10 @@ cosines = check("05.5", cosines).function
 #
 # $$\text{relu}(z) - \text{relu}(-z) = z$$
 #
-# For $z = -3$ that is $0 - 3 = -3$. Nothing is lost, so at the start the whole network computes a straight line, and a
-# straight line through rotations keeps every angle. Each matrix is made of a random rotation $O$ (a matrix that keeps
-# lengths) as $\begin{pmatrix}O & -O\\-O & O\end{pmatrix}$: the minus signs take the difference and make the partners.
-# (Deeper A draws rotations by hand.)
+# For $z = -3$ that is $0 - 3 = -3$. Nothing is lost, so at the start the whole network is a linear function. If it is
+# made of rotations, it keeps every angle. Each matrix is made of a random rotation $O$ (a matrix that keeps lengths) as
+# $\begin{pmatrix}O & -O\\-O & O\end{pmatrix}$: the minus signs take the difference and make the partners. (Deeper A
+# draws rotations by hand.)
 
 # %% tags=["drawing"]
 # The drawing
@@ -580,16 +580,18 @@ plots.finish(ax, title, "layer", "cosine")
 # %% [markdown]
 # The formula describes what happens, and the narrow networks go faster than it says, because chance adds to the loss:
 # what differs between two inputs is spread over few units, and some draws lose it. The looks-linear start rises once,
-# at its first ReLU, and then stays. (There the partners make vectors with no negative entry, but the next layer takes
-# the differences back.)
-#
+# at its first ReLU, and then stays. (Behind a ReLU its vectors have no negative entry either, but the next layer takes
+# the differences and undoes it.)
+
+# %% [markdown]
 # **The same number in a recording.** `Recorder` and lesson 09 say it in another way: "samples differ by `0.02` of the
 # mean square". Take many vectors of one length whose pairs have the cosine $c$. The square of their mean vector is $c$
 # times that of each single one, because nearly all products in it are products of pairs. What differs from sample to
 # sample is the rest, $1 - c$. So a cosine of `0.98` and samples that differ by `0.02` are one finding.
 #
-# Real samples have different lengths as well. ReLU hands these through unchanged, and the recorder counts them in. Here
-# are all three numbers after 10 layers of a network with He's start.
+# Real samples differ in length as well. A ReLU layer hands such differences on, because it knows no scale, and the
+# recorder counts them in. So its number is a little larger. Here are all three after 10 layers of a network with He's
+# start.
 
 
 # %%
@@ -737,9 +739,9 @@ verdict("W5", found, evidence, usual=[f"50 layers, {name}" for name in optimizer
 # - $\delta$ in the first layer over $\delta$ in the last: above 10 it explodes, below a tenth it vanishes. Set the
 #   scale yourself, with `torch.nn.init`. Under plain gradient descent a deep network does not learn without it. Under
 #   AdamW the default costs steps, at least up to the ten layers that we tried.
-# - The cosine between different inputs in the last hidden layer, or one minus what the recorder calls "samples differ".
-#   Above `0.99` the signal is dead, whatever the norms say. Centre the inputs; take fewer layers, or a path around them
-#   (lesson 08).
+# - The cosine between different inputs in the last hidden layer. Above `0.99` the signal is dead, whatever the norms
+#   say. (In a recording: samples that differ by less than `0.01`.) Centre the inputs; take fewer layers, or a path
+#   around them (lesson 08).
 # - Both are healthy? Then it is the learning rate.
 
 # %% [markdown]
