@@ -47,7 +47,6 @@ FURNITURE = OF_A_VERDICT | {
     "digit_sequences",
     "grid",
     "chart",
-    "mostly",
     "practice",
     "table",
     "treat",

@@ -163,6 +163,11 @@ QUESTIONS = {
         "0.41", "chi_1 is sigma_w^2 / 2, which is 1/6 here, and the root of it is 0.41.",
         {"0.71": "That is the root of 1/2, for sigma_w = 1. The default's sigma_w is smaller, 1/sqrt(3).",
          "1.00": "That is He's scale, because it takes sigma_w^2 = 2 to make up for ReLU."}),
+    "05.r4": Question(
+        "05.5", "Two inputs at a right angle pass a wide ReLU layer with random weights. Their cosine is then about…",
+        "0.32", "ReLU leaves no negative values, so no unit counts against their likeness any more.",
+        {"0.00": "A rotation keeps a right angle. ReLU then removes every product that was negative.",
+         "1.00": "That takes many layers. Each brings the two closer, because all its values are positive."}),
     "06.r1": Question(
         "06.2", "Which clip keeps the direction of the gradient?",
         "by norm, all tensors together", "It multiplies all entries by one factor, and that turns nothing.",
