@@ -976,6 +976,7 @@ plots.finish(ax, title, "blocks", "norm")
 # %% [markdown]
 # And in training: 4 blocks of width 16 with one head, 30 steps of AdamW at two rates, ten networks each. What is
 # counted is whether the gradient norm ever rises to ten times that of the first step. The control is pre-LN.
+# Most: eight or more of ten. Few: two or fewer. Some: in between.
 
 # %% tags=["experiment"]
 # Small transformers, trained with AdamW

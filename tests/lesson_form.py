@@ -7,6 +7,7 @@ import re
 import statistics
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -14,6 +15,10 @@ from nbformat.v4 import new_notebook
 
 from tools.notebooks import FOLDED_TAGS
 
+WORDS_FOR_COUNTS = "Most: eight or more of ten. Few: two or fewer. Some: in between."
+SIZE = (
+    r"\d (\w+ )?(layers|units|blocks|entries|dimensions|weights)\b|\b(layers|units|widths?|blocks) (of )?\d"
+)
 EXERCISE = re.compile(r"Exercise (\d\d\.\d+) · ([●○]{3}) · (\d+) minutes")
 
 
@@ -54,6 +59,8 @@ def is_folded(cell) -> bool:
 
 
 def lines(source: str) -> list[str]:
+    """Those that hold something. An import is one, however its names are spread."""
+    source = re.sub(r"^(from \S+ import) \([^)]*\)", r"\1 ...", source, flags=re.MULTILINE)
     return [line for line in source.splitlines() if line.strip()]
 
 
@@ -279,6 +286,34 @@ def reveals_give_reasons(lesson: Lesson) -> list[str]:
     return wrong
 
 
+def words_for_counts_are_told(lesson: Lesson) -> list[str]:
+    """What "most", "some" and "few" mean stands in the text of each section that says a count in such a word."""
+    begins = [0, *sorted({cell for _, _, cell in lesson.headings()}), len(lesson.cells)]
+    wrong = []
+    for begin, end in pairwise(begins):
+        cells = lesson.cells[begin:end]
+        text = " ".join(" ".join(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+        if WORDS_FOR_COUNTS not in text:
+            wrong += [
+                f'"{WORDS_FOR_COUNTS}" stands in the section of this cell: {cell.source}'
+                for cell in cells
+                if cell.cell_type == "code" and "how_many" in cell.source
+            ]
+    return wrong
+
+
+def what_evidence_lacks(evidence: str) -> list[str]:
+    """A verdict is worth what was run: which optimizer, for how many steps, at which size."""
+    untrained = re.search(r"\b(no training|algebra)\b", evidence, re.IGNORECASE)
+    named = {
+        "the optimizer": untrained
+        or re.search(r"\b(SGD|gradient descent|momentum|Adam\w*)\b", evidence, re.IGNORECASE),
+        "the number of steps": untrained or re.search(r"\d steps\b", evidence),
+        "the size": re.search(SIZE, evidence, re.IGNORECASE),
+    }
+    return [f"{what} is not named: {evidence}" for what, found in named.items() if not found]
+
+
 def _calls(tree: ast.AST, name: str) -> list[ast.Call]:
     """In the order in which they are written."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == name]
@@ -301,6 +336,7 @@ RULES = (
     folds_have_words_above,
     folds_say_what_they_hold,
     reveals_give_reasons,
+    words_for_counts_are_told,
 )
 
 

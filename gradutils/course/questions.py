@@ -143,6 +143,11 @@ QUESTIONS = {
         "leave its weights as they are", "Its slope is 0 for every image, so its weights get no gradient at all.",
         {"bring it back slowly": "A small slope could do that, as in a leaky ReLU. This one is exactly 0.",
          "shrink its weights": "Only a gradient or weight decay moves weights, and here there is neither."}),
+    "04.r4": Question(
+        "04.3", "A tanh network at sigma_w = 1 gets random biases. Going back, its gradient now…",
+        "shrinks by a factor in each layer", "Biases enlarge q, so units stand further out, where the slopes of tanh are smaller.",
+        {"stays as it was without biases": "A bias passes no gradient on, but it moves z, and the slope is taken at z.",
+         "grows by a factor in each layer": "Only the weights enlarge a gradient, and these are as before. The slopes became smaller."}),
     "05.r1": Question(
         "05.1", "A linear layer from 100 to 400 units, weights of variance 1/100. Going back, the squared gradient gets…",
         "4 times as large", "Its sum has fan-out = 400 terms of variance 1/100, and 400/100 is 4.",
@@ -158,6 +163,11 @@ QUESTIONS = {
         "0.41", "chi_1 is sigma_w^2 / 2, which is 1/6 here, and the root of it is 0.41.",
         {"0.71": "That is the root of 1/2, for sigma_w = 1. The default's sigma_w is smaller, 1/sqrt(3).",
          "1.00": "That is He's scale, because it takes sigma_w^2 = 2 to make up for ReLU."}),
+    "05.r4": Question(
+        "05.5", "Two inputs at a right angle pass a wide ReLU layer with random weights. Their cosine is then about…",
+        "0.32", "ReLU leaves no negative values, so no unit counts against their likeness any more.",
+        {"0.00": "A rotation keeps a right angle. ReLU then removes every product that was negative.",
+         "1.00": "That takes many layers. Each brings the two closer, because all its values are positive."}),
     "06.r1": Question(
         "06.2", "Which clip keeps the direction of the gradient?",
         "by norm, all tensors together", "It multiplies all entries by one factor, and that turns nothing.",

@@ -374,6 +374,7 @@ CLIP_BY_UNIT = Exercise(
     ),
     alternatives=(_unit_by_unit,),
     rtol=1e-4,
+    deeper=True,
 )
 
 
@@ -709,6 +710,7 @@ NEXT_SCALE = Exercise(
         ),
     ),
     returns=("scale", "clean"),
+    deeper=True,
 )
 
 EXERCISES = {
