@@ -38,7 +38,9 @@ def as_it_came(patient: Patient) -> TrainingRun:
 
 def show_script(name: str, script: list[str]) -> None:
     """A card with the numbered lines of a script."""
-    text = "\n".join([f"{name}: the script", *(f"{number:>3}  {line}" for number, line in enumerate(script, start=1))])
+    text = "\n".join(
+        [f"{name}: the script", *(f"{number:>3}  {line}" for number, line in enumerate(script, start=1))]
+    )
     show(Card(text, block(text)))
 
 
@@ -57,7 +59,7 @@ def vitals(recording: Recording) -> list[str]:
         differ = "hardly differ in the last hidden layer: by less than 0.0001 of the mean square"
     rows = {
         "inputs": f"RMS {signs.input_rms:.1f}, mean {abs(recording.input_mean[0].item()):.1f}",
-        "outputs": f"RMS {_about(signs.output_rms)}",
+        "outputs": f"RMS {_about(recording.output_rms[0].item())}, mean {_about(round(recording.output_mean[0].item(), 1) + 0.0)}",
         "loss": f"{_about(recording.loss[0].item())}; a constant answer, averaged over the batch, loses {_constant(recording):.1f}",
         "samples": differ,
         "dead units": f"{signs.dead:.0%} in the worst layer",

@@ -171,7 +171,7 @@ def _draw_widely(rng: random.Random, illness: str) -> tuple[str, dict[int, str],
         },
         "saturated": {
             NET: _net(depth, width, "tanh"),
-            INIT: init(1.0, f"{far:.2g} * torch.randn_like(p).sign()"),
+            INIT: init(1.0, f"{0.8 * far:.2g} * torch.randn_like(p).sign()"),
         },
         "dead units": {NET: _net(depth, width, "relu"), INIT: init(0.7, f"torch.full_like(p, -{far:.2g})")},
         "relapse": {INPUTS: "x = (pixels - 4.9) / 6.0"},

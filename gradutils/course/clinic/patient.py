@@ -40,7 +40,6 @@ def script_with(texts: dict[int, str]) -> list[str]:
     return [" " * depth + texts.get(number, healthy(number)) for number, depth in enumerate(depths, start=1)]
 
 
-
 class Change(NamedTuple):
     """A line that is given a new text, to mend an illness."""
 

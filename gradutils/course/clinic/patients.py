@@ -312,7 +312,7 @@ ADMITTED = (
         "of e: even a right answer keeps a loss. A higher rate only goes faster to that floor.",
         hints=(
             "All sizes are in scale, and it learns a little. What can the outputs of this network be?",
-            "Their RMS at step 0 is near a tenth: ten numbers that add up to one.",
+            "At step 0 their mean is a tenth: ten numbers that add up to one.",
         ),
     ),
     Patient(
@@ -320,12 +320,12 @@ ADMITTED = (
         lines={
             NET: 'net = mlp(3, 96, "relu")',
             INPUTS: "x = ((pixels - pixels.mean()) / pixels.std())[torch.randperm(len(pixels))]",
-            OPTIMIZER: DECOUPLED,
-            SCHEDULE: FALLS,
+            OPTIMIZER: "optimizer = SGD(net.parameters(), lr=0.01, momentum=0.9)",
+            BATCHES: LARGE,
         },
         causes=[only("labels of another order")],
         treatment=[Change("labels of another order", INPUTS, healthy(INPUTS))],
-        after="Shuffled once, and the labels were not. No norm can know that: `diagnose` finds no illness, and says that nothing is learnt. Print "
+        after="Shuffled once, and the labels were not. No norm can know that: `diagnose` finds no illness, and says that little is learnt. Print "
         "a few samples beside their labels, and try to fit ten of them alone.",
         hints=(
             "Is anything out of scale, at any step? And does it learn?",

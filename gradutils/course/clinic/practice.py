@@ -7,12 +7,11 @@ import torch
 from matplotlib import pyplot as plt
 
 from gradutils import plots
-from gradutils.course.clinic.chart import show_chart
+from gradutils.course.clinic.chart import as_it_came, show_chart
 from gradutils.course.clinic.drawn import HARD, random_patient
 from gradutils.course.clinic.illnesses import named, no_such
 from gradutils.course.clinic.patient import HEALTHY
 from gradutils.course.clinic.patients import PATIENTS
-from gradutils.course.clinic.script import run_script
 from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, paragraphs, show, table
 from gradutils.course.progress import read, record_guess
 from gradutils.recorder import diagnose
@@ -26,11 +25,11 @@ GALLERY = {
 
 @cache
 def _curve(letter: str) -> torch.Tensor:
-    return torch.tensor(run_script(PATIENTS[GALLERY[letter]].script(), seed=1).losses)
+    return torch.tensor(as_it_came(PATIENTS[GALLERY[letter]]).losses)
 
 
 def gallery() -> None:
-    """Eleven loss curves of patients you have met, with another seed and in another order."""
+    """Eleven loss curves of patients you have met, in another order."""
     figure, axes = plt.subplots(3, 4, figsize=(9.6, 5.4), sharex=True, layout="none")
     figure.subplots_adjust(left=0.06, right=0.99, bottom=0.05, top=0.94, wspace=0.25, hspace=0.35)
     for ax, letter in zip(axes.flat, GALLERY, strict=False):
@@ -48,12 +47,6 @@ def gallery() -> None:
     _tell(
         f"The names, each once: {', '.join(sorted(PATIENTS[key].treatment[0][0] for key in GALLERY.values()))}."
     )
-
-
-def flat_curves() -> str:
-    """The letters of the curves that are never further than a fifth from the loss of a constant answer."""
-    flat = [letter for letter in GALLERY if ((_curve(letter) / math.log(10) - 1).abs() < 0.2).all()]
-    return ", ".join(flat)
 
 
 def name_curves(answer) -> None:
@@ -99,7 +92,9 @@ def consult(answer=...) -> None:
     strange = [number for number in names if number not in TEN]
     unknown = [name for name in names.values() if named(name) is None]
     if strange or unknown:
-        here = f"There is no patient {str(strange[:1])[1:-1][:60]} here; there are {', '.join(map(str, TEN))}."
+        here = (
+            f"There is no patient {str(strange[:1])[1:-1][:60]} here; there are {', '.join(map(str, TEN))}."
+        )
         _tell(here if strange else no_such(unknown[0]), ORANGE)
         return
     found = [_judged(number, named(names[number])) for number in TEN if number in names]
@@ -128,7 +123,9 @@ def admit(number: int, illness=...) -> None:
     else:
         row = _judged(number, named(illness))
         mark = "✓" if row["right"] else "✗"
-        said = f"{mark} It is {row['it is']}. You said {row['you said']}, diagnose said {row['diagnose said']}."
+        said = (
+            f"{mark} It is {row['it is']}. You said {row['you said']}, diagnose said {row['diagnose said']}."
+        )
         _tell(said, BLUE if row["right"] else ORANGE)
         _show_lines(number)
 

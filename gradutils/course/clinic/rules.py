@@ -208,7 +208,9 @@ RULES = (
     ),
     Rule(
         lambda t: t.trained,
-        lambda t: f"{t.count} The name is right, and the new line goes the right way, too far or not far enough. {t.aside}".rstrip(),
+        lambda t: (
+            f"{t.count} The name is right, and the new line goes the right way, too far or not far enough. {t.aside}".rstrip()
+        ),
     ),
     Rule(
         lambda t: True,

@@ -19,7 +19,6 @@ from gradutils.recorder.rules import (
     LOST_GRADIENT,
     LOST_SIGNAL,
     MOST_UNITS_DEAD,
-    RECURRENT_GRADIENT,
     SATURATED,
     WITHOUT_GRADIENT,
 )
@@ -27,6 +26,7 @@ from gradutils.recorder.signs import Signs, read_signs
 
 FEW = 12  # steps: step 0 tells most, and five of them the rate
 TWICE = 2  # a batch so many times as large tells a sum from a mean
+STRETCHES = 3  # times: a random recurrent weight at its best scale stretches by 2
 ALL_THE_SAME = 1.5  # outputs within this factor of what they were before the treatment
 
 
@@ -113,7 +113,11 @@ def _zero(look: Look) -> str:
 
 def _alike(look: Look) -> str:
     alike = look.signs.separation < ALIKE
-    return f"samples differ by only {look.signs.separation:.1g} of the mean square in the last hidden layer" if alike else ""
+    return (
+        f"samples differ by only {look.signs.separation:.1g} of the mean square in the last hidden layer"
+        if alike
+        else ""
+    )
 
 
 def _summed(look: Look) -> str:
@@ -127,9 +131,10 @@ def _summed(look: Look) -> str:
 
 
 def _recurrent(look: Look) -> str:
+    """A stretch that the activation bounds, or that eight steps do not add up to much, does no harm."""
     s = look.signs
-    strong = s.recurrent_gradient > RECURRENT_GRADIENT
-    return f"the recurrent weight's gradient is {s.recurrent_gradient:.2g} times that of the outputs' weight" if strong else ""
+    explodes = s.recurrent_norm > STRETCHES and s.output_rms > LARGE_OUTPUTS
+    return f"the recurrent weight stretches up to {s.recurrent_norm:.2g} times a step" if explodes else ""
 
 
 SHOWS: dict[str, Callable[[Look], str]] = {
@@ -142,9 +147,15 @@ SHOWS: dict[str, Callable[[Look], str]] = {
     "inputs not normalised": _inputs,
     "loss summed": _summed,
     "recurrent explosion": _recurrent,
-    "saturated": lambda look: "most outputs of a layer lie at a bound" if look.signs.saturated > SATURATED else "",
-    "dead units": lambda look: "nearly all units of a layer are dead" if look.signs.dead > MOST_UNITS_DEAD else "",
-    "gradients not cleared": lambda look: "gradients of the step before are still there" if look.signs.stale else "",
+    "saturated": lambda look: (
+        "most outputs of a layer lie at a bound" if look.signs.saturated > SATURATED else ""
+    ),
+    "dead units": lambda look: (
+        "nearly all units of a layer are dead" if look.signs.dead > MOST_UNITS_DEAD else ""
+    ),
+    "gradients not cleared": lambda look: (
+        "gradients of the step before are still there" if look.signs.stale else ""
+    ),
     "half-precision overflow": lambda look: f"{look.signs.died} is not finite" if look.signs.bad else "",
     "loss does not fit the outputs": lambda look: look.signs.misfit,
 }

@@ -8,7 +8,7 @@ from gradutils.course.checks import Verdict
 from gradutils.course.clinic.chart import as_it_came, show_patient, show_script
 from gradutils.course.clinic.illnesses import SIGNS, named, no_such
 from gradutils.course.clinic.patient import CLIP, HEALTHY, Change, Patient
-from gradutils.course.clinic.patients import PATIENTS, nobody
+from gradutils.course.clinic.patients import PATIENTS, find_patient, nobody
 from gradutils.course.clinic.rules import RULES, UNSEEN, Treated, of_all
 from gradutils.course.clinic.script import Data, count_trained, quietly
 from gradutils.course.display import Card, paragraphs, show, table
@@ -17,7 +17,7 @@ from gradutils.course.progress import read, record_guess, record_pass, record_tr
 from gradutils.recorder import diagnose
 
 SECONDS = 60.0  # for all runs of a treated script together
-_mended_now: set[str] = set()  # patients whose treatment trained on all unseen seeds while this kernel ran
+_mended_now: dict[str, list[str]] = {}  # patients mended while this kernel ran, and by which names
 
 
 def treat(patient_id: str, *answer) -> Verdict:
@@ -47,7 +47,7 @@ def treat(patient_id: str, *answer) -> Verdict:
     verdict.exercise_id, verdict.hints = patient.id, patient.hints
     if verdict.outcome == "correct":
         record_pass(patient.id)
-        _mended_now.add(patient.id)
+        _mended_now[patient.id] = names
     elif verdict.outcome == "not yet" and not _only_names(answer):
         record_try(patient.id)
     verdict.show()
@@ -63,7 +63,9 @@ def names_in(answer: tuple) -> list[str]:
 
 
 def _only_names(answer: tuple) -> bool:
-    return bool(answer) and all(isinstance(part, str) for part in answer)
+    """Whether it has no lines; three texts of which the second is no name were meant as a name, a line and its text."""
+    texts = bool(answer) and all(isinstance(part, str) for part in answer)
+    return texts and not (len(answer) == 3 and named(answer[1]) is None)
 
 
 def _note_first_name(patient: Patient, names: list[str]) -> None:
@@ -75,14 +77,18 @@ def _note_first_name(patient: Patient, names: list[str]) -> None:
 
 def _of_names(patient: Patient, names: list[str]) -> Verdict:
     """What is said of names without lines."""
-    if patient.is_well or names == ["healthy"]:
+    if names == ["healthy"]:
         return _judge_changes(patient, [])
     if wrong := next((name for name in names if name not in patient.names), None):
         said = f"The chart does not say “{wrong}”. {SIGNS[wrong]} The script is open all the same: name it anew, with a line."
         return _not_yet(said)
     if not patient.is_named_by(names):
         return Verdict("named", "One of its illnesses. Something else is ill as well.")
-    lines = "the number of a line, and its new text" if len(names) == 1 else "a line and its new text to each, in brackets"
+    lines = (
+        "the number of a line, and its new text"
+        if len(names) == 1
+        else "a line and its new text to each, in brackets"
+    )
     return Verdict("named", f"The name is right. Above is the script: add {lines}.")
 
 
@@ -203,7 +209,7 @@ def repairs() -> None:
     table(
         {
             "patient": [patient.id for patient in healed],
-            "illness": [" + ".join(change.illness for change in patient.treatment) for patient in healed],
+            "healed as": [" + ".join(_mended_now.get(patient.id, ["earlier"])) for patient in healed],
             "trains as it came": [as_it_came(patient).trained for patient in healed],
             "with a clip only": [f"{_count_with_a_clip(patient)} of 2" for patient in healed],
             "mended": [all_seeds if patient.id in _mended_now else "earlier" for patient in healed],
