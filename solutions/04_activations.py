@@ -47,9 +47,7 @@ recall("04")
 both_shrink = "shrinks, as that of ReLU does"
 relu_grows = "shrinks, while that of ReLU grows"
 tanh_grows = "grows, while that of ReLU shrinks"
-predict(
-    "04.a", "On this way the gradient of tanh…", [both_shrink, relu_grows, tanh_grows]
-)
+predict("04.a", "On this way the gradient of tanh…", [both_shrink, relu_grows, tanh_grows])
 
 # %% [markdown]
 # ## What happens
@@ -542,13 +540,9 @@ true |= {"the gain of 4, 20 layers": long[at["4"]] > 0.1}
 found = {setting: mostly(int(networks.sum())) for setting, networks in true.items()}
 medians = [1 / ratio[at["4"]].median() for ratio in (short, long, bare)]
 kept_by = ", ".join(f"{keeps[at[s]]:.2f} at {s}" for s in ("1", "2", "4"))
-evidence = (
-    "No training; width 128, medians of ten networks. Share of a gradient that a "
-)
+evidence = "No training; width 128, medians of ten networks. Share of a gradient that a "
 evidence += f"layer keeps, by sigma_w: {kept_by}. At 4 a gradient is divided by "
-evidence += (
-    f"{medians[0]:.1f} over 3 layers and by {medians[1]:.0e} over 20; without the "
-)
+evidence += f"{medians[0]:.1f} over 3 layers and by {medians[1]:.0e} over 20; without the "
 evidence += f"half of the sigmoid by {medians[2]:.1f} over 20."
 verdict("W4", found, evidence)
 
@@ -647,9 +641,7 @@ columns = {}
 for name, lrs in (("SGD", [0.03, 0.1, 0.3]), ("AdamW", [0.003, 0.01, 0.03])):
     runs = [accuracies(*arm, name, lrs) for arm in flats.values()]
     counts = zip(*[at_the_best(accuracy, 2 / 3) for accuracy in runs])
-    columns |= dict(
-        zip([f"{name}, 75 steps", f"{name}, 150"], map(plots.how_many, counts))
-    )
+    columns |= dict(zip([f"{name}, 75 steps", f"{name}, 150"], map(plots.how_many, counts)))
 table({"above two thirds": flats} | columns)
 
 # %% [markdown]
@@ -790,9 +782,7 @@ for ax, (name, lrs) in zip(axes, swept.items()):
         shares[label] = torch.stack(dead).mean((1, 3))  # (rates, seeds)
     shades = (colours["relu"], plots.REFERENCE)
     plots.plot_against_theory(ax, lrs, shares, log="x", rough=True, colours=shades)
-    plots.finish(
-        ax, f"{name}: long steps kill units", "learning rate", "share of dead units"
-    )
+    plots.finish(ax, f"{name}: long steps kill units", "learning rate", "share of dead units")
 
 # %% [markdown]
 # The long steps do it, and they do it without biases as well: frozen biases save some units behind the first layer and
@@ -903,15 +893,11 @@ crossing = check("04.4", crossing).function
 # Critical scales by bisection, and the crossing of ReLU and tanh
 solved = {n: activations[n] for n in ("relu", "tanh", "sigmoid")} | {"erf": torch.erf}
 yours = [
-    crossing(lambda s, phi=phi: settled_growth(phi, s), lambda s: 1.0, 0.5, 20.0)
-    for phi in solved.values()
+    crossing(lambda s, phi=phi: settled_growth(phi, s), lambda s: 1.0, 0.5, 20.0) for phi in solved.values()
 ]
 exact = [critical_sigma_w(name) for name in solved]
 columns = {"yours, 50 layers": yours, "endless depth": exact}
-table(
-    {"critical scale": solved}
-    | {n: [f"{v:.1f}" for v in c] for n, c in columns.items()}
-)
+table({"critical scale": solved} | {n: [f"{v:.1f}" for v in c] for n, c in columns.items()})
 by_name = {n: lambda s, phi=solved[n]: settled_growth(phi, s) for n in ("relu", "tanh")}
 print(f"equal at {crossing(by_name['relu'], by_name['tanh'], 1.2, 4.0):.2f}")
 
@@ -940,24 +926,16 @@ more = {"ReLU at root of 2": (torch.relu, 2**0.5), "ReLU at 1": (torch.relu, 1.0
 more |= {"sigmoid at 1": (torch.sigmoid, 1.0)}
 budgets = (100, 200)
 rates = {"SGD": [0.01, 0.03, 0.1], "AdamW": [0.001, 0.003, 0.01]}
-trained = {
-    "SGD": {
-        n: accuracies(*arm, "SGD", rates["SGD"], budgets) for n, arm in more.items()
-    }
-}
+trained = {"SGD": {n: accuracies(*arm, "SGD", rates["SGD"], budgets) for n, arm in more.items()}}
 
 # %% tags=["experiment"]
 # The same arms with AdamW, and all of them drawn
-trained["AdamW"] = {
-    n: accuracies(*arm, "AdamW", rates["AdamW"], budgets) for n, arm in more.items()
-}
+trained["AdamW"] = {n: accuracies(*arm, "AdamW", rates["AdamW"], budgets) for n, arm in more.items()}
 shades, learn = (colours["relu"], plots.VANISHES, colours["sigmoid"]), {}
 _, axes = plt.subplots(1, 2, sharey=True)
 for ax, (name, runs) in zip(axes, trained.items()):
     late = {n: accuracy[1] for n, accuracy in runs.items()}
-    plots.plot_against_theory(
-        ax, rates[name], late, log="x", rough=True, colours=shades
-    )
+    plots.plot_against_theory(ax, rates[name], late, log="x", rough=True, colours=shades)
     plots.finish(ax, f"{name}, 200 steps", "learning rate", "test accuracy")
     ax.set_xticks(rates[name], rates[name])
     ax.minorticks_off()
@@ -973,9 +951,7 @@ for ax, (name, runs) in zip(axes, trained.items()):
 # The counts in words
 table({"learn": more} | learn)
 asleep = [at_the_best(runs["sigmoid at 1"], 0.3) for runs in trained.values()]
-print(
-    "sigmoid at 1 above 0.3:", "in some run" if sum(map(sum, asleep)) else "in no run"
-)
+print("sigmoid at 1 above 0.3:", "in some run" if sum(map(sum, asleep)) else "in no run")
 
 # %% [markdown]
 # Most: eight or more of ten. Few: two or fewer. Some: in between.

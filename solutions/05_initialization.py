@@ -261,9 +261,7 @@ table({"": arms, "steps": steps, "0.7 at a quarter": early, "at the end": in_the
 # The verdict on W6
 _, _, stuck, at_he, waits, fast = in_the_end
 evidence = "ReLU, digits, weights and biases as nn.Linear draws them, ten seeds. Ten "
-evidence += (
-    f"layers of 32: {stuck} pass 0.7 in 240 steps of momentum SGD (rates 0.03 and "
-)
+evidence += f"layers of 32: {stuck} pass 0.7 in 240 steps of momentum SGD (rates 0.03 and "
 evidence += f"0.3), {at_he} at He's scale, {waits} with AdamW (0.005; {early[4]} in 60 "
 evidence += f"steps). Five layers of 256 with AdamW (0.002): {fast} in 24 steps."
 defaults = [name for name in arms if "He" not in name]
@@ -364,9 +362,7 @@ fig, (left, right) = plt.subplots(1, 2)
 style = {"log": "xy", "marker": "", "colours": (plots.STABLE, plots.EXPLODES)}
 plots.plot_against_theory(left, range(1, L + 1), signal, lengths, **style)
 plots.finish(left, "The signal: only one settles", "layer", "mean square of z")
-plots.plot_depth_profile(
-    right, delta, expected, colours=dict(zip(gains, style["colours"]))
-)
+plots.plot_depth_profile(right, delta, expected, colours=dict(zip(gains, style["colours"])))
 plots.finish(right, "The gradient: the other grows", ylabel="RMS of delta, last = 1")
 
 # %% tags=["experiment"]
@@ -374,12 +370,8 @@ plots.finish(right, "The gradient: the other grows", ylabel="RMS of delta, last 
 q = {name: values.median(1).values for name, values in signal.items()}
 soon, later = (float(q["Xavier"][2 * l - 1] / q["Xavier"][l - 1]) for l in (5, 25))
 steady = float(q["gain 5/3"][49] / q["gain 5/3"][9])
-evidence = (
-    "Random tanh networks at the start, width 128, no training, medians of ten: q "
-)
-evidence += (
-    f"falls to {soon:.1f} of itself from layer 5 to 10, and to {later:.1f} from "
-)
+evidence = "Random tanh networks at the start, width 128, no training, medians of ten: q "
+evidence += f"falls to {soon:.1f} of itself from layer 5 to 10, and to {later:.1f} from "
 evidence += f"25 to 50. With gain 5/3 it stays: x {steady:.1f} from layer 10 to 50."
 spans = {"layers 5 to 10": soon, "layers 25 to 50": later}
 found = {name: at_least(x, 0.9, false_at=0.7) for name, x in spans.items()}
@@ -393,9 +385,7 @@ found = {"the signal over 50 layers": at_most(drift, 1.5)}
 found["the gradient over 10 layers"] = at_most(float(grown[-10]), 10)
 found["the gradient over 50 layers"] = at_most(float(grown[0]), 10)
 evidence = "Random tanh networks at the start, width 128, no training, medians of ten: "
-evidence += (
-    f"the signal changes by x {drift:.1f} from layer 10 to 50; the gradient grows "
-)
+evidence += f"the signal changes by x {drift:.1f} from layer 10 to 50; the gradient grows "
 evidence += f"by x {grown[-10]:.1f} over 10 layers and by x {grown[0]:.0f} over 50."
 verdict("W1", found, evidence)
 
@@ -458,9 +448,7 @@ before = ("z of a and b", [[1, 1, -1, -1], [1, -1, 1, -1]])
 after = ("h of a and b", [[1, 1, 0, 0], [1, 0, 1, 0]])
 lit = {"z of a and b": (None, 0), "h of a and b": (None, 0)}
 plots.draw_grid_of_numbers(ax, [before, "ReLU", after], highlight=lit, shapes=False)
-plots.finish(
-    ax, "What spoke against likeness is gone; a part of what spoke for it stays"
-)
+plots.finish(ax, "What spoke against likeness is gone; a part of what spoke for it stays")
 
 # %% [markdown]
 # *Why?* Two units counted against the likeness of $a$ and $b$: those that are positive for one and negative for the
@@ -647,9 +635,7 @@ predict("05.b", question, [unshifted, part, guess])
 
 # %% tags=["experiment"]
 # Three layers, with and without the shift
-shifted = data._replace(
-    x_train=(data.x_train + 30) / 30, x_test=(data.x_test + 30) / 30
-)
+shifted = data._replace(x_train=(data.x_train + 30) / 30, x_test=(data.x_test + 30) / 30)
 three, optimizers = he_draws(3), {"momentum SGD": {}, "AdamW": adamw}
 sweep = {"momentum SGD": [0.003, 0.03, 0.1], "AdamW": [0.0003, 0.003, 0.01]}
 plain, spoilt = {}, {}
@@ -713,12 +699,8 @@ found = {"10 layers, momentum SGD": mostly(he_ten)}
 for runs, said in ((rescued, "50 layers"), (spoilt, "3 layers with shifted inputs")):
     found |= {f"{said}, {name}": mostly(passing(runs[name])[1]) for name in optimizers}
 words = [count_of(runs) for runs in (rescued, kept, plain, spoilt)]
-evidence = (
-    "True means: with even norms most networks pass 0.7. ReLU, width 32, digits, "
-)
-evidence += (
-    "ten seeds, momentum SGD (AdamW): with 50 layers {} ({}) in 50 steps, with a "
-)
+evidence = "True means: with even norms most networks pass 0.7. ReLU, width 32, digits, "
+evidence += "ten seeds, momentum SGD (AdamW): with 50 layers {} ({}) in 50 steps, with a "
 evidence += "looks-linear start {} ({}). With 3 layers, 80 steps, {} ({}), with "
 evidence += "shifted inputs {} ({})."
 evidence = evidence.format(*(word for pair in words for word in pair))
@@ -792,21 +774,13 @@ theory = [math.exp(-5 * 11 / n / 2) for n in widths]
 fig, ax = plt.subplots()
 plots.plot_against_theory(ax, widths, {"median": growth}, [theory], log="xy")
 ax.axhline(1, color=plots.REFERENCE, linewidth=0.8)
-plots.finish(
-    ax, "He, 12 layers: the typical narrow network fades", "width", "squared growth"
-)
+plots.finish(ax, "He, 12 layers: the typical narrow network fades", "width", "squared growth")
 
 # %% tags=["experiment"]
 # The verdict on W3
-found = {
-    f"12 layers of {n}": at_least(g, 0.5, false_at=0.3) for n, g in zip(widths, growth)
-}
-evidence = (
-    "12 ReLU layers at the start, no training, median of 100 networks: the squared "
-)
-evidence += (
-    f"gradient changes by x {growth[0]:.1f} at width 16 (theory {theory[0]:.1f}) "
-)
+found = {f"12 layers of {n}": at_least(g, 0.5, false_at=0.3) for n, g in zip(widths, growth)}
+evidence = "12 ReLU layers at the start, no training, median of 100 networks: the squared "
+evidence += f"gradient changes by x {growth[0]:.1f} at width 16 (theory {theory[0]:.1f}) "
 evidence += f"and by x {growth[-1]:.1f} at width 128 ({theory[-1]:.1f})."
 verdict("W3", found, evidence)
 
@@ -887,12 +861,8 @@ for ax, (name, how) in zip(axes, optimizers.items()):
     blown[name] = exploded.view(3, 3, 10).sum(2)  # (rates, scales), of ten seeds
     style = {"limits": (0, 10), "cmap": "Reds", "rough": True}
     plots.plot_map(ax, range(3), range(3), blown[name], **style)
-    ax.set(
-        xticks=range(3), xticklabels=scales, yticks=range(3), yticklabels=by_rates[name]
-    )
-    plots.finish(
-        ax, f"{name}: of ten, exploded", "scale of the weights", "learning rate"
-    )
+    ax.set(xticks=range(3), xticklabels=scales, yticks=range(3), yticklabels=by_rates[name])
+    plots.finish(ax, f"{name}: of ten, exploded", "scale of the weights", "learning rate")
 
 # %% tags=["experiment"]
 # The verdict on S5
@@ -901,16 +871,10 @@ for name, by_rate in blown.items():
     at_scale[name] = int((by_rate[:, 2] - by_rate[:, 1]).max())  # twice He's less He's
     found[f"the scale under {name}"] = mostly(at_scale[name])
     found[f"the rate under {name}"] = mostly(int(by_rate[2, 2] - by_rate[0, 2]))
-evidence = (
-    "6 ReLU layers of 32, digits, 24 steps, ten seeds, three rates. At one rate of "
-)
+evidence = "6 ReLU layers of 32, digits, 24 steps, ten seeds, three rates. At one rate of "
 evidence += "momentum SGD twice He's scale explodes in "
-evidence += (
-    f"{plots.how_many([at_scale['momentum SGD']])[0]} networks more than He's; under "
-)
-evidence += (
-    f"AdamW in {plots.how_many([at_scale['AdamW']])[0]}. The rate decides under both."
-)
+evidence += f"{plots.how_many([at_scale['momentum SGD']])[0]} networks more than He's; under "
+evidence += f"AdamW in {plots.how_many([at_scale['AdamW']])[0]}. The rate decides under both."
 verdict("S5", found, evidence)
 
 # %% [markdown]
@@ -929,9 +893,7 @@ grid = meanfield.chi_1("tanh", ws, q=settled_q)
 fig, ax = plt.subplots()
 style = {"limits": (0.1, 10), "log": True, "cmap": plots.GROWTH, "rough": True}
 plots.plot_map(ax, ws, bs, measured, grid, levels=[1.0], **style)
-plots.finish(
-    ax, "The squared gradient per layer; dotted: chi_1 = 1", "sigma_w", "sigma_b"
-)
+plots.finish(ax, "The squared gradient per layer; dotted: chi_1 = 1", "sigma_w", "sigma_b")
 
 # %% [markdown]
 # To the left of the line gradients vanish, and all inputs become one direction. To its right gradients explode, and
@@ -967,9 +929,7 @@ roots = [s**0.5 for s in squares]
 scaled = [torch.cat([root * W for root in roots]) for W in he_draws(depth, scale=1.0)]
 g = torch.Generator().manual_seed(1)
 biases = [noise * torch.randn(10, W.shape[1], generator=g).repeat(5, 1) for W in scaled]
-tent = trained(scaled, biases, [0.15 / depth], 100, 50, phi=torch.tanh)[1][:, 0].view(
-    2, 5, 10
-)
+tent = trained(scaled, biases, [0.15 / depth], 100, 50, phi=torch.tanh)[1][:, 0].view(2, 5, 10)
 reach = [6 * meanfield.depth_scale("tanh", root, noise) for root in roots]
 fig, ax = plt.subplots()
 by_budget = {"50 steps": tent[0], "100 steps": tent[1]}

@@ -91,8 +91,7 @@ reveal(
     same if grown < 2 else multiplies if grown > 1000 else adds,
     f"It grows by a factor of {grown:.0e} (the median of ten networks).",
     wrong={
-        same: "The path does hand the gradient on as it is. But each branch adds a "
-        "share of its own to it.",
+        same: "The path does hand the gradient on as it is. But each branch adds a share of its own to it.",
         adds: "So it would be if each branch added the same amount. It adds in "
         "proportion to what arrives, so the blocks multiply.",
         multiplies: "The branches added less than that.",
@@ -445,10 +444,7 @@ table({"networks that have learnt": arms} | columns)
 
 # %% tags=["reveal"]
 # The prediction is settled
-w, relu = (
-    min(learnt_in[f"skip, {order} last, 0", name][1] for name in under) > 7
-    for order in ("W", "ReLU")
-)
+w, relu = (min(learnt_in[f"skip, {order} last, 0", name][1] for name in under) > 7 for order in ("W", "ReLU"))
 reveal(
     "08.b",
     {(1, 0): w_last, (0, 1): relu_last, (1, 1): either, (0, 0): neither}[w, relu],
@@ -490,9 +486,7 @@ found = {key: mostly(learnt_in[place][1]) for key, place in tried.items()}
 sooner = [mostly(learnt_in[place][0]).true for place in tried.values()]
 late = [key for key, soon in zip(tried, sooner) if soon != found[key].true]
 evidence = "80 steps of momentum SGD and of AdamW, two rates each, 16 units, flipped "
-evidence += (
-    "digits; skip paths around 20 blocks; weights of 0.01 where not exactly zero. "
-)
+evidence += "digits; skip paths around 20 blocks; weights of 0.01 where not exactly zero. "
 evidence += f"After 40 steps it is the same, but for: {', '.join(late) or 'none'}."
 verdict("S8", found, evidence)
 
@@ -575,10 +569,9 @@ def growth_at_start(phi, batch, gain=1.0, centre=-2, divide=-2):
 
 square = weight_stacks([128] * 21 + [10])
 phis = {"ReLU": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
-at_start = {
-    f"batch {B}": [growth_at_start(phi, B) for phi in phis.values()]
-    for B in (4, 16, 128)
-} | {"wide batch, predicted": [normalised_growth(phi) for phi in phis.values()]}
+at_start = {f"batch {B}": [growth_at_start(phi, B) for phi in phis.values()] for B in (4, 16, 128)} | {
+    "wide batch, predicted": [normalised_growth(phi) for phi in phis.values()]
+}
 columns = {name: [f"{v:.2f}" for v in column] for name, column in at_start.items()}
 table({"growth of delta per layer": phis} | columns)
 others = {"divided only": (None, -2), "no normalisation": (None, None)}
@@ -732,10 +725,7 @@ reveal(
 # %% tags=["experiment"]
 # The verdict on W11
 wide, small = at_start["batch 128"][0], at_start["batch 4"][0]
-further = {
-    o: min(usable(o, "both", k) / max(usable(o, "none", k), lrs[0]) for k in (0, 1))
-    for o in windows
-}
+further = {o: min(usable(o, "both", k) / max(usable(o, "none", k), lrs[0]) for k in (0, 1)) for o in windows}
 found = {
     "at the start, batch 128": at_most(wide, 1.05, false_at=1.1),
     "at the start, batch 4": at_most(small, 1.05, false_at=1.1),
@@ -744,12 +734,8 @@ found = {
 }
 evidence = "At the start, no training, 20 ReLU layers of 128 units: delta grows by "
 evidence += f"{wide:.2f} per layer at batch 128, by {small:.1f} at batch 4, by "
-evidence += (
-    f"{without[1]:.1f} without it. Largest usable rate, 6 layers of 20 units, 80 "
-)
-evidence += (
-    f"steps: {usable('SGD', 'both')} with it and {usable('SGD', 'none')} without "
-)
+evidence += f"{without[1]:.1f} without it. Largest usable rate, 6 layers of 20 units, 80 "
+evidence += f"steps: {usable('SGD', 'both')} with it and {usable('SGD', 'none')} without "
 evidence += f"under momentum SGD, {usable('AdamW', 'both')} and "
 evidence += f"{usable('AdamW', 'none')} under AdamW."
 verdict("W11", found, evidence)

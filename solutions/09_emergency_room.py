@@ -44,13 +44,13 @@ chart.visit()
 # %% [markdown]
 # ## How to read a chart
 #
-# Take a run whose loss begins at `2400`, where a constant answer loses `2.3`. Three causes can do that, and the vitals tell them apart.
+# A loss begins at `2400`, where a constant answer loses `2.3`. Three causes can do that, and the vitals tell them apart.
 #
 # - Inputs of RMS `30`? Then all that follows is large because they are.
 # - Inputs of RMS `1` and outputs of RMS `1300`? Then the network made them so, and with them the loss: the start is too large.
-# - Inputs and outputs of RMS `1`? Then nothing before the loss is wrong. What is left is how the loss is taken.
+# - Inputs and outputs of RMS `1`? Then all before the loss is right, and it is taken wrongly.
 #
-# So go from the inputs to the loss, and from step 0 to the later steps. The first thing out of scale is the suspect, because all that comes after it only passes it on.
+# So go from the inputs to the loss, and from step 0 to later steps. The first thing out of scale is the suspect: what comes after it passes it on.
 
 # %% [markdown]
 # ## How to treat
@@ -79,9 +79,7 @@ predict("09.a", "With a clip at 1 and no other change there train…", [few, som
 treat(
     "09.1",
     ### BEGIN SOLUTION
-    "learning rate too high",
-    4,
-    "optimizer = SGD(net.parameters(), lr=0.05, momentum=0.9)",
+    ("learning rate too high", 4, "optimizer = SGD(net.parameters(), lr=0.05, momentum=0.9)"),
     ### END SOLUTION
 )
 
@@ -94,9 +92,7 @@ treat(
 treat(
     "09.3",
     ### BEGIN SOLUTION
-    "inputs not normalised",
-    3,
-    "x = (pixels - pixels.mean()) / pixels.std()",
+    ("inputs not normalised", 3, "x = (pixels - pixels.mean()) / pixels.std()"),
     ### END SOLUTION
 )
 
@@ -109,9 +105,7 @@ treat(
 treat(
     "09.4",
     ### BEGIN SOLUTION
-    "init too large",
-    2,
-    "init_weights_(net, 2**0.5)",
+    ("init too large", 2, "init_weights_(net, 2**0.5)"),
     ### END SOLUTION
 )
 
@@ -137,9 +131,7 @@ treat(
 treat(
     "09.8",
     ### BEGIN SOLUTION
-    "gradients not cleared",
-    9,
-    "optimizer.zero_grad()",
+    ("gradients not cleared", 9, "optimizer.zero_grad()"),
     ### END SOLUTION
 )
 
@@ -152,9 +144,7 @@ treat(
 treat(
     "09.10",
     ### BEGIN SOLUTION
-    "dead signal",
-    1,
-    'net = mlp(4, 64, "tanh")',
+    ("dead signal", 1, 'net = mlp(4, 64, "tanh")'),
     ### END SOLUTION
 )
 
@@ -167,9 +157,7 @@ treat(
 treat(
     "09.16",
     ### BEGIN SOLUTION
-    "relapse",
-    12,
-    "saved.restore() if loss > 5 else optimizer.step()",
+    ("relapse", 12, "saved.restore() if loss > 5 else optimizer.step()"),
     ### END SOLUTION
 )
 
@@ -182,9 +170,7 @@ treat(
 treat(
     "09.18",
     ### BEGIN SOLUTION
-    "loss does not fit the outputs",
-    1,
-    'net = mlp(4, 64, "relu")',
+    ("loss does not fit the outputs", 1, 'net = mlp(4, 64, "relu")'),
     ### END SOLUTION
 )
 
@@ -197,9 +183,7 @@ treat(
 treat(
     "09.19",
     ### BEGIN SOLUTION
-    "labels of another order",
-    3,
-    "x = (pixels - pixels.mean()) / pixels.std()",
+    ("labels of another order", 3, "x = (pixels - pixels.mean()) / pixels.std()"),
     ### END SOLUTION
 )
 
@@ -326,23 +310,22 @@ reveal("09.b", max(counts, key=counts.get), f"Of ten networks learn with {becaus
 
 # %%
 names = {
-    "the list, 0.1": "tanh, 0.1",
-    "the list, 0.01": "tanh, 0.01",
-    "the list, 0.1, sigmoid": "sigmoid, 0.1",
+    "the list, 0.1": "tanh at 0.1",
+    "the list, 0.01": "tanh at 0.01",
+    "the list, 0.1, sigmoid": "sigmoid at 0.1",
 }
 best = {
     (o, arm): int(found[arm][1].max())
     for o, found in {"SGD": sgd, "AdamW": adamw}.items()
     for arm in list(arms)[:4]
 }
-found = {f"{o} with {names[arm]}": mostly(count) for (o, arm), count in best.items() if arm in names}
-said = [", ".join(f"{best[o, arm]} with {names[arm]}" for arm in names) for o in ("SGD", "AdamW")]
-evidence = f"Six layers of 64, 50 steps, best of three rates; of ten networks learn under SGD {said[0]}, under AdamW {said[1]}."
-verdict(
-    "S12",
-    found,
-    f"{evidence} Without any remedy: SGD {best['SGD', 'the illness']}, AdamW {best['AdamW', 'the illness']}.",
+decided = {f"{o}, {names[arm]}": mostly(count) for (o, arm), count in best.items() if arm in names}
+said = [", ".join(f"{name} {best[o, arm]}" for arm, name in names.items()) for o in ("SGD", "AdamW")]
+evidence = f"Six layers of 64, 50 steps, best of three rates, ten networks. SGD: {said[0]}. AdamW: {said[1]}."
+without = (
+    f"The illness without any remedy: SGD {best['SGD', 'the illness']}, AdamW {best['AdamW', 'the illness']}."
 )
+verdict("S12", decided, f"{evidence} {without}")
 
 # %% [markdown]
 # Two entries put the network to sleep, whatever the optimizer: "near zero" taken at its word, and the sigmoid. Then nothing else on the list wakes it, at any of the rates. With $0.1$, which fits tanh, the list trains, and under SGD it trains at the largest rate as well, where each part alone does not: what the list adds is room.
@@ -356,8 +339,8 @@ verdict(
 #
 # - Record the first twenty steps of every run. Most illnesses show at step 0, where to find them costs nothing.
 # - Ask in this order: bugs, inputs, start, rate. A lower rate "cures" too many things to tell them apart.
-# - A run that was well and is ill: look at the batch of that step before you look at the optimizer, and keep a state to go back to.
-# - Nothing out of scale, and nothing learnt: print samples beside their labels, and try to fit ten of them.
+# - It was well and is ill: look at the batch of that step before the optimizer, and keep a state to go back to.
+# - Nothing is out of scale, and nothing learnt: print samples beside their labels, and try to fit ten of them.
 # - A remedy that works is no diagnosis. Take it back, and mend the line.
 # - A plateau and a leap can both be well. Wait a little where gradients are not zero and updates are small.
 
@@ -384,9 +367,7 @@ verdict(
 treat(
     "09.2",
     ### BEGIN SOLUTION
-    "zero gradient",
-    2,
-    "init_weights_(net, 2**0.5)",
+    ("zero gradient", 2, "init_weights_(net, 2**0.5)"),
     ### END SOLUTION
 )
 
@@ -399,9 +380,7 @@ treat(
 treat(
     "09.5",
     ### BEGIN SOLUTION
-    "init too small",
-    2,
-    "init_weights_(net, 1.0)",
+    ("init too small", 2, "init_weights_(net, 1.0)"),
     ### END SOLUTION
 )
 
@@ -414,9 +393,7 @@ treat(
 treat(
     "09.7",
     ### BEGIN SOLUTION
-    "loss summed",
-    8,
-    "loss = cross_entropy(net(x[rows]), y[rows])",
+    ("loss summed", 8, "loss = cross_entropy(net(x[rows]), y[rows])"),
     ### END SOLUTION
 )
 
@@ -429,9 +406,7 @@ treat(
 treat(
     "09.9",
     ### BEGIN SOLUTION
-    "half-precision overflow",
-    10,
-    "backward_in_half(loss, net, scale=2.0**10)",
+    ("half-precision overflow", 10, "backward_in_half(loss, net, scale=2.0**10)"),
     ### END SOLUTION
 )
 
@@ -444,9 +419,7 @@ treat(
 treat(
     "09.11",
     ### BEGIN SOLUTION
-    "recurrent explosion",
-    2,
-    "init_weights_(net, 1.0, orthogonal=True)",
+    ("recurrent explosion", 2, "init_weights_(net, 1.0, orthogonal=True)"),
     ### END SOLUTION
 )
 
@@ -472,9 +445,7 @@ treat(
 treat(
     "09.13",
     ### BEGIN SOLUTION
-    "missing warmup",
-    5,
-    "schedule = LambdaLR(optimizer, lambda step: min(1, (step + 1) / 30))",
+    ("missing warmup", 5, "schedule = LambdaLR(optimizer, lambda step: min(1, (step + 1) / 30))"),
     ### END SOLUTION
 )
 
@@ -515,9 +486,7 @@ treat(
 treat(
     "09.17",
     ### BEGIN SOLUTION
-    "weights do not move",
-    5,
-    "schedule = LambdaLR(optimizer, warmup_cosine(10, 100))",
+    ("weights do not move", 5, "schedule = LambdaLR(optimizer, warmup_cosine(10, 100))"),
     ### END SOLUTION
 )
 

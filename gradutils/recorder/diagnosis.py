@@ -77,7 +77,9 @@ def _without_a_name(s: Signs) -> Diagnosis:
         return Diagnosis("healthy", (_stands(s), grew), MENDS["runaway"])
     if s.falls and not s.poor:
         little = s.compared and (s.end > LEARNT_AT_LAST or (s.end > HALVED and s.start > HIGH_START))
-        return Diagnosis("healthy", (_stands(s), *(_odd(s) if little else ())), LITTLE if little else REMEDIES["healthy"])
+        return Diagnosis(
+            "healthy", (_stands(s), *(_odd(s) if little else ())), LITTLE if little else REMEDIES["healthy"]
+        )
     if s.opponent:
         return Diagnosis("healthy", (_stands(s), "an optimizer of other parameters steps as often"), UNCLEAR)
     if not s.poor:
