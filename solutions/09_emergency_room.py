@@ -337,12 +337,12 @@ verdict("S12", decided, f"{evidence} {without}")
 # %% [markdown]
 # ## On a real run
 #
-# - Record the first twenty steps of every run. Most illnesses show at step 0, where to find them costs nothing.
+# - Record the first twenty steps of every run. Most illnesses show at step 0.
 # - Ask in this order: bugs, inputs, start, rate. A lower rate "cures" too many things to tell them apart.
-# - It was well and is ill: look at the batch of that step before the optimizer, and keep a state to go back to.
-# - Nothing is out of scale, and nothing learnt: print samples beside their labels, and try to fit ten of them.
+# - It was well and is ill: look at the batch of that step first, and keep a state to go back to.
+# - Nothing is out of scale, and nothing learnt: print samples beside their labels, and fit ten of them.
 # - A remedy that works is no diagnosis. Take it back, and mend the line.
-# - A plateau and a leap can both be well. Wait a little where gradients are not zero and updates are small.
+# - A plateau and a leap can both be well. Wait a little where gradients are not zero.
 
 # %% [markdown]
 # ## Summary
