@@ -875,6 +875,7 @@ orthogonal = check("05.3", orthogonal).function
 scales = {"half": 2**-0.5, "He": 2**0.5, "twice": 8**0.5}
 six = [torch.cat([s * W for s in scales.values()]) for W in he_draws(6, scale=1.0)]
 by_rates = {"momentum SGD": [0.001, 0.01, 0.06], "AdamW": [0.001, 0.03, 1.0]}
+titles = {"momentum SGD": "SGD: scale and rate", "AdamW": "AdamW: the rate alone"}
 blown, fig, axes = {}, *plt.subplots(1, 2)
 for ax, (name, how) in zip(axes, optimizers.items()):
     loss = trained(six, None, by_rates[name], 24, 12, **how)[0].nan_to_num(math.inf)
@@ -885,9 +886,7 @@ for ax, (name, how) in zip(axes, optimizers.items()):
     ax.set(
         xticks=range(3), xticklabels=scales, yticks=range(3), yticklabels=by_rates[name]
     )
-    plots.finish(
-        ax, f"{name}: of ten, exploded", "scale of the weights", "learning rate"
-    )
+    plots.finish(ax, titles[name], "scale of the weights", "learning rate")
 
 # %% tags=["experiment"]
 # The verdict on S5
