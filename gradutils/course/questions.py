@@ -174,7 +174,7 @@ QUESTIONS = {
         {"by norm, each tensor alone": "Each tensor gets a factor of its own, so the whole vector turns.",
          "by value, each entry alone": "Large entries are cut and small ones are not, so the direction turns."}),
     "06.r2": Question(
-        "06.4", "Every step of a run is clipped by norm. Twice the threshold does the same as…",
+        "06.4", "Plain descent, and every step is clipped by norm. Twice the threshold does the same as…",
         "twice the rate", "Each step has the length rate times threshold, so that only their product counts.",
         {"half the rate": "That halves the length of a step, and twice the threshold doubles it.",
          "no change at all": "That is so where nothing is clipped. Here the threshold sets the length."}),
@@ -183,6 +183,11 @@ QUESTIONS = {
         "0, 0, NaN", "The factor is 1 / inf = 0. It makes 0 of what is finite, and NaN of inf.",
         {"1, 1, 1": "So a clip by value would leave it, because it looks at each entry alone.",
          "NaN, NaN, NaN": "So it is with a NaN in it: the norm is NaN then. Here the norm is inf."}),
+    "06.r4": Question(
+        "06.4", "Adam, and every step is clipped by norm. Twice the threshold does the same as…",
+        "no change at all", "Both of Adam's means carry the threshold, and their ratio does not. Only epsilon is left.",
+        {"twice the rate": "So it is in plain descent, where a step is as long as the gradient says. Adam divides by its size.",
+         "half the rate": "That would halve each step. The threshold is in both of Adam's means and drops out."}),
     "07.r1": Question(
         "07.2", "Full batch, tanh, squared error, rate 0.4. In training the sharpness rises…",
         "to about 5, and stays there", "Above 2 / lr the run bounces to flatter places, and below it sharpness goes on rising.",
