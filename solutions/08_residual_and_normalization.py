@@ -369,10 +369,10 @@ lost = [right["none"] - value > 0.1 for value in right.values()]
 table({"taken out": right, "accuracy falls by a tenth": lost})
 
 # %% [markdown]
-# Training makes it worse: the early branches grow the path further, and the last ones end below their $1/\sqrt l$. Take
-# the first block out, and the network is spoilt. Take the last one out, and nothing happens. So a deep pre network is
-# easy to train, partly because it behaves like a shallower one. That is its cost: depth that is paid for and not used.
-# (Here; a harder task and a longer training may use more of it.)
+# Training makes it no better: beside their paths all branches have become smaller, and the last ones lie below their
+# $1/\sqrt l$. Take the first block out, and accuracy falls. Take the last one out, and hardly anything happens. So that
+# is the cost of pre: depth that is paid for and hardly used, because late branches are small beside a path that has
+# grown. (Here; a harder task and a longer training may use more of it.)
 
 # %% [markdown]
 # ## 3 · Near zero, and zero
@@ -759,8 +759,8 @@ verdict("W11", found, evidence)
 # %% [markdown]
 # So the wide window comes from the division. Centring alone reaches little further than no normalisation. Under AdamW
 # the division alone falls short as well, and centring adds much to it. The figure does not say why LayerNorm, which
-# divides too, stays so narrow. It divides a whole row by one number, so one unit that has grown too large makes all
-# others small. Deeper B tries whether that is the reason.
+# divides too, stays so narrow. It divides a whole row by one number, which all units share. Deeper B tries whether that
+# is the reason.
 
 # %% [markdown]
 # ## On a real run
@@ -897,9 +897,10 @@ table({"networks that pass at 0.2": names} | passing)
 
 # %% [markdown]
 # One divisor without centring is as narrow as LayerNorm. So a division by itself is not enough: it must treat each unit
-# by itself. But there is a second way to the wide window, one divisor *and* centred units. Then no unit is far larger
-# than the others for long, and none is always on. So "the division, not the centring" is too short a sentence. What is
-# needed is a loss that is blind to size, and units that are kept comparable.
+# by itself. But there is a second way to the wide window, one divisor *and* centred units. So "the division, not the
+# centring" is too short a sentence. A division is needed in every wide arm, because without one there is no brake. But
+# it must come with something that treats each unit by itself, be it the divisor or the centre. Why that is so, these
+# arms do not say.
 
 # %% [markdown]
 # ### C · Transformers
@@ -975,8 +976,8 @@ plots.finish(ax, title, "blocks", "norm")
 
 # %% [markdown]
 # And in training: 4 blocks of width 16 with one head, 30 steps of AdamW at two rates, ten networks each. What is
-# counted is whether the gradient norm ever rises to ten times that of the first step. The control is pre-LN.
-# Most: eight or more of ten. Few: two or fewer. Some: in between.
+# counted is whether the gradient norm ever rises to ten times that of the first step. The control is pre-LN. Most:
+# eight or more of ten. Few: two or fewer. Some: in between.
 
 # %% tags=["experiment"]
 # Small transformers, trained with AdamW
