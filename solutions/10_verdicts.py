@@ -98,6 +98,8 @@ guide = [
     ("loss leaps\nor NaN", "step 0 in scale, update > 0.3", "a tenth of the rate", "S1 S9 09.1"),
     ("loss leaps\nor NaN", "recurrent, gradient grows with T", "orthogonal start, and clip", "09.11 S6"),
 ]
+
+# %%
 guide += [
     ("loss flat", "signals shrink by layer", "start that fits, or a skip path", "S8"),
     ("loss flat", "torch's own start, ten layers, SGD", "He's start, or AdamW and time", "W6"),
@@ -107,6 +109,8 @@ guide += [
     ("loss flat", "in scale, outputs add up to 1", "no softmax before cross_entropy", "09.18"),
     ("loss flat", "in scale, and nothing is learnt", "look at inputs beside labels", "09.19"),
 ]
+
+# %%
 guide += [
     ("late spikes", "inputs leap for one batch", "skip it, go back to a saved state, or clip", "09.16"),
     ("late spikes", "Adam, one bad batch", "clip, smaller beta2", "W13 W14"),
