@@ -98,11 +98,21 @@ guide = [
     ("loss leaps\nor NaN", "step 0 in scale, update > 0.3", "a tenth of the rate", "S1 S9 09.1"),
     ("loss leaps\nor NaN", "recurrent, gradient grows with T", "orthogonal start, and clip", "09.11 S6"),
 ]
+
+# %%
 guide += [
     ("loss flat", "signals shrink by layer", "start that fits, or a skip path", "S8"),
     ("loss flat", "torch's own start, ten layers, SGD", "He's start, or AdamW and time", "W6"),
     ("loss flat", "samples alike in the last layer", "skip path, BatchNorm, tanh", "W5 W11 09.10"),
-    ("loss flat", "deltas shrink by layer, sigmoid", "another activation", "S7 W4"),
+    ("loss flat", "deltas shrink by layer, sigmoid", "another activation, or its own scale", "S7 W4"),
+    ("loss flat", "in scale, the rate is 0 too soon", "count the schedule in steps", "09.17"),
+    ("loss flat", "in scale, outputs add up to 1", "no softmax before cross_entropy", "09.18"),
+    ("loss flat", "in scale, and nothing is learnt", "look at inputs beside labels", "09.19"),
+]
+
+# %%
+guide += [
+    ("late spikes", "inputs leap for one batch", "skip it, go back to a saved state, or clip", "09.16"),
     ("late spikes", "Adam, one bad batch", "clip, smaller beta2", "W13 W14"),
     ("late spikes", "Adam, tiny gradients, then a burst", "larger beta2, smaller rate", "W14"),
     ("most steps\nare clipped", "gradient descent", "fix rate or threshold, tune the other", "06"),
