@@ -197,7 +197,7 @@ treatment.repairs()
 
 # %% tags=["reveal"]
 # Counts on how many of the eight the clip alone trains both times
-ill = ["09.1", "09.3", "09.4", "09.8", "09.10", "09.16", "09.18", "09.19"]
+ill = [f"09.{number}" for number in (1, 3, 4, 8, 10, 16, 18, 19)]
 numbed = sum(treatment.with_a_clip(patient) > 1 for patient in ill)
 wrong = {few: "A run that is only out of scale trains with a clip, because the clip bounds its steps."}
 wrong |= {some: "A clip bounds the steps, and a run whose steps were all that was wrong trains."}

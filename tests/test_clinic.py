@@ -1,6 +1,5 @@
 """The emergency room: every patient is ill as it says, its cure cures, and no answer fools the treatment."""
 
-import json
 import random
 import re
 from pathlib import Path
@@ -59,8 +58,8 @@ def test_the_lesson_counts_its_patients_right():
     assert f"How many of the {ill} will train?" in lesson
     assert f"{NUMBERS[len(PATIENTS) - len(here)].capitalize()} more, each by itself" in more
     assert f"{NUMBERS[len(practice.GALLERY)].capitalize()} patients that you have met" in lesson
-    counted = re.search(r"ill = (\[.*?\])", core)[1]
-    assert json.loads(counted) == [patient_id for patient_id in here if patient_id in SICK]
+    counted = re.search(r"for number in \((.*?)\)", core)[1]
+    assert [f"09.{number}" for number in counted.split(", ")] == [one for one in here if one in SICK]
 
 
 def test_the_minutes_add_up():

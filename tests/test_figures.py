@@ -518,11 +518,15 @@ def recorded(lr, steps=12, cosine=True):
 )
 def test_a_chart_has_six_panels_and_a_sentence_without_digits(lr, ends):
     figure = plots.plot_chart(recorded(lr, 30))
-    assert [ax.get_title() for ax in figure.axes][:3] == [
-        "Loss; dashed: of a constant answer",
-        "Update / weight: median and range",
-        "Cosine of successive gradients",
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles[:3] == [
+        "Loss; dashed: that of a constant answer",
+        "Update / weight, matrix by matrix",
+        "Cosine of each gradient with the last",
     ]
+    assert all(re.search(r"\b(RMS|Norm)\b", title) for title in titles[3:])
+    legend = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    assert legend == ["all", "median", "above 0.3"]
     assert len(figure.axes) == 6
     assert (
         plots.sentence(figure) == f"A chart: the loss starts near that of a constant answer and ends {ends}."

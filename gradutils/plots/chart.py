@@ -33,7 +33,7 @@ def plot_chart(recording, figure: Figure | None = None, *, constant: float | Non
     known = r.steps[r.grad_cosine.isfinite()]  # of steps that follow each other
     ends = [r.loss_steps[-1], r.loss_steps[-1], known[-1] if len(known) else 1]
     for ax, end in zip((loss, updates, cosine), map(int, ends), strict=True):
-        ax.set_xlim(-0.05 * end, 1.05 * end)
+        ax.set_xlim(-0.05 * max(1, end), 1.05 * max(1, end))
     rms, owners = (r.activation_mean**2 + r.activation_std**2).sqrt(), ~r.delta_norm.isnan().all(0)
     with_inputs = torch.cat([r.input_rms.unsqueeze(1), rms[:, owners]], 1)
     _layer_panel(signals, r, with_inputs, "RMS of the inputs (left), then of each z")

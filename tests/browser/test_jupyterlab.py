@@ -358,7 +358,12 @@ def test_a_patient_treated_wrongly_then_rightly(lab, page):
     only_in_the_light(lab)
     notebook = Page(page, lab, "09_emergency_room")
     notebook.run_all()
-    assert "09.4 not attempted" in notebook.cell('"09.4"').inner_text()
+    closed = notebook.cell('"09.4"').inner_text()
+    assert "09.4 not attempted" in closed
+    assert "the script" not in closed
+    named = notebook.answer('"09.4"', 'treat("09.4", "init too large")')
+    assert "09.4 named" in named
+    assert "Patient 09.4: the script" in named
     clip = 'treat("09.4", "init too large", 11, "clip_grad_norm_(net.parameters(), 1.0)")'
     assert "A painkiller" in notebook.answer('"09.4"', clip)
     notebook.picture("painkiller")

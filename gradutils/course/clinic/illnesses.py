@@ -26,6 +26,7 @@ SIGNS = {
     "labels of another order": "Labels of another order show in no norm: all is in scale, the updates go on, and the loss stays at that of "
     "a constant answer. Only the data themselves, a few samples beside their labels, can tell.",
 }
+THE_NAMES = f"The names are: {', '.join(SIGNS)}."
 BEYOND_NORMS = ("labels of another order",)  # what no recording can name
 
 
@@ -38,5 +39,5 @@ def named(illness) -> str | None:
 def no_such(illness) -> str:
     """What is said to whoever gives another name."""
     near = get_close_matches(str(illness).lower(), SIGNS, 1)
-    said = f"Did you mean “{near[0]}”?" if near else f"The names are: {', '.join(SIGNS)}."
+    said = f"Did you mean “{near[0]}”?" if near else THE_NAMES
     return f"There is no illness {str(illness)[:60]!r}. {said}"

@@ -9,7 +9,7 @@ from matplotlib import pyplot as plt
 from gradutils import plots
 from gradutils.course.clinic.chart import as_it_came, show_chart
 from gradutils.course.clinic.drawn import HARD, random_patient
-from gradutils.course.clinic.illnesses import named, no_such
+from gradutils.course.clinic.illnesses import THE_NAMES, named, no_such
 from gradutils.course.clinic.patient import HEALTHY
 from gradutils.course.clinic.patients import PATIENTS
 from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, paragraphs, show, table
@@ -106,6 +106,7 @@ def consult(answer=...) -> None:
         hit_rate()
     else:
         show_chart(f"New patient {waiting}", random_patient(waiting).recording)
+        _tell(f"○ Name new patient {waiting}. {THE_NAMES}")
 
 
 def admit(number: int, illness=...) -> None:
@@ -117,7 +118,7 @@ def admit(number: int, illness=...) -> None:
         raise ValueError(f"a new patient's number is a whole number; got {number!r}")
     show_chart(f"New patient {number}", random_patient(number).recording)
     if illness is ...:
-        _tell("○ Not attempted: name the illness.")
+        _tell(f"○ Not attempted: name the illness. {THE_NAMES}")
     elif named(illness) is None:
         _tell(no_such(illness), ORANGE)
     else:

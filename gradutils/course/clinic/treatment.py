@@ -6,7 +6,7 @@ from functools import cache
 
 from gradutils.course.checks import Verdict
 from gradutils.course.clinic.chart import as_it_came, show_patient, show_script
-from gradutils.course.clinic.illnesses import SIGNS, named, no_such
+from gradutils.course.clinic.illnesses import SIGNS, THE_NAMES, named, no_such
 from gradutils.course.clinic.patient import CLIP, HEALTHY, Change, Patient
 from gradutils.course.clinic.patients import PATIENTS, find_patient, nobody
 from gradutils.course.clinic.rules import RULES, UNSEEN, Treated, of_all
@@ -110,7 +110,7 @@ def _judge_in_time(patient: Patient, answer: tuple, seconds: float) -> Verdict:
 def judge(patient: Patient, answer: tuple) -> Verdict:
     """Like `treat`, without showing or recording."""
     if not answer or any(part is ... for part in answer):
-        said = 'Replace the dots: the name of the illness, or "healthy"; then the script opens.'
+        said = f"Replace the dots by the name of the illness; then the script opens. {THE_NAMES}"
         return Verdict("not attempted", said)
     if _only_names(answer):
         unknown = next((name for name in answer if named(name) is None), None)
