@@ -64,6 +64,8 @@ FIRST_BUILT_IN = {
     "flat_scores": "02",
     "follow_sharpness": "07",
     "warmup_cosine": "07",
+    "transformer_scores": "07",
+    "transformer_stacks": "07",
     "TransformerBlock": "08",
     "residual_profile": "08",
     "predicted_residual_profile": "08",

@@ -5,6 +5,7 @@ curves       losses, paths, measurements with their theory, profiles by layer, m
 recordings   a recorded run on one page
 chart        a patient's chart in the emergency room
 networks     a network as boxes and arrows
+ceilings     what a learning rate allows: the ceiling on the sharpness
 sketches     a step in a valley, vectors, a slope under a density, products of matrices
 diagrams     a loop of boxes, a flow chart
 sheet        what networks and loops are drawn on
@@ -17,6 +18,7 @@ except ModuleNotFoundError as missing:
         "figures need matplotlib: pip install gradutils[plots]", name="matplotlib"
     ) from missing
 
+from gradutils.plots.ceilings import draw_ceiling
 from gradutils.plots.chart import plot_chart
 from gradutils.plots.curves import (
     colours_of,
@@ -76,6 +78,7 @@ __all__ = [
     "colours_of",
     "describe",
     "draw_arrows",
+    "draw_ceiling",
     "draw_chain",
     "draw_cycle",
     "draw_grid_of_numbers",
