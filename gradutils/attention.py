@@ -46,7 +46,9 @@ def transformer_stacks(
     return [stack.float() for stack in (*learnt, uniform(width**-0.5, outputs, width))]
 
 
-def transformer_scores(learnt: Sequence[Tensor], x: Tensor, *, heads: int = 2, pre_norm: bool = False) -> Tensor:
+def transformer_scores(
+    learnt: Sequence[Tensor], x: Tensor, *, heads: int = 2, pre_norm: bool = False
+) -> Tensor:
     """What N transformers say of x, (B, tokens * inputs) or (B, tokens, inputs): (N, B, outputs), read off the mean token.
 
     ``learnt`` is what `transformer_stacks` gives. Pre-norm normalises what leaves the last block once more, without a gain.
