@@ -82,13 +82,13 @@ for ax, bend in zip(axes, (5.0, 8.0)):
 
 # %% [markdown]
 # Lesson 01 read this as a limit on the rate, because the curvature of a valley is given. In a network it is the other
-# way round: we choose the rate, and training wanders through places of different curvature. So a rate puts a **ceiling
-# on the sharpness**:
+# way round: we choose the rate, and training wanders through places of different curvature. So a rate has a **ceiling on
+# the sharpness**:
 #
-# $$\text{sharpness} \le \frac{2}{\text{lr}}$$
+# $$\text{ceiling} = \frac{2}{\text{lr}}$$
 #
-# Below the ceiling every direction of the loss brings the step nearer to its minimum. Above it at least one direction
-# overshoots. What happens then is the question of this section, and it needs a way to measure the sharpness.
+# With a sharpness below it a step lands nearer to the minimum along every direction. Above it the step overshoots along
+# one direction at least. What happens then is the question of section 2. First we need a way to measure the sharpness.
 #
 # **A curvature by hand.** For the quadratic loss $\frac12\, w \cdot Hw$ with $H = \begin{pmatrix} 4 & 1 \\ 1 & 2
 # \end{pmatrix}$ take the direction $v = (1, 1)$. Then $Hv = (5, 3)$ and $v \cdot Hv = 8$. Twice as long a $v$ would
@@ -281,7 +281,7 @@ reveal(
 # rises away. The sharpness follows only slowly, because little loss is left to drive it.
 #
 # At the ceiling the loss rises now and then, and falls all the same. Look at it in the explorer. For which rates does
-# the sharpness begin above its ceiling?
+# the sharpness begin above its ceiling? (Divide 2 by the sharpness at step 0.)
 
 # %%
 explorers.explore_edge()
@@ -490,9 +490,9 @@ for ax, (gain, ends) in zip(axes, swept.items()):
 # %% [markdown]
 # ### Where practice meets it: a transformer under AdamW
 #
-# Most people warm up for another reason: a transformer under AdamW would not train otherwise. Adam divides by a mean of
-# squared gradients, and in the first steps that mean rests on few of them. Post-norm transformers, which normalise
-# after each sum (lesson 08), are said to need it most.
+# Most people warm up for another reason: they are told that a transformer would not train otherwise under AdamW. Adam
+# divides by a mean of squared gradients, and in the first steps that mean rests on few of them. Post-norm transformers,
+# which normalise after each sum (lesson 08), are said to need a warmup most. What does it buy?
 #
 # %%
 better = "a better loss at the best rate"
@@ -721,16 +721,14 @@ explorers.explore_schedule()
 # The verdict on S10
 found = {"warmup, AdamW, post-norm transformer": moved_adam}
 for gain, words in ((1.0, "SGD, He's scale"), (1.5, "SGD, 1.5 times He's scale")):
-    found |= {
-        f"{name}, {words}": far for name, far in zip(("warmup", "decay"), moved[gain])
-    }
+    pair = zip(("warmup", "decay"), moved[gain])
+    found |= {f"{name}, {words}": octave for name, octave in pair}
 evidence = "The largest usable rate, ten seeds. SGD: six ReLU layers of 32, 40 and 80 "
 evidence += "steps; AdamW: six blocks of width 16, 60 and 80 steps. True: it grows at "
 evidence += "least 2.5-fold; false: less than 1.3-fold."
 bars = {"bar": 1.3, "false_at": 0.4}
-verdict(
-    "S10", {name: at_least(float(far), **bars) for name, far in found.items()}, evidence
-)
+found = {name: at_least(float(octave), **bars) for name, octave in found.items()}
+verdict("S10", found, evidence)
 
 # %% [markdown]
 # Half of the prediction on decay has to be taken with care. It saves no network that is thrown at the start. At He's
@@ -770,8 +768,8 @@ read_range_test = check("07.6", read_range_test).function
 # %% [markdown]
 # ## On a real run
 #
-# - Does it diverge in the first steps? Take a warmup of a few per cent of the run, or better weights. Does it diverge
-#   later? Lower the rate, or clip.
+# - Does it diverge in the first steps? Take better weights, or a warmup: a tenth of a short run, a few per cent of a
+#   long one. Does it diverge later? Lower the rate, or clip.
 # - Choose the rate a factor of three to ten below the one at which the range test turns up.
 # - A sharpness at 2 over the rate is no alarm under full-batch descent. A loss that rises now and then is none, either.
 # - Let the rate fall to 0 at the end where noise is the limit, and judge the run only there. Keep the weights from
@@ -1041,7 +1039,7 @@ verdict("W14", found, evidence)
 
 # %% [markdown]
 # So the advice is good against one bad batch. Late bursts are another matter: a lower `beta2` does not remove them, and
-# a falling rate does. They are an effect of a *constant* rate, which few real runs have.
+# a falling rate removes most. They are an effect of a *constant* rate, which few real runs have.
 
 # %% [markdown]
 # ### E · Width
