@@ -271,3 +271,56 @@ def recurrent_scores(learnt: list[Tensor], x: Tensor) -> Tensor:
     for now in along[1:]:
         h = torch.relu(now + h @ W.mT)
     return h @ V.mT
+
+
+def residual_scores(
+    learnt: Sequence[Tensor],
+    x: Tensor,
+    *,
+    norm: Callable[[Tensor], Tensor] | None = None,
+    relu_last: bool = False,
+    path: float = 1.0,
+    without: int | None = None,
+    seen: list[Tensor] | None = None,
+) -> Tensor:
+    """Scores of N residual networks, h <- path * h + W relu(norm(h)): x (B, inputs) -> (N, B, outputs).
+
+    ``learnt`` holds the stacks of the first layer (N, n, inputs), of the branches (N, blocks, n, n) and of the last layer
+    (N, outputs, n). With ``relu_last`` a branch is relu(W norm(h)); without a ``path`` the network is a plain one. The
+    branch of the block ``without`` is left out. ``seen`` receives from each block the size of its branch over that of h, (N,).
+    """
+    first, branches, last = learnt
+    h = x @ first.mT
+    for k, W in enumerate(branches.unbind(1)):
+        inner = norm(h) if norm else h
+        branch = torch.relu(inner @ W.mT) if relu_last else torch.relu(inner) @ W.mT
+        if seen is not None:
+            seen.append((branch.square().mean((1, 2)) / h.square().mean((1, 2))).sqrt())
+        h = path * h + (0 if k == without else branch)
+    return h @ last.mT
+
+
+def normalised_scores(
+    weights: Sequence[Tensor],
+    x: Tensor,
+    *,
+    phi: Callable[[Tensor], Tensor] = torch.relu,
+    centre: int | tuple[int, ...] | None = None,
+    divide: int | tuple[int, ...] | None = None,
+    seen: list[Tensor] | None = None,
+) -> Tensor:
+    """`stack_scores` of N networks that normalise what enters phi: less its mean over the axes ``centre``, over its RMS over ``divide``.
+
+    Axis -2 is the batch, -1 the units, and None leaves the step out: both -2 is batch normalisation, both -1 LayerNorm,
+    without gains. ``seen`` receives on the way back, last layer first, the norm of the gradient that leaves phi, (N,).
+    """
+    for W in weights[:-1]:
+        x = x @ W.mT
+        if centre is not None:
+            x = x - x.mean(centre, keepdim=True)
+        if divide is not None:
+            x = x / (x.square().mean(divide, keepdim=True) + 1e-5).sqrt()
+        if seen is not None and x.requires_grad:
+            x.register_hook(lambda delta: seen.append(delta.norm(dim=(1, 2))))
+        x = phi(x)
+    return x @ weights[-1].mT

@@ -178,13 +178,21 @@ def _rms_normed(h: Tensor) -> Tensor:
 
 
 def residual_profile(
-    depth: int, width: int = 64, *, scale: float = 1.0, norm: str = "none", seeds: int = 10, batch: int = 16
+    depth: int,
+    width: int = 64,
+    *,
+    scale: float = 1.0,
+    norm: str = "none",
+    path: float = 1.0,
+    seeds: int = 10,
+    batch: int = 16,
 ) -> Tensor:
     """RMS of the gradient at the entrance of each block and at the end, (seeds, depth + 1), in random residual networks.
 
     A block adds a branch f(h) = scale * W relu(h) with He weights: h + f(h) for ``norm`` "none", h + f(n(h)) for "pre" and
-    n(h + f(h)) for "post", where n divides each row by its root mean square. The inputs have mean square 1; the loss is a
-    random linear function of what leaves the last block.
+    n(h + f(h)) for "post", where n divides each row by its root mean square. h on the path is multiplied by ``path``, so
+    that 0 leaves a plain network. The inputs have mean square 1; the loss is a random linear function of what leaves the
+    last block.
 
     Raises ValueError for an unknown ``norm``, or unless depth is 1 or more and scale is 0 or more.
     """
@@ -194,7 +202,7 @@ def residual_profile(
     for W in draws.weights.unbind(1):
         entrances.append(h)
         inner = _rms_normed(h) if norm == "pre" else h
-        h = h + scale * (2 / width) ** 0.5 * torch.relu(inner) @ W.mT
+        h = path * h + scale * (2 / width) ** 0.5 * torch.relu(inner) @ W.mT
         h = _rms_normed(h) if norm == "post" else h
     entrances.append(h)
     direction = (draws.direction @ draws.readout).detach()

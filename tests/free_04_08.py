@@ -26,7 +26,6 @@ FREE = {
         "SAMPLES: 4000 -> 8000": PRECISION,
         "SAMPLES: 4000 -> 2000.0": PRECISION,
         "_gauss: torch.arange(count, dtype=torch.float64) + 0.5 -> torch.arange(count, dtype=torch.float64) + 0.25": PRECISION,
-        "LAYERS: 50 -> 25": PRECISION,
         "LAYERS: 50 -> 100": PRECISION,
         "_settled_growth: for in list(range(LAYERS))[1:]": PRECISION,
         "_settled_growth: for in list(range(LAYERS))[:-1]": PRECISION,

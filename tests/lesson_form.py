@@ -14,6 +14,10 @@ from nbformat.v4 import new_notebook
 
 from tools.notebooks import FOLDED_TAGS
 
+WORDS_FOR_COUNTS = "Most: eight or more of ten. Few: two or fewer. Some: in between."
+SIZE = (
+    r"\d (\w+ )?(layers|units|blocks|entries|dimensions|weights)\b|\b(layers|units|widths?|blocks) (of )?\d"
+)
 EXERCISE = re.compile(r"Exercise (\d\d\.\d+) · ([●○]{3}) · (\d+) minutes")
 
 
@@ -54,6 +58,8 @@ def is_folded(cell) -> bool:
 
 
 def lines(source: str) -> list[str]:
+    """Those that hold something. An import is one, however its names are spread."""
+    source = re.sub(r"^(from \S+ import) \([^)]*\)", r"\1 ...", source, flags=re.MULTILINE)
     return [line for line in source.splitlines() if line.strip()]
 
 
@@ -279,6 +285,33 @@ def reveals_give_reasons(lesson: Lesson) -> list[str]:
     return wrong
 
 
+def words_for_counts_are_told(lesson: Lesson) -> list[str]:
+    """What "most", "some" and "few" mean stands in the text next to each cell that says a count in such a word."""
+    wrong = []
+    for k, cell in enumerate(lesson.cells):
+        if cell.cell_type == "code" and "how_many(" in cell.source:
+            beside = [_first_prose(lesson.cells[:k][::-1]), _first_prose(lesson.cells[k:])]
+            if not any(WORDS_FOR_COUNTS in " ".join(text.split()) for text in beside):
+                wrong.append(f'"{WORDS_FOR_COUNTS}" stands in the text next to this cell: {cell.source}')
+    return wrong
+
+
+def _first_prose(cells: list) -> str:
+    return next((cell.source for cell in cells if cell.cell_type == "markdown"), "")
+
+
+def what_evidence_lacks(evidence: str) -> list[str]:
+    """A verdict is worth what was run: which optimizer, for how many steps, at which size."""
+    untrained = re.search(r"\b(no training|algebra)\b", evidence, re.IGNORECASE)
+    named = {
+        "the optimizer": untrained
+        or re.search(r"\b(SGD|gradient descent|momentum|Adam\w*)\b", evidence, re.IGNORECASE),
+        "the number of steps": untrained or re.search(r"\d steps\b", evidence),
+        "the size": re.search(SIZE, evidence, re.IGNORECASE),
+    }
+    return [f"{what} is not named: {evidence}" for what, found in named.items() if not found]
+
+
 def _calls(tree: ast.AST, name: str) -> list[ast.Call]:
     """In the order in which they are written."""
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == name]
@@ -301,6 +334,7 @@ RULES = (
     folds_have_words_above,
     folds_say_what_they_hold,
     reveals_give_reasons,
+    words_for_counts_are_told,
 )
 
 

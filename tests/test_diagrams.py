@@ -103,6 +103,12 @@ DRAWINGS = {
         (6.4, 2.0),
     ),
     "residual, half": (plots.draw_residual, {"branch": ["norm", "f"], "back": False}, (3.2, 1.8)),
+    "statistics": (plots.draw_statistics, {}, (6.4, 2.4)),
+    "statistics, one": (
+        plots.draw_statistics,
+        {"values": ["x", "y"], "statistics": ["RMS r"], "steps": ["/ r"], "back": False},
+        (3.2, 1.8),
+    ),
     "cycle of three": (plots.draw_cycle, {"boxes": ["predict", "run", "read"]}, (6.4, 1.6)),
     "cycle of four": (
         plots.draw_cycle,
@@ -131,11 +137,20 @@ DRAWINGS = {
         {"loss": lambda x: x**4 / 4 - x**2, "x": 0.3, "lr": 0.9, "low": -2, "high": 2},
         (6.4, 3.0),
     ),
+    "step by step": (plots.draw_staircase, {"function": lambda x: 4 * x / (1 + x), "start": 0.2, "steps": 6, "high": 4}, (6.4, 2.8)),
+    "step by step, half": (plots.draw_staircase, {"function": lambda x: x / (1 + x), "start": 1.0, "steps": 4, "high": 1.2}, (3.2, 2.4)),
     "arrows": (plots.draw_arrows, {"arrows": MOMENTUM, "reach": (-0.5, 3, -1, 1.5)}, (6.4, 2.4)),
     "arrows, half": (plots.draw_arrows, {"arrows": MOMENTUM, "reach": (-0.5, 3, -1, 1.5)}, (3.2, 2.4)),
     "arrows, close": (plots.draw_arrows, {"arrows": CLOSE, "reach": (-1, 4, -1, 1)}, (6.4, 1.8)),
     "ceiling": (plots.draw_ceiling, {"rates": [0.1 * (k + 1) / 40 for k in range(40)]}, (6.4, 2.4)),
     "ceiling, half": (plots.draw_ceiling, {"rates": [0.3] * 20}, (3.2, 2.0)),
+    "directions": (
+        plots.draw_directions,
+        {"cosines": [-1.0, -0.5, 0.0, 0.32, 0.87, 0.99, 1.0], "names": ["inputs"] + [f"layer {k}" for k in (1, 2, 5, 10, 20, 50)]},
+        (6.4, 1.8),
+    ),
+    "directions, two": (plots.draw_directions, {"cosines": [0.5, 0.998], "names": ["before", "after"]}, (6.4, 2.4)),
+    "directions, half": (plots.draw_directions, {"cosines": [0.0, 0.32, 0.49], "names": ["inputs", "layer 1", "layer 2"]}, (3.2, 1.6)),
     "numbers": (plots.draw_grid_of_numbers, {"matrices": PRODUCT, "highlight": {"h": (0, None)}}, (6.4, 1.6)),
     "numbers, large": (plots.draw_grid_of_numbers, {"matrices": LARGE}, (6.4, 2.0)),
     "numbers, half": (plots.draw_grid_of_numbers, {"matrices": PRODUCT, "shapes": False}, (3.2, 1.6)),
@@ -348,6 +363,16 @@ def test_a_step_without_a_slope_stays_and_one_from_outside_is_refused(new_axes):
         plots.draw_step(new_axes(), square, 3, 0.5, low=-1, high=1)
 
 
+def test_a_staircase_goes_to_the_curve_and_then_to_the_diagonal(new_axes):
+    ax = plots.draw_staircase(new_axes(), lambda x: x / 2 + 1, 4.0, 2, high=4)
+    x, y = ax.lines[2].get_data()
+    assert list(zip(x.tolist(), y.tolist(), strict=True)) == [(4, 0), (4, 3), (3, 3), (3, 2.5), (2.5, 2.5)]
+    assert "q goes from 4, 3, 2.5;" in plots.sentence(ax.figure)
+    for start, steps in ((5.0, 2), (1.0, 0)):
+        with pytest.raises(ValueError, match="start must lie between 0 and high = 4"):
+            plots.draw_staircase(new_axes(), lambda x: x, start, steps, high=4)
+
+
 def test_arrows_stand_where_they_are_given_at_one_scale(new_axes):
     ax = plots.draw_arrows(new_axes(), MOMENTUM, reach=3)
     ax.figure.draw_without_rendering()
@@ -390,3 +415,20 @@ def test_the_ceiling_is_two_over_the_rate(new_axes):
     for rates in ([0.1], [0.1, 0.0], [[0.1, 0.2]]):
         with pytest.raises(ValueError, match="two or more steps, all above 0"):
             plots.draw_ceiling(new_axes(), rates)
+
+
+def test_two_directions_stand_at_the_angle_of_their_cosine(new_axes):
+    ax = new_axes()
+    plots.draw_directions(ax, [0.0, 0.5, -0.5], ["a", "b", "c"])
+    both = arrows(ax, INK) + arrows(ax, plots.STABLE)
+    tips = [
+        np.subtract(*patch.get_path().vertices[1::-1]) for patch in both
+    ]  # a line begins with its two ends
+    pairs = zip(tips[:3], tips[3:], strict=True)
+    found = [a @ b / np.hypot(*a) / np.hypot(*b) for a, b in pairs]
+    assert found == pytest.approx([0.0, 0.5, -0.5], abs=0.05)
+    assert "a cosine 0.00; b cosine 0.50; c cosine -0.50" in plots.sentence(ax.figure)
+    with pytest.raises(ValueError, match="names must hold 1 entries, one a pair; got 2"):
+        plots.draw_directions(new_axes(), [0.5], ["a", "b"])
+    with pytest.raises(ValueError, match=r"between -1 and 1; got 1\.5"):
+        plots.draw_directions(new_axes(), [0.5, 1.5], ["a", "b"])

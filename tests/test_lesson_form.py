@@ -4,7 +4,17 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.lesson_form import RULES, Lesson, in_order, sentences, what_fails_again, words
+from tests.lesson_form import (
+    RULES,
+    WORDS_FOR_COUNTS,
+    Lesson,
+    in_order,
+    lines,
+    sentences,
+    what_evidence_lacks,
+    what_fails_again,
+    words,
+)
 from tools.notebooks import make_pair
 
 EXERCISES = {"02.1": SimpleNamespace(deeper=False), "02.2": SimpleNamespace(deeper=True)}
@@ -138,6 +148,7 @@ BREAKS = {
     "no reasons": (", wrong=because", "", "02.a gives no reasons"),
     "a reason left out": (', swings: "No sign turns."', "", "no reason against grows, swings"),
     "a reason left out where another is measured": (', swings: "No sign turns."', ', grows: "It does not."', "no reason against swings"),
+    "a count in a word": ("growth = 2.0**20", "words = plots.how_many([9])", "stands in the text next to this cell: # Ten seeds"),
 }  # fmt: skip
 
 
@@ -148,6 +159,35 @@ def test_a_lesson_that_breaks_a_rule_is_told_which(tmp_path, name):
     broken = lesson(tmp_path, GOOD.replace(before, after, 1))
     found = [sentence for rule in RULES for sentence in rule(broken)]
     assert any(said in sentence for sentence in found), found
+
+
+@pytest.mark.parametrize("near", ["# We double", "# ### Exercise 02.1"])
+def test_words_for_counts_may_be_told_above_or_below(tmp_path, near):
+    text = GOOD.replace("growth = 2.0**20", "words = plots.how_many([9])")
+    told = lesson(tmp_path, text.replace(near, f"# {WORDS_FOR_COUNTS}\n#\n{near}", 1))
+    assert RULES[-1](told) == []
+
+
+@pytest.mark.parametrize(
+    ("evidence", "lacks"),
+    [
+        ("Momentum SGD, 150 steps, 4 hidden layers: few.", []),
+        ("Plain gradient descent, 1000 steps, valleys of 20 dimensions: none.", []),
+        ("At the start, no training, width 128: 20 of 20.", []),
+        ("Algebra, 3 entries: the cosine is 0.8.", []),
+        ("AdamW, 400 steps, widths 32 and 256: few.", []),
+        ("Momentum, 150 steps: few.", ["the size"]),
+        ("Adam, 12 layers, some hundred steps: few.", ["the number of steps"]),
+        ("150 steps, 10 layers: few.", ["the optimizer"]),
+        ("Few learn.", ["the optimizer", "the number of steps", "the size"]),
+    ],
+)
+def test_evidence_names_optimizer_steps_and_size(evidence, lacks):
+    assert [sentence.partition(" is not named")[0] for sentence in what_evidence_lacks(evidence)] == lacks
+
+
+def test_an_import_is_one_line_however_its_names_are_spread():
+    assert len(lines("import math\nfrom torch import (\n    nn,\n    Tensor,\n)\n\nx = (\n    1\n)\n")) == 5
 
 
 def test_short_sentences_are_told(tmp_path):

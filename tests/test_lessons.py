@@ -10,20 +10,34 @@ import pytest
 
 from gradutils.course.clinic.patients import PATIENTS
 from gradutils.course.exercises import all_exercises
-from gradutils.course.trials import CLAIMS, EXPECTED
-from tests.lesson_form import RULES, Lesson, in_order, tags, what_fails_again
+from gradutils.course.trials import CLAIMS, EXPECTED, trials
+from tests.lesson_form import (
+    RULES,
+    Lesson,
+    in_order,
+    tags,
+    what_evidence_lacks,
+    what_fails_again,
+    words_for_counts_are_told,
+)
 
 ROOT = Path(__file__).parent.parent
 NAMES = [path.stem for path in sorted((ROOT / "solutions").glob("*.py"))]
 NEW_FORM = {"00", "01", "02", "03"}
 NEW = [name for name in NAMES if name[:2] in NEW_FORM]
 OLD = [name for name in NAMES if name not in NEW]
-FURNITURE = {
+WAITING = {"04", "05", "06", "07", "08", "09"}  # not yet decided setting by setting
+SETTLED = [name for name in NAMES if name[:2] not in WAITING]
+OF_A_VERDICT = {"at_least", "at_most", "mostly"}  # they come with it
+FURNITURE = OF_A_VERDICT | {
     "check",
     "hint",
     "predict",
     "reveal",
     "verdict",
+    "at_least",
+    "at_most",
+    "mostly",
     "progress",
     "recall",
     "review",
@@ -36,6 +50,7 @@ FURNITURE = {
     "digit_sequences",
     "grid",
     "chart",
+    "mostly",
     "practice",
     "table",
     "treat",
@@ -55,6 +70,8 @@ FIRST_BUILT_IN = {
     "train_many": "03",
     "critical_sigma_w": "04",
     "depth_scale": "05",
+    "meanfield": "05",
+    "propagation": "05",
     "phase_diagram": "05",
     "chi_1": "03",
     "recurrent_scores": "03",
@@ -68,6 +85,8 @@ FIRST_BUILT_IN = {
     "transformer_stacks": "07",
     "TransformerBlock": "08",
     "residual_profile": "08",
+    "residual_scores": "08",
+    "normalised_scores": "08",
     "predicted_residual_profile": "08",
 }
 
@@ -107,7 +126,7 @@ def test_a_drawing_is_a_picture(name):
             assert any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
 
 
-@pytest.mark.parametrize("name", NEW)
+@pytest.mark.parametrize("name", SETTLED)
 def test_any_cell_runs_again_after_the_whole_lesson(name, tmp_path):
     assert what_fails_again(notebook("solutions", name).cells, ROOT / "solutions", tmp_path) == []
 
@@ -146,7 +165,7 @@ def test_the_first_cell_imports_little_and_only_what_is_built(name):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gradutils")
         for alias in node.names
     ]
-    assert len(imported) <= 15
+    assert len(set(imported) - OF_A_VERDICT) <= 15
     for thing in imported:
         assert thing in FURNITURE or FIRST_BUILT_IN[thing] <= name[:2], f"{thing} is not built yet"
     for source in code(name)[1:]:
@@ -255,6 +274,19 @@ def test_every_trial_is_recorded_and_no_claim_is_tried_twice():
     outcomes = {record["claim"]: record["outcome"] for record in found}
     assert outcomes == {claim: outcome for outcome, claims in EXPECTED.items() for claim in claims}
     assert set(claims) == set(CLAIMS)
+
+
+@pytest.mark.parametrize("name", SETTLED)
+def test_a_verdict_says_what_was_run_and_at_which_settings(name):
+    for trial in trials(ROOT / "solutions").values():
+        if trial.lesson == name and trial.outcome != "not tested":
+            assert trial.found, trial.claim
+            assert what_evidence_lacks(trial.evidence) == [], trial.claim
+
+
+@pytest.mark.parametrize("name", SETTLED)
+def test_words_for_counts_are_told_beside_them(name):
+    assert words_for_counts_are_told(lesson(name)) == []
 
 
 def test_every_patient_is_visited_and_treated_once_in_order():

@@ -18,8 +18,10 @@ from gradutils.models import (
     flat_scores,
     init_weights_,
     mlp,
+    normalised_scores,
     recurrent_scores,
     recurrent_stacks,
+    residual_scores,
     weight_stacks,
 )
 
@@ -300,3 +302,72 @@ def test_rows_of_weights_are_networks():
     for k in range(4):
         h = torch.tanh(torch.tanh(x @ stacks[0][k].T) @ stacks[1][k].T) @ stacks[2][k].T
         assert torch.allclose(found[k], h, atol=1e-6)
+
+
+def test_many_residual_networks_are_blocks_in_a_row():
+    first, last = weight_stacks([5, 4], seeds=2)[0], weight_stacks([4, 3], seeds=2)[0]
+    branches, x = weight_stacks([4, 4, 4], seeds=2), torch.randn(6, 5)
+    learnt = [first, torch.stack(branches, 1), last]
+
+    def one(k, block):
+        h = x @ first[k].T
+        for W in branches:
+            h = block(h, W[k])
+        return h @ last[k].T
+
+    for block, options in (
+        (lambda h, W: h + torch.relu(h) @ W.T, {}),
+        (lambda h, W: h + torch.relu(h @ W.T), {"relu_last": True}),
+        (lambda h, W: torch.relu(h / 2) @ W.T, {"path": 0.0, "norm": lambda h: h / 2}),
+    ):
+        found = residual_scores(learnt, x, **options)
+        assert found.shape == (2, 6, 3)
+        for k in range(2):
+            assert torch.allclose(found[k], one(k, block), atol=1e-5)
+
+
+def test_a_branch_can_be_left_out_and_is_measured_beside_its_path():
+    first, last = weight_stacks([5, 4], seeds=2)[0], weight_stacks([4, 3], seeds=2)[0]
+    branches, x, seen = torch.zeros(2, 3, 4, 4), torch.randn(6, 5), []
+    branches[:, 1] = 2 * torch.eye(4)
+    learnt = [first, branches, last]
+    residual_scores(learnt, x, seen=seen)
+    h = x @ first.mT
+    ratio = 2 * (torch.relu(h).square().mean((1, 2)) / h.square().mean((1, 2))).sqrt()
+    assert torch.allclose(torch.stack(seen), torch.stack([0 * ratio, ratio, 0 * ratio]))
+    assert torch.equal(residual_scores(learnt, x, without=1), h @ last.mT)
+    assert not torch.allclose(residual_scores(learnt, x, without=0), h @ last.mT)
+
+
+@pytest.mark.parametrize(("axis", "norm"), [(-2, nn.BatchNorm1d), (-1, nn.LayerNorm)])
+def test_normalised_networks_are_torchs(axis, norm):
+    weights, x = weight_stacks([5, 8, 8, 3], seeds=2), torch.randn(6, 5)
+    found = normalised_scores(weights, x, phi=torch.tanh, centre=axis, divide=axis)
+    for k in range(2):
+        h = x
+        for W in weights[:-1]:
+            h = torch.tanh(norm(8)(h @ W[k].T))
+        assert torch.allclose(found[k], h @ weights[-1][k].T, atol=1e-5)
+
+
+def test_a_network_can_centre_only_or_divide_only():
+    weights, x = weight_stacks([5, 8, 3], seeds=2), torch.randn(6, 5)
+    z = x @ weights[0].mT
+    for h, options in (
+        (z, {}),
+        (z - z.mean(1, keepdim=True), {"centre": -2}),
+        (z / (z.square().mean((1, 2), keepdim=True) + 1e-5).sqrt(), {"divide": (-2, -1)}),
+    ):
+        assert torch.allclose(normalised_scores(weights, x, **options), torch.relu(h) @ weights[1].mT)
+
+
+def test_the_gradient_of_each_layer_is_seen_on_its_way_back():
+    weights, x, seen = weight_stacks([5, 8, 8, 3], seeds=2), torch.randn(6, 5), []
+    normalised_scores(weights, x, seen=seen)
+    assert not seen  # nothing goes back
+    h = x.clone().requires_grad_()
+    normalised_scores(weights, h, seen=seen).sum().backward()
+    z = [(x @ weights[0].mT).requires_grad_()]
+    z.append(torch.relu(z[0]) @ weights[1].mT)
+    deltas = torch.autograd.grad((torch.relu(z[1]) @ weights[2].mT).sum(), z)
+    assert torch.allclose(torch.stack(seen), torch.stack([d.norm(dim=(1, 2)) for d in deltas[::-1]]))

@@ -302,3 +302,7 @@ def test_a_table_that_shows_another_verdict_than_its_trial_is_named(tmp_path, ca
     change_a_verdict(tried, outcome="refuted")
     assert main(["--check", "--root", str(tmp_path), "01"]) == 1
     assert "lesson 10 shows S9 as depends, lesson 01 found refuted: build 10" in capsys.readouterr().out
+    change_a_verdict(tried, outcome="not tested")
+    assert contradicted(sources(tmp_path, [])) == [
+        "lesson 10 shows S9 as depends, lesson 01 found not tested: build 10"
+    ]

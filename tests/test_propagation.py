@@ -261,6 +261,17 @@ def test_one_residual_block_by_hand():
     assert float(found[0, 0]) == pytest.approx(float(grad.square().mean().sqrt()), rel=1e-5)
 
 
+def test_without_its_path_a_residual_network_is_a_plain_one():
+    plain = residual_profile(3, 6, path=0.0, seeds=2, batch=4)
+    draws = draw(2, 3, 6, 4)
+    h = draws.x.clone().requires_grad_()
+    start = h
+    for W in draws.weights.unbind(1):
+        h = (2 / 6) ** 0.5 * torch.relu(h) @ W.mT
+    (grad,) = torch.autograd.grad((h * (draws.direction @ draws.readout)).sum(), start)
+    assert torch.allclose(plain[:, 0], grad.square().mean((1, 2)).sqrt(), rtol=1e-5)
+
+
 @pytest.mark.parametrize("wrong", [{"norm": "batch"}, {"scale": -1.0}, {"depth": 0}])
 def test_residual_profiles_refuse_bad_input(wrong):
     for profile in (residual_profile, predicted_residual_profile):

@@ -101,8 +101,9 @@ def markdown(source):
     return {"cell_type": "markdown", "source": source}
 
 
-def tried(claim_id, outcome="holds", evidence="It held."):
+def tried(claim_id, outcome="holds", evidence="It held.", found=None):
     record = {"claim": claim_id, "outcome": outcome, "evidence": evidence}
+    record["found"] = [{"setting": name} | finding.as_json() for name, finding in (found or {}).items()]
     return {"cell_type": "code", "source": "", "outputs": [{}, {"metadata": {"gradutils_verdict": record}}]}
 
 
@@ -159,5 +160,28 @@ def test_the_tables_of_trials_and_of_the_guide(capsys):
     assert len(capsys.readouterr().out.splitlines()) == len(CLAIMS)
     module.show_guide([("it\nleaps", "a number", "a remedy", "S1 09.4")], found)
     assert capsys.readouterr().out == "it leaps -> a number -> a remedy  (S1 09.4)\n"
+    link = module._link("S1", found)
+    assert link == f"[{CLAIMS['S1'].rstrip('.')}]({found['S1'].link}) (S1: {found['S1'].outcome})"
     with pytest.raises(ValueError, match="a claim or a patient; got 'S99'"):
         module.show_guide([("a", "b", "c", "S99")], found)
+
+
+def test_the_table_shows_what_was_not_tested_and_where_a_claim_was_true(capsys):
+    cells = [
+        markdown("## Claims on trial: S1 and S2"),
+        tried("S1", "not tested", "Nobody tried."),
+        tried(
+            "S2",
+            "depends",
+            "5 of 10.",
+            {"b": mostly(10), "a": mostly(9), "there": mostly(0), "else": mostly(5)},
+        ),
+    ]
+    found = {trial.claim: trial for trial in module._trials_of("01_x", cells)}
+    module.show_trials(found)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "S1   not tested Nobody tried.",
+        "S2   depends    True: b; a. False: there. Undecided: else. 5 of 10.",
+    ]
+    assert module.how_often_true(found) == {"true": 2, "false": 1, "undecided": 1}

@@ -27,7 +27,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from gradutils.course.trials import CLAIMS, line_of, trials
+from gradutils.course.trials import CLAIMS, OUTCOMES, line_of, trials
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 METADATA = {
@@ -145,10 +145,13 @@ def make_pair(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNod
     return solution, lesson
 
 
-def execute(notebook: nbformat.NotebookNode, source: Path) -> None:
-    """Run the notebook in its own folder, with a progress file of its own, and drop what differs from run to run."""
+def execute(notebook: nbformat.NotebookNode, source: Path, environment: dict[str, str] | None = None) -> None:
+    """Run the notebook in its own folder, with a progress file of its own, and drop what differs from run to run.
+
+    ``environment`` holds the variables of the kernel, in place of those of this process.
+    """
     with tempfile.TemporaryDirectory() as home:
-        environment = os.environ | {"GRADUTILS_HOME": home}
+        environment = dict(os.environ if environment is None else environment) | {"GRADUTILS_HOME": home}
         client = NotebookClient(
             notebook, timeout=120, kernel_name="python3", record_timing=False, store_widget_state=False, coalesce_streams=True,
             resources={"metadata": {"path": str(source.parent)}},
@@ -258,8 +261,8 @@ def contradicted(paths: list[Path]) -> list[str]:
         shown, own = _shown_trials(nbformat.read(targets(source)[0], as_version=4)), source.name[:2]
         for claim, trial in trials(source.parent).items():
             line, lesson = shown.get(claim), trial.lesson[:2]
-            if line is None or line.split()[1] != trial.outcome:
-                outcome = line.split()[1] if line else "not tried"
+            outcome = next((o for o in OUTCOMES if line and line[4:].lstrip().startswith(o)), "not tried")
+            if outcome != trial.outcome:
                 found.append(
                     f"lesson {own} shows {claim} as {outcome}, lesson {lesson} found {trial.outcome}: build {own}"
                 )

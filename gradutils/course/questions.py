@@ -143,6 +143,11 @@ QUESTIONS = {
         "leave its weights as they are", "Its slope is 0 for every image, so its weights get no gradient at all.",
         {"bring it back slowly": "A small slope could do that, as in a leaky ReLU. This one is exactly 0.",
          "shrink its weights": "Only a gradient or weight decay moves weights, and here there is neither."}),
+    "04.r4": Question(
+        "04.3", "A tanh network at sigma_w = 1 gets random biases. Going back, its gradient now…",
+        "shrinks by a factor in each layer", "Biases enlarge q, so units stand further out, where the slopes of tanh are smaller.",
+        {"stays as it was without biases": "A bias passes no gradient on, but it moves z, and the slope is taken at z.",
+         "grows by a factor in each layer": "Only the weights enlarge a gradient, and these are as before. The slopes became smaller."}),
     "05.r1": Question(
         "05.1", "A linear layer from 100 to 400 units, weights of variance 1/100. Going back, the squared gradient gets…",
         "4 times as large", "Its sum has fan-out = 400 terms of variance 1/100, and 400/100 is 4.",

@@ -45,18 +45,23 @@ CLAIMS = {
 
 # What each trial decided when a person last looked at it: the tests say when one decides otherwise.
 EXPECTED = {
-    "holds": ("S1", "S2", "S5"),
-    "refuted": ("S4", "S7", "W1", "W2", "W4", "W5", "W7", "W10", "W12", "W16"),
+    "holds": ("S2", "S5"),
+    "refuted": ("W1", "W2", "W5", "W10", "W12", "W16"),
     "depends": (
+        "S1",
         "S3",
+        "S4",
         "S6",
+        "S7",
         "S8",
         "S9",
         "S10",
         "S11",
         "S12",
         "W3",
+        "W4",
         "W6",
+        "W7",
         "W8",
         "W9",
         "W11",
@@ -102,6 +107,17 @@ class Finding:
         """JSON knows no infinity: what is not finite becomes a word, which `float` reads."""
         value = float(f"{self.value:.6g}")
         return asdict(self) | {"value": value if math.isfinite(value) else str(value)}
+
+
+def findings_of(record: dict) -> dict[str, Finding]:
+    """What a verdict found at each setting, from its record. (A notebook sorts the keys of a dictionary, and leaves lists alone.)"""
+    given = record.get("found", [])
+    if isinstance(given, dict):  # from before the settings kept their order
+        given = [{"setting": setting} | values for setting, values in given.items()]
+    return {
+        each["setting"]: Finding(float(each["value"]), each["true_at"], each["false_at"], each["rising"])
+        for each in given
+    }
 
 
 def at_least(value: float, bar: float, false_at: float | None = None) -> Finding:
@@ -170,7 +186,7 @@ def verdict(claim_id: str, found: dict[str, Finding], evidence: str, usual: Coll
     head = f"{mark} Claim {claim_id}: {outcome}."
     texts = [f"“{CLAIMS[claim_id]}”", *filter(None, [where(found)]), evidence]
     record = {"claim": claim_id, "outcome": outcome, "evidence": evidence}
-    record["found"] = {setting: finding.as_json() for setting, finding in found.items()}
+    record["found"] = [{"setting": setting} | finding.as_json() for setting, finding in found.items()]
     html = f"<b>{head}</b>" + paragraphs(*texts)
     show(Card("\n".join([head, *texts]), html, colour), metadata={"gradutils_verdict": record})
 
@@ -242,12 +258,8 @@ def _trials_of(lesson: str, cells: list[dict]) -> Iterator[Trial]:
             if record:
                 title, *texts = begun.pop(record["claim"])
                 words = _taught(record["claim"], texts[0]), _prediction(record["claim"], "\n\n".join(texts))
-                found = {
-                    name: Finding(**given | {"value": float(given["value"])})
-                    for name, given in record.get("found", {}).items()
-                }
                 yield Trial(
-                    **record | {"found": found},
+                    **record | {"found": findings_of(record)},
                     lesson=lesson,
                     heading=title,
                     taught=words[0],
@@ -277,12 +289,12 @@ def _prediction(claim_id: str, text: str) -> str:
 
 def show_trials(found: dict[str, Trial]) -> None:
     """All trials in one table, each with the way to it."""
-    head = ("claim", "where taught", "predicted", "measured", "verdict")
+    head = ("claim", "predicted", "where", "evidence", "verdict")
     rows = [
         (
-            f"[{claim_id}]({trial.link}) {CLAIMS[claim_id]}",
-            trial.taught or "often taught",
+            f"[{claim_id}]({trial.link}) {CLAIMS[claim_id]} ({trial.taught or 'often taught'})",
             trial.prediction,
+            where(trial.found),
             trial.evidence,
             f"{OUTCOMES[trial.outcome][0]} **{trial.outcome}**",
         )
@@ -293,7 +305,15 @@ def show_trials(found: dict[str, Trial]) -> None:
 
 def line_of(trial: Trial) -> str:
     """A trial in the plain form of the table."""
-    return f"{trial.claim:<4} {trial.outcome:<8} {trial.evidence}"
+    return (
+        f"{trial.claim:<4} {trial.outcome:<10} {' '.join(filter(None, [where(trial.found), trial.evidence]))}"
+    )
+
+
+def how_often_true(found: dict[str, Trial]) -> dict[str, int]:
+    """Over the settings of all trials: at how many the claim was true, false and undecided."""
+    truths = [finding.true for trial in found.values() for finding in trial.found.values()]
+    return {"true": truths.count(True), "false": truths.count(False), "undecided": truths.count(None)}
 
 
 def show_guide(rows: list[tuple[str, str, str, str]], found: dict[str, Trial]) -> None:
@@ -301,14 +321,15 @@ def show_guide(rows: list[tuple[str, str, str, str]], found: dict[str, Trial]) -
 
     Evidence is claims and patients, separated by spaces. Raises ValueError for one that is not there.
     """
-    linked = [(*cells, ", ".join(_link(name, found) for name in names.split())) for *cells, names in rows]
+    linked = [(*cells, "; ".join(_link(name, found) for name in names.split())) for *cells, names in rows]
     lines = [" -> ".join(row[:3]).replace("\n", " ") + f"  ({row[3]})" for row in rows]
     show(markdown_table(("symptom", "measurement", "remedy", "evidence"), linked, "\n".join(lines)))
 
 
 def _link(name: str, found: dict[str, Trial]) -> str:
+    """The way to a patient, or to a claim that is named by its words and its verdict."""
     if name in PATIENTS:
         return f"[patient {name}](09_emergency_room.ipynb)"
     if name not in found:
         raise ValueError(f"evidence must be a claim or a patient; got {name!r}")
-    return f"[{name}]({found[name].link})"
+    return f"[{CLAIMS[name].rstrip('.')}]({found[name].link}) ({name}: {found[name].outcome})"

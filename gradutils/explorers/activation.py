@@ -74,10 +74,10 @@ def explore_activation() -> Explorer:
     right.axhline(1, color=REFERENCE, linewidth=0.8)
     (growth,), (dot,) = right.plot(SCALES, 0 * SCALES + 1, **THEORY), right.plot([1], [1], "o", markersize=8)
     right.set(xscale="log", yscale="log", xlim=(0.1, 32), ylim=(0.02, 30), xlabel="sigma_w")
-    right.set_title("Growth of a gradient a layer")
+    right.set_title("Growth of a gradient per layer")
     artists = {"signal": signal, "gaussian": gaussian, "slope": slope, "growth": growth, "dot": dot}
     sliders = {
-        "activation": choice("activation", NAMES),
-        "log_sigma_w": slider("log10 of sigma_w", 0.0, *LOG_SCALES, 0.05),
+        "activation": choice("activation", NAMES, "tanh"),
+        "log_sigma_w": slider("log10 of sigma_w", 0.6, *LOG_SCALES, 0.05),
     }
     return Explorer(Scene(run_activation, LiveFigure(figure, artists)), sliders)

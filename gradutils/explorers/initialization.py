@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from gradutils.explorers.depth import relative_to_last
 from gradutils.explorers.live import Drawn, Explorer, LiveFigure, Scene, course_style, slider
 from gradutils.meanfield import chi_1, depth_scale, predicted_gradient_profile, q_trajectory
-from gradutils.plots import REFERENCE, THEORY, colour_of_growth
+from gradutils.plots import GROWTH, REFERENCE, THEORY, colour_of_growth
 from gradutils.propagation import gradient_profile
 
 DEPTH, WIDTH = 30, 64
@@ -61,7 +61,7 @@ def explore_phase_diagram() -> Explorer:
     figure = Figure()
     left, right = figure.subplots(1, 2)
     values = _predicted_map()
-    left.pcolormesh(WEIGHTS, BIASES, values, norm=LogNorm(0.1, 10), cmap="PuOr_r", rasterized=True)
+    left.pcolormesh(WEIGHTS, BIASES, values, norm=LogNorm(0.1, 10), cmap=GROWTH, rasterized=True)
     left.contour(WEIGHTS, BIASES, values, levels=[1], colors="black", linestyles="dotted")
     left.set(xlabel="sigma_w", ylabel="sigma_b")
     left.set_title("chi_1 (dotted: 1)")

@@ -179,6 +179,11 @@ def slider(
     )  # fmt: skip
 
 
-def choice(label: str, options) -> widgets.ToggleButtons:
-    """Buttons of which one is pressed, with room for their label."""
-    return widgets.ToggleButtons(options=options, description=label, style={"description_width": "11em"})
+def choice(label: str, options, value=None) -> widgets.ToggleButtons:
+    """Buttons of which one is pressed, ``value`` or the first, with room for their label."""
+    return widgets.ToggleButtons(
+        options=options,
+        value=options[0] if value is None else value,
+        description=label,
+        style={"description_width": "11em"},
+    )

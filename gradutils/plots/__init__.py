@@ -6,8 +6,11 @@ recordings   a recorded run on one page
 chart        a patient's chart in the emergency room
 networks     a network as boxes and arrows
 ceilings     what a learning rate allows: the ceiling on the sharpness
+blocks       a normalisation with its statistics
 sketches     a step in a valley, vectors, a slope under a density, products of matrices
+staircase    a map applied again and again
 diagrams     a loop of boxes, a flow chart
+directions   pairs of vectors and their angles
 sheet        what networks and loops are drawn on
 """
 
@@ -18,6 +21,7 @@ except ModuleNotFoundError as missing:
         "figures need matplotlib: pip install gradutils[plots]", name="matplotlib"
     ) from missing
 
+from gradutils.plots.blocks import draw_statistics
 from gradutils.plots.ceilings import draw_ceiling
 from gradutils.plots.chart import plot_chart
 from gradutils.plots.curves import (
@@ -36,12 +40,15 @@ from gradutils.plots.curves import (
     plot_vectors,
 )  # fmt: skip
 from gradutils.plots.diagrams import draw_cycle, plot_guide
+from gradutils.plots.directions import draw_directions
 from gradutils.plots.networks import draw_chain, draw_residual, draw_unit, draw_unrolled
 from gradutils.plots.recordings import picture_of, plot_recording
 from gradutils.plots.sketches import draw_arrows, draw_grid_of_numbers, draw_slope_under_density, draw_step
+from gradutils.plots.staircase import draw_staircase
 from gradutils.plots.style import (
     EXPLODES,
     FOURTH,
+    GROWTH,
     QUIET,
     REFERENCE,
     SECOND,
@@ -65,6 +72,7 @@ from gradutils.plots.style import (
 __all__ = [
     "EXPLODES",
     "FOURTH",
+    "GROWTH",
     "QUIET",
     "REFERENCE",
     "SECOND",
@@ -81,9 +89,12 @@ __all__ = [
     "draw_ceiling",
     "draw_chain",
     "draw_cycle",
+    "draw_directions",
     "draw_grid_of_numbers",
     "draw_residual",
     "draw_slope_under_density",
+    "draw_staircase",
+    "draw_statistics",
     "draw_step",
     "draw_unit",
     "draw_unrolled",

@@ -59,11 +59,10 @@ def draw_cycle(ax: Axes, boxes, labels=()) -> Axes:
     return describe(ax, f"A loop: {', then '.join(hops)}, and again {plain(boxes[0])}.")
 
 
-def plot_guide(rows: list[tuple[str, str, str, str]], figure: Figure | None = None) -> Figure:
-    """A flow chart: symptom -> measurement -> remedy, the evidence written on the last arrow.
+def plot_guide(rows: list[tuple[str, ...]], figure: Figure | None = None) -> Figure:
+    """A flow chart: symptom -> measurement -> remedy.
 
-    ``rows`` holds (symptom, measurement, remedy, evidence); rows of one symptom stand together and share its box. Returns
-    the figure.
+    ``rows`` holds these three, and may hold more; rows of one symptom stand together and share its box. Returns the figure.
     """
     figure = figure or plt.figure(figsize=(10.4, 0.5 * len(rows) + 0.6), layout="none")
     ax = figure.add_axes((0, 0, 1, 1))
@@ -85,7 +84,7 @@ def plot_guide(rows: list[tuple[str, str, str, str]], figure: Figure | None = No
     def right_edge(text):
         return text.get_window_extent(renderer).transformed(to_data).x1 + 0.1
 
-    for k, (symptom, measurement, remedy, evidence) in enumerate(rows):
+    for k, (symptom, measurement, remedy, *_) in enumerate(rows):
         y = -k - 0.3
         measured = ax.text(
             2.35, y, measurement, va="center", fontsize=9.5, bbox=box | {"edgecolor": REFERENCE}
@@ -95,7 +94,6 @@ def plot_guide(rows: list[tuple[str, str, str, str]], figure: Figure | None = No
             "", (2.25, y), (right_edge(boxes[symptom]), boxes[symptom].get_position()[1]), arrowprops=arrow
         )
         ax.annotate("", (7.05, y), (right_edge(measured), y), arrowprops=arrow)
-        ax.text(6.3, y + 0.12, evidence, ha="center", fontsize=8)
     said = (
         f"A flow chart of {len(rows)} ways from {len(set(symptoms))} symptoms over a measurement to a remedy."
     )

@@ -12,12 +12,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation
 
 STABLE, SECOND, EXPLODES = "#5790fc", "#f89c20", "#e42536"
 THIRD, REFERENCE, VANISHES, FOURTH = "#964a8b", "#9c9ca1", "#7a21dd", "#008759"
 QUIET = (STABLE, SECOND, THIRD, FOURTH)  # for lines that are only to be told apart, in turn
+GROWTH = LinearSegmentedColormap.from_list("growth", [VANISHES, "white", EXPLODES])  # of a factor, 1 is white
 THEORY = {"color": "black", "linestyle": ":", "linewidth": 1.6, "zorder": 5}
 STYLE = str(files("gradutils.plots") / "gradutils.mplstyle")
 

@@ -306,6 +306,7 @@ def _scale_cases(generator):
         (tanh, 1.0),  # three that settle slowly: a few layers are not enough
         (tanh, 1.1),
         (gelu, 1.5),
+        (gelu, 1.525),  # here 25 are not enough
     ]
 
 
@@ -347,7 +348,7 @@ SETTLED_GROWTH = Exercise(
             f"q went through {few} layers only. Near the critical scale it settles slowly: 50 layers.": (
                 _settled_variant(_next_q, layers=few)
             )
-            for few in (2, 3, 5, 10)
+            for few in (2, 3, 5, 10, 25)
         },
         "z was given the standard deviation q. q is a mean square: multiply the Gaussian by its root.": (
             _settled_variant(lambda phi, s, z, q: _next_q(phi, s, _gauss(COARSE) * q, q))
@@ -517,6 +518,7 @@ CROSSING = Exercise(
         _bisect(_same_side, steps=25),
     ),
     rtol=2e-4,
+    deeper=True,
 )
 
 

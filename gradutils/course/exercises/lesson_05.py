@@ -85,6 +85,15 @@ WEIGHT_STD = Exercise(
         "Xavier takes the ordinary mean of the two fans, not the root of their product.": (
             _std_variant(xavier=lambda i, o: (i * o) ** -0.5)
         ),
+        "Xavier's variance is 1 over the mean of the fans: the more terms a sum has, the smaller its weights.": (
+            _std_variant(xavier=lambda i, o: (i + o) / 2)
+        ),
+        "LeCun's variance is 1 / fan_in. The 3 belongs to the bounds of a uniform distribution.": (
+            _std_variant(lambda i, o: 3 / i)
+        ),
+        "A third of the variance: that is what nn.Linear draws. The rules are the full 1 / fan_in and 2 / fan_in.": (
+            _std_variant(lambda i, o: 1 / (3 * i), lambda i, o: 2 / (3 * (i + o)), lambda i, o: 2 / (3 * i))
+        ),
     },
     hints=(
         "Write the three variances first, then take the root.",
@@ -193,6 +202,12 @@ LENGTH_MAP = Exercise(
         "Neither sigma is squared. q is a mean square: sigma_w**2 and sigma_b**2.": (
             _map_variant(weight=lambda s: s, bias=lambda s: s)
         ),
+        "z was spread evenly. It is Gaussian: its quantiles are torch.special.ndtri of evenly spaced numbers.": (
+            lambda phi, q, sigma_w, sigma_b: (
+                sigma_w**2 * float(phi(torch.linspace(-1, 1, 4000) * (3 * q) ** 0.5).square().mean())
+                + sigma_b**2
+            )
+        ),
         "phi was taken of q itself. q is a mean square: draw z with this mean square, and take the mean of phi(z)**2.": (
             lambda phi, q, sigma_w, sigma_b: sigma_w**2 * phi(torch.tensor(q)) + sigma_b**2
         ),
@@ -263,6 +278,7 @@ ORTHOGONAL = Exercise(
     task="orthogonal(A, gain): gain times the Q of A = QR, with the signs chosen such that R has a positive diagonal; A is (n, n)",
     reference=_orthogonal,
     cases=_orthogonal_cases,
+    deeper=True,
     call=_drawing_alike,
     mistakes={
         "The signs are those that the algorithm happened to choose, so not every rotation is equally likely. Multiply the columns by the signs of R's diagonal.": (
@@ -554,6 +570,7 @@ CHOOSE_STD = Exercise(
     task="choose_std(fan_in, fan_out): a standard deviation with which networks of 6 and of 20 leaky layers (slope 0.5 below zero) train",
     reference=_choose_std,
     cases=_net_cases,
+    deeper=True,
     call=_train_with,
     given=("layer sizes", "learning rate"),
     mistakes={

@@ -538,6 +538,7 @@ BATCH_NORM_BACKWARD = Exercise(
         "Each path through a statistic takes away a mean: of delta, and of delta * y, the latter times y.",
         "(delta - mean(delta) - y * mean(delta * y)) / std, means over the batch, std with unbiased=False.",
     ),
+    deeper=True,
     alternatives=(_in_stages,),
     rtol=1e-4,
 )
