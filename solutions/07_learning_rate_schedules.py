@@ -256,7 +256,8 @@ ceilings = 2 / torch.stack([edge_rates(k) for k in edge_steps])  # (records, arm
 fig, axes = plt.subplots(1, 2, sharey=True)
 titles = ("It rises to the ceiling (dotted)", "Move the ceiling, and it follows")
 for ax, seen, ceiling, title in zip(axes, edge.unbind(1), ceilings.T, titles):
-    plots.plot_against_theory(ax, edge_steps, {"": seen}, [ceiling], marker="")
+    options = {"marker": "", "rough": True}
+    plots.plot_against_theory(ax, edge_steps, {"": seen}, [ceiling], **options)
     plots.finish(ax, title, "step", "sharpness")
 
 # %% tags=["reveal"]
@@ -845,7 +846,8 @@ for _ in range(200):
 landed = (toy_lr * (u.square().sum(-1) + v.square().sum(-1)) / 512**0.5).T
 survive = landed.isfinite().all(1)
 fig, ax = plt.subplots()
-plots.plot_against_theory(ax, products[survive], {"at the end": landed[survive]})
+shown = {"at the end": landed[survive]}
+plots.plot_against_theory(ax, products[survive], shown, rough=True)
 ax.plot(products, products, **plots.THEORY)
 for border, name in ((2.0, "catapult begins"), (4.0, "divergence")):
     plots.mark_vertical(ax, border, name)
@@ -1087,7 +1089,7 @@ fig, axes = plt.subplots(1, 2, sharey=True)
 titles = ("One rate: the minimum moves", "mu-P: it stays")
 for ax, loss, title in zip(axes, wide.values(), titles):
     shown = {"16 units": end_of(narrow, 50), "64 units": end_of(loss, 50)}
-    plots.plot_against_theory(ax, powers, shown, log="y")
+    plots.plot_against_theory(ax, powers, shown, log="y", rough=True)
     plots.finish(ax, title, "learning rate, power of 2", "loss after 50 steps")
 
 # %% tags=["experiment"]
