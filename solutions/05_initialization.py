@@ -5,11 +5,11 @@
 #
 # After this lesson you can
 # - derive the scale of a layer's weights, and say what Xavier, He and a gain of 5/3 keep,
-# - explain why deep ReLU layers make one direction of all inputs, and measure how far it has gone,
+# - explain why deep ReLU layers make one direction of all inputs, and measure it,
 # - say when the framework's own weights will do.
 #
-# Core: about 75 minutes. Deeper: another 60 minutes. It runs in 15 seconds. Needs: [lesson
-# 04](04_activations.ipynb). Next: [lesson 06](06_clipping.ipynb).
+# Core: about 70 minutes. Deeper: another 45 minutes. It runs in 15 seconds. Needs: [lesson 04](04_activations.ipynb).
+# Next: [lesson 06](06_clipping.ipynb).
 
 # %%
 import math
@@ -52,7 +52,7 @@ predict("05.a", "At the better rate the ten layers…", [nothing, slower, as_wel
 #
 # As in lesson 03 ten networks train at once, each with its own draw of the weights, and a weight is a stack of ten
 # matrices. `as_torch_draws` draws weights and biases as `nn.Linear` does. `trained` returns the loss of each network at
-# every step, and its accuracy after half of the steps and after all.
+# every step, and its accuracy on the test images, once early and once at the end.
 #
 # The table says how many of ten networks pass an accuracy of `0.7` at their best rate. With 3 and 5 layers one rate is
 # enough, because they learn at it, and more rates could only find a better one. Most: eight or more of ten. Few: two or
@@ -89,7 +89,7 @@ rates, big = {3: [0.05], 5: [0.05], 10: [0.03, 0.3]}, {"batch": 128}
 sgd = {L: trained(*as_torch_draws(L), rates[L], 240, 60, **big) for L in rates}
 fig, ax = plt.subplots()
 medians = {f"{L} layers": runs[0].median(2).values[:, 0] for L, runs in sgd.items()}
-colours = dict(zip(medians, plots.QUIET))
+colours = dict(zip(medians, (plots.STABLE, plots.SECOND, plots.VANISHES)))
 plots.plot_history(ax, medians, colours=colours, log=False)
 plots.finish(ax, "nn.Linear's own weights: each layer lengthens the wait")
 by_depth = [passing(runs) for runs in sgd.values()]
@@ -103,7 +103,7 @@ escaped = int((sgd[10][1][1] > 0.2).sum(1).max())
 reveal(
     "05.a",
     nothing if escaped <= 1 else as_well if deep >= shallow else slower,
-    "Its loss stays at that of guessing, at both rates.",
+    f"Of ten networks {escaped} pass an accuracy of 0.2, at the better rate.",
     wrong={
         slower: "Five layers do just that. With ten the first layer's gradient is "
         "thousands of times too small, and no rate suits all layers.",
@@ -148,8 +148,8 @@ plots.finish(right, "Back: fan-out terms")
 # other layer one has to choose, and the rules differ in how:
 #
 # - **LeCun** keeps the signal: $v = 1/\text{fan-in}$.
-# - **Xavier** (Glorot and Bengio 2010) takes the mean of the two fans and puts it below the line. So
-#   $v = 1 / \frac{\text{fan-in} + \text{fan-out}}{2} = \frac{2}{\text{fan-in} + \text{fan-out}}$.
+# - **Xavier** (Glorot and Bengio 2010) takes the mean of the two fans and puts it below the line. So $v = 1 /
+#   \frac{\text{fan-in} + \text{fan-out}}{2} = \frac{2}{\text{fan-in} + \text{fan-out}}$.
 # - **He** (2015) adds what the activation costs. ReLU sets half of the squares to zero, so the weights must be twice as
 #   large in variance: $v = 2/\text{fan-in}$.
 #
@@ -228,13 +228,15 @@ table({"100 units to 400": rules} | ways)
 # <details><summary>Our prediction, made before the run. Open it after yours.</summary>
 #
 # **Our prediction.** Under gradient descent ten layers fail, and the same draws learn once they are $\sqrt6$ times as
-# large. Under AdamW ten layers learn, but later, because what reaches the last layer hardly differs from image to image at first.
+# large. Under AdamW ten layers learn, but later, because what reaches the last layer hardly differs from image to image
+# at first.
 #
 # </details>
 #
 # Two arms with AdamW: ten layers of 32, and five layers of 256, each at one rate, since they learn at it. The control
-# is the network of above with ten layers, its weights multiplied by $\sqrt6$, without biases, at one rate of gradient
-# descent. (Ten layers of 256 take too long for a notebook.)
+# is the network of above with ten layers under gradient descent, its weights multiplied by $\sqrt6$ and its biases left
+# out. The table has a row for each arm, and the counts after a quarter of its steps and after all. (Ten layers of 256
+# take too long for a notebook.) Most: eight or more of ten. Few: two or fewer. Some: in between.
 
 # %% tags=["experiment"]
 # AdamW with the weights of nn.Linear, and ten layers at He's scale
@@ -261,20 +263,19 @@ table({"": arms, "steps": steps, "0.7 at a quarter": early, "at the end": in_the
 # The verdict on W6
 _, _, stuck, at_he, waits, fast = in_the_end
 evidence = "ReLU, digits, weights and biases as nn.Linear draws them, ten seeds. Ten "
-evidence += (
-    f"layers of 32: {stuck} pass 0.7 in 240 steps of momentum SGD (rates 0.03 and "
-)
-evidence += f"0.3), {at_he} at He's scale, {waits} with AdamW (0.005; {early[4]} in 60 "
-evidence += f"steps). Five layers of 256 with AdamW (0.002): {fast} in 24 steps."
+evidence += f"layers of 32: {stuck} pass 0.7 in 240 steps of momentum SGD (rates 0.03 "
+evidence += f"and 0.3), {at_he} at He's scale, {waits} with AdamW (0.005; {early[4]} "
+evidence += f"in 60 steps). Five layers of 256 with AdamW (0.002): {fast} in 24 steps."
 defaults = [name for name in arms if "He" not in name]
 verdict("W6", {name: mostly(counts[name][1]) for name in defaults}, evidence)
 
 # %% [markdown]
-# So the claim is about three things at once, and the sentence does not say which. Under gradient descent the default is
-# fine for few layers, and hopeless for ten. Under AdamW it is fine for ten as well, if you can wait. What the wait
-# costs depends on the width and on the batch, and we tried few of either.
+# The claim leaves out what it depends on. Under gradient descent the default is fine for few layers and hopeless for
+# ten, and the weights alone decide: the same draws learn at He's scale. Under AdamW it is fine for ten layers too, if
+# you can wait, and for five wide ones there is hardly a wait. We tried no more than ten layers and no transformer.
 #
-# The remedy is one line per layer in all cases: draw with He's variance. Then there is nothing to wait for.
+# One thing AdamW does not repair. The network begins by giving nearly the same answer for every image, and that is what
+# the first steps are spent on. Section 4 looks at this illness by itself.
 
 # %% [markdown]
 # ## 3 · Along the depth: Xavier, 5/3 and tanh
@@ -333,7 +334,7 @@ plots.finish(ax, f"Gain 5/3: q settles at {settled:.2f}, and the slopes of tanh 
 
 # %% [markdown]
 # So $\chi_1 = 2.78 \cdot 0.44 = 1.21$, and a gradient grows by its root, $1.1$, per layer. That is a tenth, and over 50
-# layers it is a factor of a hundred.
+# layers it makes a factor of about a hundred.
 #
 # ## Claims on trial: W2 and W1
 #
@@ -374,13 +375,10 @@ plots.finish(right, "The gradient: the other grows", ylabel="RMS of delta, last 
 q = {name: values.median(1).values for name, values in signal.items()}
 soon, later = (float(q["Xavier"][2 * l - 1] / q["Xavier"][l - 1]) for l in (5, 25))
 steady = float(q["gain 5/3"][49] / q["gain 5/3"][9])
-evidence = (
-    "Random tanh networks at the start, width 128, no training, medians of ten: q "
-)
-evidence += (
-    f"falls to {soon:.1f} of itself from layer 5 to 10, and to {later:.1f} from "
-)
-evidence += f"25 to 50. With gain 5/3 it stays: x {steady:.1f} from layer 10 to 50."
+evidence = "Random tanh networks at the start, width 128, no training, medians of "
+evidence += f"ten: q falls to {soon:.1f} of itself from layer 5 to 10, and to "
+evidence += f"{later:.1f} from 25 to 50. With gain 5/3: x {steady:.1f} from "
+evidence += "layer 10 to 50."
 spans = {"layers 5 to 10": soon, "layers 25 to 50": later}
 found = {name: at_least(x, 0.9, false_at=0.7) for name, x in spans.items()}
 verdict("W2", found, evidence)
@@ -392,11 +390,10 @@ drift = max(steady, 1 / steady)
 found = {"the signal over 50 layers": at_most(drift, 1.5)}
 found["the gradient over 10 layers"] = at_most(float(grown[-10]), 10)
 found["the gradient over 50 layers"] = at_most(float(grown[0]), 10)
-evidence = "Random tanh networks at the start, width 128, no training, medians of ten: "
-evidence += (
-    f"the signal changes by x {drift:.1f} from layer 10 to 50; the gradient grows "
-)
-evidence += f"by x {grown[-10]:.1f} over 10 layers and by x {grown[0]:.0f} over 50."
+evidence = "Random tanh networks at the start, width 128, no training, medians of "
+evidence += f"ten: the signal changes by x {drift:.1f} from layer 10 to 50; the "
+evidence += f"gradient grows by x {grown[-10]:.1f} over 10 layers and by x "
+evidence += f"{grown[0]:.0f} over 50."
 verdict("W1", found, evidence)
 
 # %% [markdown]
@@ -525,10 +522,10 @@ cosines = check("05.5", cosines).function
 #
 # $$\text{relu}(z) - \text{relu}(-z) = z$$
 #
-# For $z = -3$ that is $0 - 3 = -3$. Nothing is lost, so at the start the whole network computes a straight line, and a
-# straight line through rotations keeps every angle. Each matrix is made of a random rotation $O$ (a matrix that keeps
-# lengths) as $\begin{pmatrix}O & -O\\-O & O\end{pmatrix}$: the minus signs take the difference and make the partners.
-# (Deeper A draws rotations by hand.)
+# For $z = -3$ that is $0 - 3 = -3$. Nothing is lost, so at the start the whole network is a linear function. If it is
+# made of rotations, it keeps every angle. Each matrix is made of a random rotation $O$ (a matrix that keeps lengths) as
+# $\begin{pmatrix}O & -O\\-O & O\end{pmatrix}$: the minus signs take the difference and make the partners. (Deeper A
+# draws rotations by hand.)
 
 # %% tags=["drawing"]
 # The drawing
@@ -583,16 +580,18 @@ plots.finish(ax, title, "layer", "cosine")
 # %% [markdown]
 # The formula describes what happens, and the narrow networks go faster than it says, because chance adds to the loss:
 # what differs between two inputs is spread over few units, and some draws lose it. The looks-linear start rises once,
-# at its first ReLU, and then stays. (There the partners make vectors with no negative entry, but the next layer takes
-# the differences back.)
-#
+# at its first ReLU, and then stays. (Behind a ReLU its vectors have no negative entry either, but the next layer takes
+# the differences and undoes it.)
+
+# %% [markdown]
 # **The same number in a recording.** `Recorder` and lesson 09 say it in another way: "samples differ by `0.02` of the
 # mean square". Take many vectors of one length whose pairs have the cosine $c$. The square of their mean vector is $c$
 # times that of each single one, because nearly all products in it are products of pairs. What differs from sample to
 # sample is the rest, $1 - c$. So a cosine of `0.98` and samples that differ by `0.02` are one finding.
 #
-# Real samples have different lengths as well. ReLU hands these through unchanged, and the recorder counts them in. Here
-# are all three numbers after 10 layers of a network with He's start.
+# Real samples differ in length as well. A ReLU layer hands such differences on, because it knows no scale, and the
+# recorder counts them in. So its number is a little larger. Here are all three after 10 layers of a network with He's
+# start.
 
 
 # %%
@@ -619,17 +618,17 @@ print(f"and by {differ(unit):.2f} once all are brought to one length.")
 # $$\frac{1 + c}{1 - c}$$
 #
 # At $c = 0.5$ that is 3. At $c = 0.998$ it is 999. The steep direction $m$ limits the rate, and it says nothing of the
-# class. The flat one, $d$, holds all that can be learnt, and needs about as many steps as that ratio. Norms do not enter
-# at all: they multiply both.
+# class. The flat one, $d$, holds all that can be learnt, and needs about as many steps as that ratio. Norms do not
+# enter at all: they multiply both.
 
 # %% [markdown]
 # ## Claim on trial: W5
 #
 # *A very deep ReLU network fails because its gradients vanish or explode.*
 #
-# At a wrong scale they do, as section 2 showed. But if direction is what counts, then even norms cannot save 50 layers,
-# and crooked directions must spoil a network of any depth, even of three layers. The second half is easier to believe
-# when seen, so it comes first.
+# At a wrong scale they do, as section 2 showed. But if direction is what counts, then even norms cannot save 50 layers.
+# And inputs that point one way must spoil a network of any depth, even one of three layers. This half is easier to see,
+# so it comes first.
 #
 # Three layers are too few for depth to do harm. We spoil the *inputs* instead: the constant 30 is added to every pixel,
 # and the images are divided by 30, so that their size is about 1 as before. Any two of them now have a cosine of about
@@ -643,7 +642,8 @@ question = "In 80 steps at the best rate the shifted networks reach an accuracy�
 predict("05.b", question, [unshifted, part, guess])
 
 # %% [markdown]
-# Ten networks each with and without the shift, under gradient descent and under AdamW.
+# Ten networks each with and without the shift, under gradient descent and under AdamW. Most: eight or more of ten. Few:
+# two or fewer. Some: in between.
 
 # %% tags=["experiment"]
 # Three layers, with and without the shift
@@ -666,7 +666,7 @@ reached = max(float(runs[1][1].median(1).values.max()) for runs in spoilt.values
 reveal(
     "05.b",
     unshifted if reached > 0.7 else part if reached > 0.2 else guess,
-    "So it is under both optimizers, though every norm is healthy.",
+    f"The best median, over both optimizers and all rates: {reached:.1f}.",
     wrong={
         unshifted: "The sizes are as before, and so are the gradients. But what tells "
         "two digits apart has become a thousandth of the mean square.",
@@ -684,10 +684,11 @@ reveal(
 #
 # </details>
 #
-# Now the other half. Two starts of 50 layers of 32 units, ten networks each. The first is made of random rotations, scaled by your `lsuv`,
-# so that all norms are even. (The scale before does not matter, because LSUV divides it out.) The second is
-# looks-linear, which is made of rotations as well, so rotations cannot be what makes the difference. It gets one
-# rate, since it learns there, and the first gets two. All are trained for 50 steps.
+# Now the other half. Two starts of 50 layers of 32 units, ten networks each. The first is made of random rotations,
+# scaled by your `lsuv`, so that all norms are even. (The scale before does not matter, because LSUV divides it out.)
+# The second is looks-linear, which is made of rotations as well, so rotations cannot be what makes the difference. It
+# gets one rate, since it learns there, and the first gets two. All are trained for 50 steps. Most: eight or more of
+# ten. Few: two or fewer. Some: in between.
 
 # %% tags=["experiment"]
 # Fifty layers whose norms are even
@@ -713,14 +714,10 @@ found = {"10 layers, momentum SGD": mostly(he_ten)}
 for runs, said in ((rescued, "50 layers"), (spoilt, "3 layers with shifted inputs")):
     found |= {f"{said}, {name}": mostly(passing(runs[name])[1]) for name in optimizers}
 words = [count_of(runs) for runs in (rescued, kept, plain, spoilt)]
-evidence = (
-    "True means: with even norms most networks pass 0.7. ReLU, width 32, digits, "
-)
-evidence += (
-    "ten seeds, momentum SGD (AdamW): with 50 layers {} ({}) in 50 steps, with a "
-)
-evidence += "looks-linear start {} ({}). With 3 layers, 80 steps, {} ({}), with "
-evidence += "shifted inputs {} ({})."
+evidence = "True means: with even norms most networks pass 0.7. ReLU, width 32, "
+evidence += "digits, ten seeds, momentum SGD (AdamW): with 50 layers {} ({}) in 50 "
+evidence += "steps, with a looks-linear start {} ({}). With 3 layers, 80 steps, {} "
+evidence += "({}), with shifted inputs {} ({})."
 evidence = evidence.format(*(word for pair in words for word in pair))
 verdict("W5", found, evidence, usual=[f"50 layers, {name}" for name in optimizers])
 
@@ -730,9 +727,9 @@ verdict("W5", found, evidence, usual=[f"50 layers, {name}" for name in optimizer
 # norms are needed, and they are not enough. At ten layers they are enough, because two digits have not yet become one
 # direction.
 #
-# What the trial does not say: that such a network can never learn. It learns slowly, and a wider one, a longer run or
-# Adam's steps all help somewhat. The next lessons have the better answers, a normalisation of the inputs (09) and a
-# path around the layers (08).
+# What the trial does not say: that such a network can never learn. We tried one width and 50 steps. A wider network
+# loses the angle more slowly, as Deeper A shows, and a longer run may still find the flat directions. Lesson 08 has a
+# better answer, a path around the layers.
 
 # %% [markdown]
 # ## On a real run
@@ -740,11 +737,11 @@ verdict("W5", found, evidence, usual=[f"50 layers, {name}" for name in optimizer
 # It does not train? Before anything else look at three numbers at step 0.
 #
 # - $\delta$ in the first layer over $\delta$ in the last: above 10 it explodes, below a tenth it vanishes. Set the
-#   scale yourself, with `torch.nn.init`. Under plain gradient descent do so from five layers on. Under AdamW the
-#   default only costs steps.
-# - The cosine between different inputs in the last hidden layer, or one minus what the recorder calls "samples differ".
-#   Above `0.99` the signal is dead, whatever the norms say. Centre the inputs; take fewer layers, or a path around them
-#   (lesson 08).
+#   scale yourself, with `torch.nn.init`. Under plain gradient descent a deep network does not learn without it. Under
+#   AdamW the default costs steps, at least up to the ten layers that we tried.
+# - The cosine between different inputs in the last hidden layer. Above `0.99` the signal is dead, whatever the norms
+#   say. (In a recording: samples that differ by less than `0.01`.) Centre the inputs; take fewer layers, or a path
+#   around them (lesson 08).
 # - Both are healthy? Then it is the learning rate.
 
 # %% [markdown]
@@ -752,9 +749,9 @@ verdict("W5", found, evidence, usual=[f"50 layers, {name}" for name in optimizer
 #
 # A unit sums fan-in products, so weights with a variance over fan-in keep the signal; going back fan-out counts.
 # Xavier's rule averages the two, He's adds the half that ReLU removes, and a gain of 5/3 keeps the signal of tanh but
-# not its gradient. The framework's default is smaller than all of these: under gradient descent that ends at ten
-# layers, under AdamW it costs time. ReLU has no negative values, so each layer makes any two inputs more alike, and
-# even norms do not show it. Units in pairs, $z$ and $-z$, keep the angles, and such a network trains.
+# not its gradient. The framework's default is smaller than all of these: under gradient descent ten layers do not learn
+# with it, under AdamW they learn later. ReLU has no negative values, so each layer makes any two inputs more alike, and
+# the norms do not show it. Units in pairs, $z$ and $-z$, keep the angles, and such a network trains.
 
 # %% [markdown]
 # ## Deeper
@@ -801,13 +798,10 @@ plots.finish(
 found = {
     f"12 layers of {n}": at_least(g, 0.5, false_at=0.3) for n, g in zip(widths, growth)
 }
-evidence = (
-    "12 ReLU layers at the start, no training, median of 100 networks: the squared "
-)
-evidence += (
-    f"gradient changes by x {growth[0]:.1f} at width 16 (theory {theory[0]:.1f}) "
-)
-evidence += f"and by x {growth[-1]:.1f} at width 128 ({theory[-1]:.1f})."
+evidence = "12 ReLU layers at the start, no training, median of 100 networks: the "
+evidence += f"squared gradient changes by x {growth[0]:.1f} at width 16 (theory "
+evidence += f"{theory[0]:.1f}) and by x {growth[-1]:.1f} at width 128 "
+evidence += f"({theory[-1]:.1f})."
 verdict("W3", found, evidence)
 
 # %% [markdown]
@@ -873,7 +867,8 @@ orthogonal = check("05.3", orthogonal).function
 # of a step does not depend on the gradient's size, so the rate alone should decide.
 #
 # Six layers of 32, half of He's scale, He's, and twice He's, ten networks each, 24 steps. A network has exploded if its
-# loss rises to ten times its first value. The left map is gradient descent, the right one AdamW; red is ten of ten.
+# loss rises to ten times its first value. The left map is gradient descent, the right one AdamW; dark red is ten of
+# ten. Most: eight or more of ten. Few: two or fewer. Some: in between.
 
 # %% tags=["experiment"]
 # Three scales, three rates, two optimizers
@@ -901,16 +896,14 @@ for name, by_rate in blown.items():
     at_scale[name] = int((by_rate[:, 2] - by_rate[:, 1]).max())  # twice He's less He's
     found[f"the scale under {name}"] = mostly(at_scale[name])
     found[f"the rate under {name}"] = mostly(int(by_rate[2, 2] - by_rate[0, 2]))
-evidence = (
-    "6 ReLU layers of 32, digits, 24 steps, ten seeds, three rates. At one rate of "
-)
-evidence += "momentum SGD twice He's scale explodes in "
+gap = [plots.how_many([n])[0] for n in at_scale.values()]
+ends = [plots.how_many(by_rate[[0, 2], 2].tolist()) for by_rate in blown.values()]
+evidence = "6 ReLU layers of 32, digits, 24 steps, ten seeds, momentum SGD (AdamW). At "
 evidence += (
-    f"{plots.how_many([at_scale['momentum SGD']])[0]} networks more than He's; under "
+    f"one rate {gap[0]} ({gap[1]}) networks more explode at twice He's scale than "
 )
-evidence += (
-    f"AdamW in {plots.how_many([at_scale['AdamW']])[0]}. The rate decides under both."
-)
+evidence += f"at He's. At twice He's scale {ends[0][0]} ({ends[1][0]}) explode at the "
+evidence += f"smallest rate, {ends[0][1]} ({ends[1][1]}) at the largest."
 verdict("S5", found, evidence)
 
 # %% [markdown]
@@ -953,12 +946,12 @@ explorers.explore_phase_diagram()
 # networks train up to a few times that depth; six is the number often quoted.
 #
 # **A paper in small: Schoenholz et al., 2017.** 16 tanh layers of 32 units, $\sigma_b^2 = 0.05$, five scales, ten
-# seeds, gradient descent with momentum. Trained means an accuracy above `0.5` after 100 steps. Our prediction: it trains
-# where $6\xi > 16$.
+# seeds, gradient descent with momentum. Trained means an accuracy above `0.5` after 100 steps. Our prediction: it
+# trains where $6\xi > 16$.
 #
-# The learning rate is `0.15` divided by 16, the number of layers. Each step changes all layers, and the output feels the
-# sum of their changes, so more layers need shorter steps. The figure shows the accuracy after 50 and after 100 steps.
-# Most: eight or more of ten. Few: two or fewer. Some: in between.
+# The learning rate is `0.15` divided by 16, the number of layers. Each step changes all layers, and the output feels
+# the sum of their changes, so more layers need shorter steps. The figure shows the accuracy after 50 and after 100
+# steps. Most: eight or more of ten. Few: two or fewer. Some: in between.
 
 # %% tags=["experiment"]
 # Sixteen tanh layers at five scales
@@ -999,8 +992,8 @@ table(
 # %% [markdown]
 # ### E · A scale of your own
 #
-# Networks of 6 and of 20 layers, their widths between 24 and 144, with a leaky ReLU that passes negative numbers at half
-# their size. You know all that is needed: count the terms of the sum, and see what the activation lets through.
+# Networks of 6 and of 20 layers, their widths between 24 and 144, with a leaky ReLU that passes negative numbers at
+# half their size. You know all that is needed: count the terms of the sum, and see what the activation lets through.
 #
 # ### Exercise 05.6 · ●●● · 10 minutes
 #

@@ -94,16 +94,19 @@ guide = [
     ("loss leaps\nor NaN", "step 0: outputs ordinary, loss not", "the mean of the loss, not its sum", "09.7"),
     ("loss leaps\nor NaN", "step 0: inputs far from RMS 1", "normalise the inputs", "09.3"),
     ("loss leaps\nor NaN", "step 0: outputs, gradients large", "start that fits, or warm up", "S5 S10 09.13"),
-    ("loss leaps\nor NaN", "the same, but the net normalises", "no alarm: look at the updates", "W11"),
+    ("loss leaps\nor NaN", "the same, but BatchNorm is there", "no alarm: look again at step 10", "W11"),
     ("loss leaps\nor NaN", "step 0 in scale, update > 0.3", "a tenth of the rate", "S1 S9 09.1"),
     ("loss leaps\nor NaN", "recurrent, gradient grows with T", "orthogonal start, and clip", "09.11 S6"),
 ]
 guide += [
-    ("loss flat", "signals shrink by layer", "start that fits, or a skip path", "S8 W6"),
+    ("loss flat", "signals shrink by layer", "start that fits, or a skip path", "S8"),
+    ("loss flat", "torch's own start, ten layers, SGD", "He's start, or AdamW and time", "W6"),
     ("loss flat", "samples alike in the last layer", "skip path, BatchNorm, tanh", "W5 W11 09.10"),
     ("loss flat", "deltas shrink by layer, sigmoid", "another activation", "S7 W4"),
     ("late spikes", "Adam, one bad batch", "clip, smaller beta2", "W13 W14"),
     ("late spikes", "Adam, tiny gradients, then a burst", "larger beta2, smaller rate", "W14"),
+    ("most steps\nare clipped", "gradient descent", "fix rate or threshold, tune the other", "06"),
+    ("most steps\nare clipped", "AdamW", "nothing: a clip has no size there", "06 W13"),
     ("slow", "rate far below 2 / sharpness", "range test, a tenth of its minimum", "W10 W16"),
 ]
 
@@ -225,7 +228,7 @@ print(certificate().text.splitlines()[1])
 #
 # Gradients multiply; at the start one number, computed beforehand, says by how much per layer.
 # A start that fits, a rate below the edge and a look at step 0 do most of the work.
-# A clip makes a rate or a start usable that is too large, and with it hides the bug that made it so; a direction that is noise it cannot mend.
+# A clip keeps a direction and mends a wild length, of one batch or of an explosion in scale; chaos and NaN it does not mend, and it hides bugs. Under Adam it has no size.
 # Most else depends, and now you can say on what.
 #
 # [The solution of this lesson](../solutions/10_verdicts.ipynb) · [Back to the start](00_start_here.ipynb)

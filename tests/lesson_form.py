@@ -7,6 +7,7 @@ import re
 import statistics
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -286,18 +287,19 @@ def reveals_give_reasons(lesson: Lesson) -> list[str]:
 
 
 def words_for_counts_are_told(lesson: Lesson) -> list[str]:
-    """What "most", "some" and "few" mean stands in the text next to each cell that says a count in such a word."""
+    """What "most", "some" and "few" mean stands in the text of each section that says a count in such a word."""
+    begins = [0, *sorted({cell for _, _, cell in lesson.headings()}), len(lesson.cells)]
     wrong = []
-    for k, cell in enumerate(lesson.cells):
-        if cell.cell_type == "code" and "how_many(" in cell.source:
-            beside = [_first_prose(lesson.cells[:k][::-1]), _first_prose(lesson.cells[k:])]
-            if not any(WORDS_FOR_COUNTS in " ".join(text.split()) for text in beside):
-                wrong.append(f'"{WORDS_FOR_COUNTS}" stands in the text next to this cell: {cell.source}')
+    for begin, end in pairwise(begins):
+        cells = lesson.cells[begin:end]
+        text = " ".join(" ".join(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+        if WORDS_FOR_COUNTS not in text:
+            wrong += [
+                f'"{WORDS_FOR_COUNTS}" stands in the section of this cell: {cell.source}'
+                for cell in cells
+                if cell.cell_type == "code" and "how_many" in cell.source
+            ]
     return wrong
-
-
-def _first_prose(cells: list) -> str:
-    return next((cell.source for cell in cells if cell.cell_type == "markdown"), "")
 
 
 def what_evidence_lacks(evidence: str) -> list[str]:

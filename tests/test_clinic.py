@@ -1,25 +1,21 @@
 """The emergency room: every patient is ill as it says, its cure cures, and no answer fools the treatment."""
 
+import json
+import random
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from gradutils.course.clinic import chart, practice, rules, script, treatment
-from gradutils.course.clinic.patients import (
-    CLEAR,
-    CLIP,
-    HEALTHY,
-    INIT,
-    OPTIMIZER,
-    PATIENTS,
-    SIGNS,
-    script_with,
-)
-from gradutils.course.clinic.script import count_trained, run_script
+from gradutils.course.clinic import chart, drawn, practice, rules, script, still, treatment
+from gradutils.course.clinic.illnesses import BEYOND_NORMS, SIGNS
+from gradutils.course.clinic.patient import CLEAR, CLIP, HEALTHY, INIT, OPTIMIZER, script_with
+from gradutils.course.clinic.patients import PATIENTS
+from gradutils.course.clinic.script import Data, count_trained, run_script
 from gradutils.course.clinic.treatment import judge
-from gradutils.course.progress import progress, read
+from gradutils.course.progress import progress, read, record_pass
 from gradutils.recorder.diagnosis import REMEDIES, diagnose
 
 SICK = treatment.sick()
@@ -28,6 +24,7 @@ DOUBLY = [patient_id for patient_id in SICK if len(PATIENTS[patient_id].causes) 
 SEEDS = range(300, 306)  # neither those of the charts nor those that judge
 CLIPPED = "clip_grad_norm_(net.parameters(), 1.0)"
 HIDDEN_BY_A_CLIP = ["09.3", "09.4", "09.7", "09.8", "09.13"]
+LESSON = Path(__file__).parent.parent / "solutions" / "09_emergency_room.py"
 NUMBERS = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
@@ -39,30 +36,55 @@ def said(patient_id, *answer):
     return verdict.outcome, verdict.message
 
 
+def trained(patient, changes=None):
+    return count_trained(patient.script(changes), SEEDS, Data(shard=patient.shard))
+
+
 def test_an_illness_of_a_patient_has_a_name_and_a_cure():
-    assert set(SIGNS) <= set(REMEDIES) | {"missing warmup"}
+    assert set(SIGNS) <= {*REMEDIES, "missing warmup", *BEYOND_NORMS}
     for patient in PATIENTS.values():
         assert len(patient.treatment) == len(patient.causes)
         for change, cause in zip(patient.treatment, patient.causes, strict=True):
-            assert set(cause) <= set(SIGNS)
-            assert patient.mends(change, cause[change.illness])
+            assert {*cause, *cause.values()} <= set(SIGNS)
+            assert change.illness in cause
 
 
 def test_the_lesson_counts_its_patients_right():
-    lesson = (Path(__file__).parent.parent / "solutions" / "09_emergency_room.py").read_text(encoding="utf-8")
-    everybody, ill = NUMBERS[len(PATIENTS)], NUMBERS[len(SICK)]
-    assert f"{everybody.capitalize()} patients wait." in lesson
-    assert f"{ill.capitalize()} of the {everybody} are ill." in lesson
+    lesson = LESSON.read_text(encoding="utf-8")
+    core, more = lesson.split("# ## More patients")
+    everybody, here = NUMBERS[len(PATIENTS)], re.findall(r"### Patient (\d\d\.\d+)", core)
+    ill = NUMBERS[len(set(here) & set(SICK))]
+    assert f"{everybody.capitalize()} patients wait, {NUMBERS[len(here)]} of them in the core." in lesson
+    assert f"{ill.capitalize()} of the {NUMBERS[len(here)]} are ill." in lesson
     assert f"How many of the {ill} will train?" in lesson
+    assert f"{NUMBERS[len(PATIENTS) - len(here)].capitalize()} more, each by itself" in more
     assert f"{NUMBERS[len(practice.GALLERY)].capitalize()} patients that you have met" in lesson
+    counted = re.search(r"ill = (\[.*?\])", core)[1]
+    assert json.loads(counted) == [patient_id for patient_id in here if patient_id in SICK]
+
+
+def test_the_minutes_add_up():
+    core, more = LESSON.read_text(encoding="utf-8").split("# ## More patients")
+    minutes = [sum(map(int, re.findall(r"· (\d+) minutes", part))) for part in (core, more)]
+    said = re.search(r"About (\d+) minutes of core; More patients takes (\d+) minutes more", core)
+    assert minutes[0] < int(said[1]) <= 75
+    assert minutes[1] < int(said[2])
+
+
+def test_more_than_half_of_the_patients_hide_their_line_among_harmless_ones():
+    hidden = []
+    for patient in PATIENTS.values():
+        mended = {change.line for change in patient.treatment}
+        hidden.append(len(set(patient.lines) - mended) >= 2)
+    assert 2 * sum(hidden) > len(hidden)
 
 
 def test_a_script_is_the_healthy_one_but_for_what_is_changed():
-    patient = PATIENTS["09.8"]
+    patient = PATIENTS["09.14"]
     assert script_with({}) == list(HEALTHY)
-    assert [new for new, old in zip(patient.script(), HEALTHY, strict=True) if new != old] == [
-        "        optimizer.zero_grad"
-    ]
+    differ = [number for number, line in enumerate(HEALTHY, start=1) if patient.script()[number - 1] != line]
+    assert differ == list(patient.lines)
+    assert patient.script()[8] == "        optimizer.zero_grad"
     assert patient.script({9: "pass", 3: "x = pixels"})[2:9:6] == ["x = pixels", "        pass"]
 
 
@@ -74,15 +96,14 @@ def test_the_healthy_script_trains():
 def test_a_patient_is_as_ill_as_it_says(patient_id):
     patient = PATIENTS[patient_id]
     assert patient.id == patient_id
-    assert count_trained(patient.script(), SEEDS) == (len(SEEDS) if patient.is_well else 0)
+    assert trained(patient) == (len(SEEDS) if patient.is_well else 0)
     assert chart.as_it_came(patient).trained == patient.is_well
 
 
 @pytest.mark.parametrize("patient_id", SICK)
 def test_the_cure_heals_on_other_seeds_as_well(patient_id):
     patient = PATIENTS[patient_id]
-    healed = patient.script({change.line: change.text for change in patient.treatment})
-    assert count_trained(healed, SEEDS) == len(SEEDS)
+    assert trained(patient, {change.line: change.text for change in patient.treatment}) == len(SEEDS)
 
 
 @pytest.mark.parametrize("patient_id", PATIENTS)
@@ -97,8 +118,12 @@ def test_the_treatment_is_accepted(patient_id):
 @pytest.mark.parametrize("patient_id", PATIENTS)
 def test_the_rules_name_it_as_the_ward_does(patient_id):
     patient = PATIENTS[patient_id]
-    named = diagnose(chart.as_it_came(patient).recording).illness
-    assert named == "healthy" if patient.is_well else patient.lines_of(named)
+    found = diagnose(chart.as_it_came(patient).recording)
+    if patient.names & set(BEYOND_NORMS):
+        assert found.illness == "healthy"
+        assert found.remedy != REMEDIES["healthy"]
+    else:
+        assert found.illness in patient.names
 
 
 @pytest.mark.parametrize("patient_id", HIDDEN_BY_A_CLIP)
@@ -111,12 +136,19 @@ def test_a_clip_is_called_a_painkiller(patient_id):
 
 
 def test_the_painkiller_is_shown_by_a_measurement():
-    assert "still says “loss summed”" in said("09.7", "loss summed", CLIP, CLIPPED)[1]
-    assert "trains by a clip, and not without" in said("09.3", "inputs not normalised", CLIP, CLIPPED)[1]
+    summed = said("09.7", "loss summed", CLIP, CLIPPED)[1]
+    assert "“loss summed” still shows: on batches twice as large the gradient doubles." in summed
     assert (
-        "bears the cause"
-        in said("09.3", "inputs not normalised", OPTIMIZER, "optimizer = Adam(net.parameters())")[1]
+        "still shows: what reaches the first weights has RMS 25"
+        in said("09.3", "inputs not normalised", CLIP, CLIPPED)[1]
     )
+    shallow = said("09.5", "init too small", 1, 'net = mlp(1, 64, "tanh")')[1]
+    assert "3 of 3 train" in shallow
+    assert "A painkiller, though: “init too small” still shows: signals have RMS 0.01" in shallow
+    probabilities = said(
+        "09.18", "loss does not fit the outputs", OPTIMIZER, "optimizer = AdamW(net.parameters(), lr=0.01)"
+    )[1]
+    assert "still shows: the outputs are probabilities already" in probabilities
 
 
 @pytest.mark.parametrize(
@@ -125,9 +157,12 @@ def test_the_painkiller_is_shown_by_a_measurement():
         ("09.8", "gradients not cleared", 9, CLIPPED),
         ("09.8", "gradients not cleared", 10, f"loss.backward(), {CLIPPED}"),
         ("09.7", "loss summed", 10, f"loss.backward(), {CLIPPED}"),
+        ("09.7", "loss summed", 10, "(loss / 64).backward()"),
+        ("09.10", "dead signal", 4, "optimizer = AdamW(net.parameters(), lr=0.01)"),
+        ("09.10", "dead signal", 1, 'net = mlp(4, 64, "sigmoid", norm=nn.LayerNorm)'),
     ],
 )
-def test_a_clip_on_a_line_of_the_cause_is_a_painkiller_as_well(patient_id, illness, number, line):
+def test_what_hides_the_cause_on_its_own_line_is_a_painkiller_as_well(patient_id, illness, number, line):
     assert "A painkiller" in said(patient_id, illness, number, line)[1]
 
 
@@ -140,11 +175,42 @@ def test_a_clip_is_a_cure_in_a_recurrent_network():
     [
         ("09.1", ("learning rate too high", 5, "schedule = LambdaLR(optimizer, lambda step: 0.03)")),
         ("09.4", ("init too large", 1, 'net = mlp(4, 64, "relu", norm=nn.LayerNorm)')),
-        ("09.7", ("loss summed", 10, "(loss / 64).backward()")),
+        ("09.1", ("learning rate too high", 8, "loss = cross_entropy(net(x[rows]), y[rows]) / 20")),
+        ("09.1", ("learning rate too high", 4, "optimizer = AdamW(net.parameters(), lr=0.001)")),
+        (
+            "09.3",
+            (
+                "inputs not normalised",
+                8,
+                "loss = cross_entropy(net((x[rows] - x.mean()) / x.std()), y[rows])",
+            ),
+        ),
+        ("09.3", ("inputs not normalised", 8, "loss = cross_entropy(net(x[rows] / 50), y[rows])")),
+        ("09.3", ("inputs not normalised", 1, 'net = nn.Sequential(nn.BatchNorm1d(64), mlp(5, 64, "relu"))')),
+        ("09.4", ("init too large", 2, "init_weights_(net, 2.0)")),
+        ("09.5", ("init too small", 1, 'net = mlp(4, 64, "tanh", norm=nn.LayerNorm)')),
+        (
+            "09.7",
+            ("loss summed", 8, 'loss = cross_entropy(net(x[rows]), y[rows], reduction="sum") / len(rows)'),
+        ),
+        ("09.10", ("dead signal", 2, "init_weights_(net, 10.0)")),
+        ("09.10", ("dead signal", 1, 'net = mlp(4, 64, "sigmoid", norm=nn.BatchNorm1d)')),
+        ("09.11", ("recurrent explosion", 2, "init_weights_(net, 1.0)")),
+        ("09.13", ("missing warmup", 5, "schedule = LambdaLR(optimizer, warmup(20))")),
+        (
+            "09.13",
+            ("missing warmup", 5, "schedule = LambdaLR(optimizer, lambda step: min(1, (step + 1) / 40))"),
+        ),
+        ("09.13", ("init too large", 1, 'net = mlp(5, 96, "relu", norm=nn.LayerNorm)')),
+        ("09.16", ("relapse", CLIP, CLIPPED)),
+        ("09.16", ("relapse", 12, "optimizer.step() if loss < 5 else None")),
+        ("09.16", ("inputs not normalised", 3, "x = ((pixels - 4.9) / 6.0).clamp(-3, 3)")),
+        ("09.17", ("weights do not move", 14, "pass")),
+        ("09.18", ("loss does not fit the outputs", 8, "loss = F.nll_loss(net(x[rows]).log(), y[rows])")),
         ("09.2", ("Dead units", 2, "init_weights_(net, 2**0.5)")),
         ("09.3", ("inputs not normalized", 3, "x = pixels / 16 - 0.3")),
         ("09.7", ("loss summed", 10, "(loss / len(rows)).backward()")),
-        ("09.13", ("missing warmup", 5, "schedule = LambdaLR(optimizer, warmup_cosine(50, 100))")),
+        ("09.13", ("missing warmup", 5, "schedule = LambdaLR(optimizer, warmup_cosine(30, 100))")),
         ("09.13", ("learning rate too high", 5, "schedule = LambdaLR(optimizer, lambda step: 0.1)")),
         ("09.8", ("gradients not cleared", 10, "net.zero_grad(), loss.backward()")),
         ("09.8", ("gradients not cleared", 12, "optimizer.step(), optimizer.zero_grad()")),
@@ -177,7 +243,10 @@ def test_a_cure_has_to_bear_the_name_of_what_it_mends(illness, number, line):
 
 def test_a_schedule_that_falls_is_on_the_right_line():
     falling = "schedule = LambdaLR(optimizer, lambda step: 1 - step / 100)"
-    assert "Name and line are right" in said("09.13", "missing warmup", 5, falling)[1]
+    assert (
+        "The name is right, but it still shows: the rate does not rise"
+        in said("09.13", "missing warmup", 5, falling)[1]
+    )
 
 
 def test_a_script_without_a_schedule_is_judged_as_well():
@@ -186,9 +255,6 @@ def test_a_script_without_a_schedule_is_judged_as_well():
     )
     assert outcome == "not yet"
     assert "0 of 3 train" in message
-    short = "schedule = LambdaLR(optimizer, lambda step: [1.0][step])"
-    message = said("09.14", ("inputs not normalised", 5, short), ("gradients not cleared", 14, "pass"))[1]
-    assert "Line 5 raises IndexError" in message
 
 
 def test_a_lower_rate_is_a_painkiller_where_the_loss_is_summed():
@@ -224,17 +290,19 @@ def test_half_a_cure_is_said_to_be_half(patient_id, which):
         (("init too large", 2, " "), "The new line is empty"),
         (("init too large", 4, "lr=0.05"), "replaces the whole of its line"),
         (("init too large", 2), "Two illnesses are two such triples"),
+        (("dead signal",), "The chart does not say “dead signal”."),
+        (("flu",), "The names are: healthy"),
         (("init too large", 2, "pass\npass"), "without a line break or a semicolon"),
         (("init too large", 2, "pass; clip()"), "without a line break or a semicolon"),
         (("init too large", 2, "init_weights_(net, 4 * 2**0.5)"), "Line 2 is as it was"),
         (("init too large", 2, "init_weights_(net"), "Line 2 raises SyntaxError"),
         (("init too large", 2, "he_init(net)"), "Line 2 raises NameError"),
         (("init too large", 2, "raise SystemExit"), "Line 2 raises SystemExit"),
-        (("init too large", 2, "init_weights_(net, 3 * 2**0.5)"), "the new line is too much, or not enough"),
+        (("init too large", 2, "init_weights_(net, 3 * 2**0.5)"), "but it still shows: gradients grow"),
         (("init too large", 2, "pass"), "the new line goes the right way"),
         (("init too large", 1, 'net = mlp(4, 64, "tanh")  # no norm'), "A painkiller"),
         ((("init too large", 2, "init_weights_(net, 1.4)"), ("init too large", 4, "optimizer = Adam(net.parameters())")), "one line an illness is enough"),
-        (("init too large", 4, "optimizer = SGD(net.parameters(), lr=0.04)"), "look for another line"),
+        (("init too large", 4, "optimizer = SGD(net.parameters(), lr=0.04)"), "but it still shows: the outputs have RMS 1.3e+03"),
         (("init too large", 1, 'net = mlp(4, 64, "tanh")'), "A painkiller"),
         (("init too large", 3, "x = (pixels - pixels.mean(0)) / pixels.std(0)"), "is something divided by zero?"),
         (("loss summed", 2, "init_weights_(net, 2**0.5)"), "a line that can cure it. But the name is not"),
@@ -307,9 +375,9 @@ def test_a_script_runs_in_the_usual_settings_whatever_the_kernel_has(request):
 def test_each_script_is_run_once_for_a_verdict(monkeypatch):
     made = []
     monkeypatch.setattr(rules, "run_script", lambda *a, **k: made.append(str((a, k))) or run_script(*a, **k))
-    assert "by a clip, and not without" in said("09.8", "gradients not cleared", CLEAR, CLIPPED)[1]
-    # Three seeds, one without the clip, on which it fails, and one with a recorder.
-    assert len(made) == len(set(made)) == 5
+    assert "A painkiller" in said("09.8", "gradients not cleared", CLEAR, CLIPPED)[1]
+    # Three seeds; the few steps that are looked at are another matter.
+    assert len(made) == len(set(made)) == 3
     made.clear()
     said("09.3", "inputs not normalised", 99, CLIPPED)
     said("09.6", "healthy")
@@ -333,9 +401,52 @@ def test_a_treatment_that_does_not_end_is_stopped(home, capsys, monkeypatch, lin
     assert capsys.readouterr().out.endswith("still heard\n")
 
 
-def test_a_patient_that_was_meant_is_named():
-    with pytest.raises(ValueError, match=r"Did you mean 09\.3\?"):
-        treatment.treat("9.3")
+def test_a_patient_that_nobody_knows_is_answered_in_a_sentence(capsys):
+    for given in ("9.3", "09.20", 9.3, None):
+        assert treatment.treat(given, "healthy").outcome == "not attempted"
+        assert f"There is no patient {str(given)!r}; there are 09.1" in capsys.readouterr().out
+    treatment.treat("9.3")
+    assert "Did you mean 09.3?" in capsys.readouterr().out
+
+
+def test_the_script_opens_when_the_illness_is_named(home, capsys):
+    script_of = PATIENTS["09.10"].script()[0]
+    treatment.treat("09.10", ...)
+    assert script_of not in capsys.readouterr().out
+    treatment.treat("09.10", "flu")
+    assert script_of not in capsys.readouterr().out
+    assert read().guesses == {}
+    assert treatment.treat("09.10", "Saturated").outcome == "not yet"
+    out = capsys.readouterr().out
+    assert script_of in out
+    assert "The script is open all the same" in out
+    assert treatment.treat("09.10", "dead signal").outcome == "named"
+    assert "The name is right. Above is the script" in capsys.readouterr().out
+    treatment.treat("09.10", ...)
+    assert script_of in capsys.readouterr().out  # once open, it stays open
+    assert read().guesses == {"09.10": (False, True)}  # the first name counts
+    assert read().tries == {}
+
+
+def test_names_are_taken_alone_for_one_illness_and_for_two(home):
+    assert judge(PATIENTS["09.14"], ("inputs not normalised",)).message.startswith("One of its illnesses.")
+    both = judge(PATIENTS["09.14"], ("inputs not normalised", "gradients not cleared"))
+    assert both.outcome == "named"
+    assert judge(PATIENTS["09.6"], ("dead signal",)).outcome == "not yet"
+    assert "0 of 3 train on new seeds as it is" in judge(PATIENTS["09.4"], ("healthy",)).message
+    for answer in (
+        ("dead signal", 1, "x"),
+        (("dead signal", 1, "x"), ("loss summed", 2, "y")),
+        ("dead signal", "loss summed"),
+    ):
+        assert treatment.names_in(answer)[0] == "dead signal"
+    assert treatment.names_in(("flu", 1, "x")) == treatment.names_in((...,)) == []
+
+
+def test_a_patient_healed_before_names_were_asked_for_is_open(home, capsys):
+    record_pass("09.4")
+    treatment.treat("09.4", ...)
+    assert "Patient 09.4: the script" in capsys.readouterr().out
 
 
 def _interrupted(*_, **__):
@@ -353,20 +464,69 @@ def test_treating_healing_and_the_table(home, capsys):
     assert "✓ 09.4" in str(progress("09"))
     treatment.repairs()
     assert "2 of 2  3 of 3" in capsys.readouterr().out
-    with pytest.raises(ValueError, match="patient must be one of"):
-        treatment.treat("9.4", ...)
-    with pytest.raises(ValueError, match="patient must be one of"):
+    with pytest.raises(ValueError, match=r"There is no patient '09\.99'"):
         chart.visit("09.99")
 
 
-def test_visits_show_script_vitals_and_chart(capsys):
+def test_the_table_says_under_which_name_a_patient_was_healed(home, capsys):
+    treatment.treat("09.13", "init too large", 2, "init_weights_(net, 2**0.5)")
+    capsys.readouterr()
+    treatment.repairs()
+    assert re.search(r"09\.13 +init too large +no", capsys.readouterr().out)
+
+
+def test_visits_show_vitals_and_chart_and_no_script(capsys):
     chart.visit("09.9")
     shown = capsys.readouterr().out
-    assert " 10          backward_in_half(loss, net, scale=2.0**24)" in shown
+    assert "backward_in_half" not in shown
     assert "not finite  the gradient of" in shown
     assert "A chart: the loss starts near" in shown
     chart.visit()
-    assert "A healthy run" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "A healthy run: the script" in shown
+    assert "Later: the inputs stay in scale." in shown
+    chart.visit("09.16")
+    assert "Later: inputs of RMS 16 at step 60." in capsys.readouterr().out
+
+
+def test_a_few_steps_without_a_recording_say_nothing():
+    look = still.Look(PATIENTS["09.4"], tuple(PATIENTS["09.4"].script({1: "net = None"})))
+    assert look.failed
+    assert look.shows("init too large") == ""
+    assert {sign for p in PATIENTS.values() for cause in p.causes for sign in cause.values()} - set(
+        still.SHOWS
+    ) == {"relapse", "weights do not move", "labels of another order"}  # these show in the training alone
+
+
+@pytest.mark.parametrize("patient_id", [p.id for p in PATIENTS.values() if p.causes])
+def test_what_is_ill_shows_and_what_is_mended_does_not(patient_id):
+    patient = PATIENTS[patient_id]
+    mended = {change.line: change.text for change in patient.treatment}
+    ill, well = (still.Look(patient, tuple(patient.script(changes))) for changes in ({}, mended))
+    for cause in patient.causes:
+        signs = set(cause.values()) & set(still.SHOWS)
+        for sign in signs - ({"learning rate too high"} if len(signs) > 1 else set()):
+            assert ill.shows(sign)
+        assert not signs or any(not well.shows(sign) for sign in signs)
+
+
+def test_a_state_that_was_saved_comes_back():
+    net = torch.nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    saved, wanted = script.Saved(net, optimizer), net.weight.clone()
+    for _ in range(2):
+        net(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+    saved.restore()
+    assert torch.equal(net.weight, wanted)
+    assert not optimizer.state_dict()["state"]
+    for _ in range(10):
+        optimizer.step()
+        saved.step()
+    kept = net.weight.clone()
+    optimizer.step()
+    saved.restore()
+    assert torch.equal(net.weight, kept)
 
 
 def test_the_gallery(capsys):
@@ -383,7 +543,9 @@ def test_the_gallery(capsys):
     assert "no curve 'Z'" in capsys.readouterr().out
     practice.name_curves({"D": "zero gradient", "F": "Zero gradient"})
     assert "“zero gradient” stands 2 times" in capsys.readouterr().out
-    assert set(practice.GALLERY.values()) == set(SICK) - set(DOUBLY)
+    assert set(practice.GALLERY.values()) <= set(SICK) - set(DOUBLY)
+    names = {next(iter(PATIENTS[key].causes[0])) for key in practice.GALLERY.values()}
+    assert len(names) == len(practice.GALLERY)
 
 
 def test_new_patients(home, capsys):
@@ -391,24 +553,61 @@ def test_new_patients(home, capsys):
     said = capsys.readouterr().out
     assert "New patient 5" in said
     assert "Not attempted" in said
-    truth, script, _ = practice.random_patient(5)
-    assert practice.random_patient.__wrapped__(5)[:2] == (truth, script)
+    truth, lines, _ = drawn.random_patient(5)
+    assert drawn.random_patient.__wrapped__(5)[:2] == (truth, lines)
     for unknown in ("flu", 7, ["dead units"]):
         practice.admit(5, unknown)
         assert "There is no illness" in capsys.readouterr().out
     wrong = "dead units" if truth != "dead units" else "saturated"
     practice.admit(5, wrong)
     practice.admit(5, f" {truth.upper()}")  # the first one counts
-    assert f"It is {truth}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"It is {truth}" in said
+    assert "New patient 5: where its script differs" in said
+    treatment.treat("09.6", "healthy")
+    capsys.readouterr()
     practice.hit_rate()
-    assert "New patients: 1. You: 0 right. diagnose: 1 right." in capsys.readouterr().out
+    assert re.findall(r"(the ward|new|harder) +(\d) +(\d) +(\d)", capsys.readouterr().out) == [
+        ("the ward", "1", "1", "1"), ("new", "1", "0", "1"), ("harder", "0", "0", "0")
+    ]  # fmt: skip
     for bad in ("5", 1.5, True):
         with pytest.raises(ValueError, match="a whole number"):
             practice.admit(bad)
 
 
-def test_new_patients_have_many_illnesses_and_the_rules_mostly_know_them():
-    drawn = [practice.random_patient(seed) for seed in range(1000, 1040)]
-    assert len({truth for truth, _, _ in drawn}) >= 8
-    right = sum(diagnose(found).illness == truth for truth, _, found in drawn)
-    assert right >= 34
+def test_ten_new_patients_one_after_the_other(home, capsys):
+    practice.consult()
+    assert "New patient 1\n" in capsys.readouterr().out
+    practice.consult([1])
+    assert "Give a dictionary that grows" in capsys.readouterr().out
+    practice.consult({1: "flu"})
+    assert "There is no illness 'flu'" in capsys.readouterr().out
+    practice.consult({7: "healthy"})
+    assert "There is no patient 7 here" in capsys.readouterr().out
+    assert read().guesses == {}
+    truth = drawn.random_patient(1).illness
+    practice.consult({1: truth, 2: ...})
+    out = capsys.readouterr().out
+    assert re.search(rf"1 +{truth} +{truth} +yes", out)
+    assert "New patient 1: where its script differs" in out
+    assert "New patient 2\n" in out
+    practice.consult({number: drawn.random_patient(number).illness for number in practice.TEN})
+    out = capsys.readouterr().out
+    assert "A chart" not in out
+    assert re.search(r"harder +5 +5", out)
+
+
+@pytest.mark.parametrize(("first", "least"), [(40, 17), (drawn.HARD, 15)])
+def test_new_patients_have_many_illnesses_and_the_rules_mostly_know_them(first, least):
+    met = [drawn.random_patient(number) for number in range(first, first + 20)]
+    assert len({patient.illness for patient in met}) >= 7
+    assert sum(diagnose(patient.recording).illness in patient.names for patient in met) >= least
+
+
+def test_each_illness_that_is_drawn_has_a_name():
+    assert set(drawn.WIDELY) <= set(SIGNS)
+    for seed, illness in enumerate(drawn.WIDELY):
+        named, well, ill = drawn._draw_widely(random.Random(seed), illness)
+        assert named == illness
+        assert bool(ill) == (illness != "healthy")
+        assert set(well) <= set(range(1, 15))

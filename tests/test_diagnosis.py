@@ -542,6 +542,17 @@ def test_a_relapse_is_read_off_the_losses_alone():
     assert diagnose(made_up(through_zero, **unknown)).illness == "healthy"
 
 
+def test_a_run_that_barely_learns_is_not_said_to_be_in_order():
+    """It began far too high, or it stays near a constant answer; one that began high and learnt has nothing to mend."""
+    high = [300 * 0.5**k for k in range(12)]
+    barely = diagnose(made_up(wave(high + [0.7] * 88)))
+    assert (barely.illness, barely.remedy) == ("healthy", LITTLE)
+    assert "the loss started at 3e+02 x that of a constant answer" in " ".join(barely.evidence)
+    assert diagnose(made_up(wave(high + [0.3] * 88))).remedy == REMEDIES["healthy"]
+    assert diagnose(made_up(wave([1.0] * 12 + [0.7] * 88))).remedy == REMEDIES["healthy"]
+    assert diagnose(made_up(wave([1.0] * 12 + [0.93] * 88))).remedy == LITTLE
+
+
 def test_of_losses_of_both_signs_no_ratio_is_told():
     unknown = {"constant_loss": torch.full((100,), torch.nan), "loss_kind": "unknown"}
     falls = diagnose(made_up([1 - 0.03 * k for k in range(100)], **unknown))

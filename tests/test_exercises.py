@@ -80,3 +80,24 @@ def test_cases_differ_in_shape_or_size_and_are_fresh(exercise_id):
 
 def _generator(seed):
     return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("transform", ["vjp", "jacrev", "grad", "enable_grad"])
+def test_the_way_back_through_batch_normalisation_is_written_out(transform):
+    def normed(z):
+        return (z - z.mean(0)) / z.std(0, unbiased=False)
+
+    def by_autograd(z, delta):
+        if transform == "vjp":
+            return torch.func.vjp(normed, z)[1](delta)[0]
+        if transform == "jacrev":
+            return torch.einsum("abcd,ab->cd", torch.func.jacrev(normed)(z), delta)
+        if transform == "grad":
+            return torch.func.grad(lambda z: (normed(z) * delta).sum())(z)
+        with torch.enable_grad():
+            z = z.clone().requires_grad_()
+            return torch.autograd.grad((normed(z) * delta).sum(), z)[0]
+
+    verdict = judge(EXERCISES["08.5"], by_autograd, 0)
+    assert verdict.outcome == "not yet"
+    assert "Autograd is switched off here" in verdict.message + verdict.details

@@ -148,7 +148,7 @@ BREAKS = {
     "no reasons": (", wrong=because", "", "02.a gives no reasons"),
     "a reason left out": (', swings: "No sign turns."', "", "no reason against grows, swings"),
     "a reason left out where another is measured": (', swings: "No sign turns."', ', grows: "It does not."', "no reason against swings"),
-    "a count in a word": ("growth = 2.0**20", "words = plots.how_many([9])", "stands in the text next to this cell: # Ten seeds"),
+    "a count in a word": ("growth = 2.0**20", "words = plots.how_many([9])", "stands in the section of this cell: # Ten seeds"),
 }  # fmt: skip
 
 
@@ -161,11 +161,14 @@ def test_a_lesson_that_breaks_a_rule_is_told_which(tmp_path, name):
     assert any(said in sentence for sentence in found), found
 
 
-@pytest.mark.parametrize("near", ["# We double", "# ### Exercise 02.1"])
-def test_words_for_counts_may_be_told_above_or_below(tmp_path, near):
+@pytest.mark.parametrize(
+    ("near", "told"), [("# A number is", True), ("# We double", True), ("# About 70", False)]
+)
+def test_words_for_counts_are_told_in_the_section_that_uses_them(tmp_path, near, told):
     text = GOOD.replace("growth = 2.0**20", "words = plots.how_many([9])")
-    told = lesson(tmp_path, text.replace(near, f"# {WORDS_FOR_COUNTS}\n#\n{near}", 1))
-    assert RULES[-1](told) == []
+    assert near in text
+    said = lesson(tmp_path, text.replace(near, f"# {WORDS_FOR_COUNTS}\n#\n{near}", 1))
+    assert (RULES[-1](said) == []) is told
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ def ran(*findings, counts=(), texts=()):
         ([mostly(8), mostly(8)], True),
         ([mostly(7), mostly(7)], True),
         ([mostly(5), mostly(5)], False),
+        ([at_least(1.0, 0.8, false_at=0.2)] * 2, False),  # a share
         ([at_least(float("inf"), 2.0)] * 2, False),
         ([at_least(float("nan"), 2.0)] * 2, False),
     ],

@@ -162,7 +162,8 @@ def test_the_tables_of_trials_and_of_the_guide(capsys):
     assert capsys.readouterr().out == "it leaps -> a number -> a remedy  (S1 09.4)\n"
     link = module._link("S1", found)
     assert link == f"[{CLAIMS['S1'].rstrip('.')}]({found['S1'].link}) (S1: {found['S1'].outcome})"
-    with pytest.raises(ValueError, match="a claim or a patient; got 'S99'"):
+    assert module._link("01", found) == "[lesson 01](01_gradient_descent.ipynb)"
+    with pytest.raises(ValueError, match="a claim, a patient or a lesson; got 'S99'"):
         module.show_guide([("a", "b", "c", "S99")], found)
 
 

@@ -177,8 +177,8 @@ def _spread(findings: list[Finding]) -> float:
 
 
 def _hangs_on_one(finding: Finding) -> bool:
-    """Whether a count would decide otherwise if it were one more, or one less."""
-    if not finding.value.is_integer():
+    """Whether a count would decide otherwise if it were one more, or one less. (What is held against less than 2 is a share.)"""
+    if not finding.value.is_integer() or max(finding.true_at, finding.false_at) < 2:
         return False
     return any(replace(finding, value=finding.value + step).true != finding.true for step in (-1, 1))
 

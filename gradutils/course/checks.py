@@ -35,6 +35,7 @@ CHANGES = (
 MARKS = {
     "correct": ("✓", BLUE),
     "not yet": ("✗", ORANGE),
+    "named": ("◐", BLUE),
     "not attempted": ("○", GREY),
     "not judged": ("○", GREY),
 }
@@ -47,7 +48,7 @@ class Verdict:
     `judge` says what was found; whose verdict it is, the hints and the function are added where it is shown.
     """
 
-    outcome: str  # "correct", "not yet", "not attempted", or "not judged" where the course cannot
+    outcome: str  # "correct", "not yet", "not attempted", "named" of a patient, or "not judged" where the course cannot
     message: str
     function: Callable | None = None
     details: str = ""  # lines whose spacing matters: the failing case, what was printed

@@ -65,7 +65,7 @@ class State:
     """What all events amount to.
 
     ``passed`` holds the day of the first pass, ``tries`` the mistake of each try that was not right, "" without a name;
-    both go by the id of an exercise or a patient, ``guesses`` by the number of a new patient, ``recalled`` holds every
+    both go by the id of an exercise or a patient, ``guesses`` by a patient's id or a new one's number, ``recalled`` holds every
     answer to a question on an earlier lesson, and ``learner`` the number that decides in which order options stand.
     """
 
@@ -197,9 +197,9 @@ def record_settled(question_id: str, choice: str, right: bool) -> None:
     _record("settled", question_id, choice=choice, right=right)
 
 
-def record_guess(number: int, right: bool, diagnose: bool) -> None:
-    """Note whether a guess about a new patient was right, and whether `diagnose` was; the first guess counts."""
-    _record("guessed", str(number), right=right, diagnose=diagnose)
+def record_guess(patient: int | str, right: bool, diagnose: bool) -> None:
+    """Note whether the first name for a patient was right, and whether that of `diagnose` was: by its id, or a new one's number."""
+    _record("guessed", str(patient), right=right, diagnose=diagnose)
 
 
 def record_recalled(question_id: str, right: bool) -> None:

@@ -163,6 +163,11 @@ QUESTIONS = {
         "0.41", "chi_1 is sigma_w^2 / 2, which is 1/6 here, and the root of it is 0.41.",
         {"0.71": "That is the root of 1/2, for sigma_w = 1. The default's sigma_w is smaller, 1/sqrt(3).",
          "1.00": "That is He's scale, because it takes sigma_w^2 = 2 to make up for ReLU."}),
+    "05.r4": Question(
+        "05.5", "Two inputs at a right angle pass a wide ReLU layer with random weights. Their cosine is then about…",
+        "0.32", "ReLU leaves no negative values, so no unit counts against their likeness any more.",
+        {"0.00": "A rotation keeps a right angle. ReLU then removes every product that was negative.",
+         "1.00": "That takes many layers. Each brings the two closer, because all its values are positive."}),
     "06.r1": Question(
         "06.2", "Which clip keeps the direction of the gradient?",
         "by norm, all tensors together", "It multiplies all entries by one factor, and that turns nothing.",
@@ -213,6 +218,21 @@ QUESTIONS = {
         "never moves", "PyTorch takes the slope of ReLU at 0 as 0, so that W gets no gradient.",
         {"moves slowly at first": "A small W would. At exactly zero the gradient is zero, and it stays so.",
          "moves as in any block": "So it does in h + W relu(h), because there the zero stands behind a living signal."}),
+    "08.r4": Question(
+        "08.1", "A skip path around each layer turns the product of the layers' factors into a product of…",
+        "1 + branch", "The path hands the gradient on unchanged, so every factor has a one that no weight can take away.",
+        {"1 / branch": "Nothing is divided. The path and the branch are two ways, and what comes by both is added.",
+         "1 - branch": "So it is only where the branch has the opposite sign. In general the two ways add up."}),
+    "08.r5": Question(
+        "08.3", "In a deep network of blocks that normalise before the branch, the late blocks…",
+        "add little to the path", "The path has grown to size sqrt(l) by then, and a branch still has size 1.",
+        {"add most to the path": "Every branch has size 1 at the start, but what it is added to has grown.",
+         "add as much as the first": "In absolute size they do. Beside a path that has grown, that is little."}),
+    "08.r6": Question(
+        "08.4", "Weights before a batch normalisation are doubled. The gradient of these weights is then…",
+        "half as large", "The outputs stay, so the same change of the loss needs twice the change of weights.",
+        {"twice as large": "The normalisation divides by the size of what it gets, on the way back too.",
+         "as large as before": "The outputs are as before. But a step of the same length turns longer weights less."}),
 }
 # fmt: on
 

@@ -9,11 +9,13 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from gradutils.plots.curves import finite_part
 from gradutils.plots.recordings import power_of_ten, recorded
-from gradutils.plots.style import EXPLODES, REFERENCE, SECOND, STABLE, describe, widen_to
+from gradutils.plots.style import EXPLODES, REFERENCE, SECOND, STABLE, caption, widen_to
 
 
 def plot_chart(recording, figure: Figure | None = None, *, constant: float | None = None) -> Figure:
     """A patient's chart, six panels: loss, updates, cosine of successive gradients; by layer: signals, deltas, weight gradients.
+
+    Each title says what the panel's lines are, and whether they are norms or RMS.
 
     ``recording`` is a ``Recorder(model, cosine=True)`` or its ``Recording``; ``constant`` the loss of a constant answer,
     where it is not the recorded one. The sentence says nothing that an unstable run would not keep on another processor.
@@ -21,26 +23,27 @@ def plot_chart(recording, figure: Figure | None = None, *, constant: float | Non
     """
     r = recorded(recording)
     constant = r.trivial_loss if constant is None else constant
-    # Six panels: to lay them out costs more than to draw.
     figure = figure or plt.figure(figsize=(10.4, 5.0), layout="none")
-    room = {"left": 0.05, "right": 0.99, "bottom": 0.1, "top": 0.94, "wspace": 0.22, "hspace": 0.45}
-    (loss, updates, cosine), (signals, deltas, grads) = figure.subplots(2, 3, gridspec_kw=room)
+    loss, updates, cosine, signals, deltas, grads = _six(figure)
     _loss_panel(loss, r, constant)
     _update_panel(updates, r)
     cosine.axhline(0, color=REFERENCE, linewidth=1)
     cosine.plot(r.steps, r.grad_cosine, color=STABLE, linewidth=1.2)
-    cosine.set(title="Cosine of successive gradients", xlabel="step", ylim=(-1.05, 1.05))
-    for ax in (loss, updates, cosine):
-        ax.set_xlim(r.steps[0].item() - 0.05 * len(r), r.steps[-1].item() + 0.05 * len(r))
+    cosine.set(title="Cosine of each gradient with the last", xlabel="step", ylim=(-1.05, 1.05))
+    known = r.steps[r.grad_cosine.isfinite()]  # of steps that follow each other
+    ends = [r.loss_steps[-1], r.loss_steps[-1], known[-1] if len(known) else 1]
+    for ax, end in zip((loss, updates, cosine), map(int, ends), strict=True):
+        ax.set_xlim(-0.05 * end, 1.05 * end)
     rms, owners = (r.activation_mean**2 + r.activation_std**2).sqrt(), ~r.delta_norm.isnan().all(0)
     with_inputs = torch.cat([r.input_rms.unsqueeze(1), rms[:, owners]], 1)
-    _layer_panel(signals, r, with_inputs, "RMS: inputs (left), then z by layer")
-    _layer_panel(deltas, r, r.delta_norm[:, owners], "|dL/dz| by layer")
+    _layer_panel(signals, r, with_inputs, "RMS of the inputs (left), then of each z")
+    _layer_panel(deltas, r, r.delta_norm[:, owners], "Norm of dL/dz, layer by layer")
     matrices = [k for k, shape in enumerate(r.shapes) if len(shape) > 1]
-    _layer_panel(grads, r, r.grad_norm[:, matrices], "|dL/dW| by layer")
+    _layer_panel(grads, r, r.grad_norm[:, matrices], "Norm of dL/dW, layer by layer")
     for ax, layers in ((signals, with_inputs.shape[1]), (deltas, int(owners.sum())), (grads, len(matrices))):
         ax.set_xlim(layers - 0.8, -0.2)
         widen_to(ax, 3)
+    for ax in (updates, signals, deltas, grads):
         low, high = ax.get_ylim()
         ax.set_ylim(low, high * (high / low) ** 0.15)  # room for the legend
     for ax in (updates, signals, deltas, grads):
@@ -49,7 +52,7 @@ def plot_chart(recording, figure: Figure | None = None, *, constant: float | Non
             ax.text(0.5, 0.5, said, color=REFERENCE, **centre)
     widen_to(loss, 1)
     for ax in figure.axes:
-        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         ax.yaxis.set_minor_locator(NullLocator())
         # Plain text: to set formulas would take a third of the time.
         ax.xaxis.set_major_formatter("{x:g}")
@@ -57,16 +60,24 @@ def plot_chart(recording, figure: Figure | None = None, *, constant: float | Non
         short = ax.get_yscale() == "log" and high < 100 * low
         if short:
             ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        elif ax.get_yscale() == "log":
+            ax.yaxis.set_major_locator(LogLocator(numticks=4))
         ax.yaxis.set_major_formatter("{x:g}" if short or ax.get_yscale() != "log" else power_of_ten)
-    start, end = r.loss[0] / constant, r.loss[-8:].mean() / constant
+    start, end = r.loss[0] / constant, r.loss_curve[-8:].mean() / constant
     starts = "far above" if start > 3 else "near"
     ends = "not finite" if not end.isfinite() else "far below it" if end < 0.6 else "not far below it"
-    describe(loss, f"A chart: the loss starts {starts} that of a constant answer and ends {ends}.")
-    return figure
+    return caption(figure, f"A chart: the loss starts {starts} that of a constant answer and ends {ends}.")
+
+
+def _six(figure: Figure) -> list[Axes]:
+    """Places that are given: to lay six panels out costs more than to draw them, and to look for a place for each title a sixth."""
+    room = {"left": 0.05, "right": 0.99, "bottom": 0.1, "top": 0.94, "wspace": 0.22, "hspace": 0.45}
+    with plt.rc_context({"axes.titley": 1.0}):
+        return list(figure.subplots(2, 3, gridspec_kw=room).flat)
 
 
 def _loss_panel(ax: Axes, r, constant: float) -> None:
-    steps, kept = r.steps.numpy(), finite_part(r.loss)
+    steps, kept = r.loss_steps.numpy(), finite_part(r.loss_curve)
     ax.plot(steps[: len(kept)], kept, color=STABLE if len(kept) == len(steps) else EXPLODES)
     if 0 < len(kept) < len(steps):
         ax.plot(steps[len(kept) - 1], kept[-1], "x", color=EXPLODES, markersize=9, markeredgewidth=2.5)
@@ -74,7 +85,7 @@ def _loss_panel(ax: Axes, r, constant: float) -> None:
     if np.isfinite(constant):
         ax.axhline(constant, color=REFERENCE, linestyle="--", linewidth=1)
         ax.update_datalim([(steps[0], constant)])  # a loss far above it does not push it out of sight
-        title = "Loss; dashed: of a constant answer"
+        title = "Loss; dashed: that of a constant answer"
     positive = len(kept) > 0 and kept.min() > 0
     ax.set(title=title, xlabel="step", yscale="log" if positive else "linear")
 
@@ -85,17 +96,19 @@ def _update_panel(ax: Axes, r) -> None:
     ratio = np.where(np.isfinite(ratio) & (ratio > 0), ratio, np.nan)
     some = np.isfinite(ratio).any(axis=1)
     low, middle, high = np.nanquantile(ratio[some], [0, 0.5, 1], axis=1) if some.any() else ([], [], [])
-    ax.fill_between(steps[some], low, high, color=STABLE, alpha=0.25, linewidth=0)
-    ax.plot(steps[some], middle, color=STABLE)
+    ax.fill_between(steps[some], low, high, color=STABLE, alpha=0.25, linewidth=0, label="all")
+    ax.plot(steps[some], middle, color=STABLE, label="median")
     if some.any():
-        ax.axhspan(0.3, max(1, np.max(high)), color=EXPLODES, alpha=0.08, linewidth=0)
-    ax.set(title="Update / weight: median and range", xlabel="step", yscale="log")
+        ax.axhspan(0.3, max(1, np.max(high)), color=EXPLODES, alpha=0.08, linewidth=0, label="above 0.3")
+        ax.legend(loc="upper center", ncols=3, fontsize=8, handlelength=1.2, columnspacing=1.2)
+    ax.set(title="Update / weight, matrix by matrix", xlabel="step", yscale="log")
 
 
 def _layer_panel(ax: Axes, r, sizes, title: str) -> None:
     """Sizes (R, K) by layer, at the first, a middle and the last record of a finite loss."""
     sizes, last = sizes.numpy(), max(0, len(finite_part(r.loss)) - 1)
-    for row, colour in zip(sorted({0, last // 2, last}), (REFERENCE, SECOND, STABLE), strict=False):
+    middle = int((r.steps - r.steps[last] / 2).abs().argmin())
+    for row, colour in zip(sorted({0, middle, last}), (REFERENCE, SECOND, STABLE), strict=False):
         values = np.where(np.isfinite(sizes[row]) & (sizes[row] > 0), sizes[row], np.nan)
         if np.isfinite(values).any():
             style = {"color": colour, "marker": "o", "markersize": 3, "label": f"step {r.steps[row]}"}

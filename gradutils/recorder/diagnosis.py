@@ -6,9 +6,9 @@ import math
 import os
 from dataclasses import dataclass
 
-from gradutils.recorder.course import BEATEN
+from gradutils.recorder.course import BEATEN, HALVED, LEARNT_AT_LAST
 from gradutils.recorder.recording import Recording
-from gradutils.recorder.rules import BUGS, CAUSES, FACTS, HARDLY_MOVES, WITHOUT_GRADIENT
+from gradutils.recorder.rules import BUGS, CAUSES, FACTS, HARDLY_MOVES, HIGH_START, WITHOUT_GRADIENT
 from gradutils.recorder.signs import Signs, read_signs
 from gradutils.recorder.watching import Recorder
 from gradutils.recorder.words import LITTLE, MENDS, REMEDIES, RERUNS, UNCLEAR, UNNAMED, UNSURE
@@ -76,7 +76,10 @@ def _without_a_name(s: Signs) -> Diagnosis:
         grew = f"the targets grew {s.target_growth:.2g} x and the outputs {s.output_growth:.2g} x: they move with each other"
         return Diagnosis("healthy", (_stands(s), grew), MENDS["runaway"])
     if s.falls and not s.poor:
-        return Diagnosis("healthy", (_stands(s),), REMEDIES["healthy"])
+        little = s.compared and (s.end > LEARNT_AT_LAST or (s.end > HALVED and s.start > HIGH_START))
+        return Diagnosis(
+            "healthy", (_stands(s), *(_odd(s) if little else ())), LITTLE if little else REMEDIES["healthy"]
+        )
     if s.opponent:
         return Diagnosis("healthy", (_stands(s), "an optimizer of other parameters steps as often"), UNCLEAR)
     if not s.poor:
@@ -99,10 +102,12 @@ def _stands(s: Signs) -> str:
 
 def _odd(s: Signs) -> tuple[str, ...]:
     """What is unusual, though no illness."""
+    outputs = f", with outputs of RMS {s.output_rms:.2g}" if math.isfinite(s.output_rms) else ""
     seen = {
         f"{s.frozen:.0%} of the weight matrices are frozen": s.frozen > WITHOUT_GRADIENT,
         f"no step changed a weight matrix by more than {s.peak_update:.1g} of its size": s.peak_update
         < HARDLY_MOVES,
+        f"the loss started at {s.start:.2g} x {s.unit}{outputs}": s.start > HIGH_START,
         f"the outputs vary over the samples by {s.spread:.1g} of what the targets do": s.spread
         < WITHOUT_GRADIENT,
     }

@@ -4,43 +4,49 @@ import math
 from functools import cache
 
 from gradutils import plots
-from gradutils.course.clinic.patients import Patient, find_patient, script_with
-from gradutils.course.clinic.script import TrainingRun, run_script
+from gradutils.course.clinic.patient import Patient, script_with
+from gradutils.course.clinic.patients import find_patient
+from gradutils.course.clinic.script import Data, TrainingRun, run_script
 from gradutils.course.display import Card, block, show
 from gradutils.recorder.recording import Recording
 from gradutils.recorder.signs import read_signs
 
 SHOWN = 0  # the seed of every chart
+FAR = 2  # times the RMS at step 0
 
 
 def visit(patient_id: str | None = None) -> None:
-    """Show a patient: its script with numbered lines, what was measured at step 0, and its chart. Without an id: a healthy run."""
+    """Show a patient's chart, with what was measured at step 0. Without an id: a healthy run, with its script."""
     if patient_id is None:
         healthy = script_with({})
-        _show_script("A healthy run", healthy, run_script(healthy, SHOWN, watched=True).recording)
+        show_script("A healthy run", healthy)
+        show_chart("A healthy run", run_script(healthy, SHOWN, watched=True).recording)
     else:
         show_patient(find_patient(patient_id))
 
 
 def show_patient(patient: Patient) -> None:
     """Like `visit`, for a patient that has been found."""
-    _show_script(f"Patient {patient.id}", patient.script(), as_it_came(patient).recording)
+    show_chart(f"Patient {patient.id}", as_it_came(patient).recording)
 
 
 @cache
 def as_it_came(patient: Patient) -> TrainingRun:
     """The untreated run of the chart."""
-    return run_script(patient.script(), SHOWN, watched=True)
+    return run_script(patient.script(), SHOWN, watched=True, data=Data(shard=patient.shard))
 
 
-def _show_script(name: str, script: list[str], recording: Recording) -> None:
-    numbered = [f"{number:>3}  {line}" for number, line in enumerate(script, start=1)]
-    show_chart([name, *numbered, ""], recording)
+def show_script(name: str, script: list[str]) -> None:
+    """A card with the numbered lines of a script."""
+    text = "\n".join(
+        [f"{name}: the script", *(f"{number:>3}  {line}" for number, line in enumerate(script, start=1))]
+    )
+    show(Card(text, block(text)))
 
 
-def show_chart(head: list[str], recording: Recording) -> None:
-    """A card of text that ends with the vitals, and the chart below it."""
-    text = "\n".join([*head, *vitals(recording)])
+def show_chart(name: str, recording: Recording) -> None:
+    """A card with the vitals, and the chart below it."""
+    text = "\n".join([name, *vitals(recording)])
     show(Card(text, block(text)))
     show(plots.plot_chart(recording, constant=_constant(recording)))
 
@@ -53,7 +59,7 @@ def vitals(recording: Recording) -> list[str]:
         differ = "hardly differ in the last hidden layer: by less than 0.0001 of the mean square"
     rows = {
         "inputs": f"RMS {signs.input_rms:.1f}, mean {abs(recording.input_mean[0].item()):.1f}",
-        "outputs": f"RMS {_about(signs.output_rms)}",
+        "outputs": f"RMS {_about(recording.output_rms[0].item())}, mean {_about(round(recording.output_mean[0].item(), 1) + 0.0)}",
         "loss": f"{_about(recording.loss[0].item())}; a constant answer, averaged over the batch, loses {_constant(recording):.1f}",
         "samples": differ,
         "dead units": f"{signs.dead:.0%} in the worst layer",
@@ -63,7 +69,17 @@ def vitals(recording: Recording) -> list[str]:
         rows["recurrent"] = f"a weight that stretches up to {signs.recurrent_norm:.1f} times"
     if bad and bad.step < 2:
         rows["not finite"] = f"{bad} at step {bad.step}"
-    return ["At step 0:", *(f"  {name:<11} {value}" for name, value in rows.items())]
+    lines = ["At step 0:", *(f"  {name:<11} {value}" for name, value in rows.items())]
+    return [*lines, f"Later: {_later(recording)}."]
+
+
+def _later(recording: Recording) -> str:
+    """Whether the inputs stay what they are at step 0: a bad part of the data comes when it comes."""
+    rms = recording.input_rms
+    largest = int(rms.nan_to_num(nan=0.0).argmax())
+    if rms[largest] < FAR * rms[0]:
+        return "the inputs stay in scale"
+    return f"inputs of RMS {rms[largest]:.0f} at step {int(recording.steps[largest])}"
 
 
 def _about(value: float) -> str:

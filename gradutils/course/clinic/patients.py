@@ -1,151 +1,45 @@
-"""The patients of the emergency room: one training script, and for each patient the lines that make it ill.
+"""The patients of the emergency room: for each the lines that make it ill, its names, a cure, and what to know afterwards."""
 
-A script is real code of fourteen lines. What a line may use is listed in `gradutils.course.clinic.script`.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import NamedTuple
-
+from gradutils.course.clinic.patient import (
+    AFTER,
+    BACKWARD,
+    BATCHES,
+    CLEAR,
+    INIT,
+    INPUTS,
+    LOSS,
+    NET,
+    OPTIMIZER,
+    SCHEDULE,
+    SEQUENCES,
+    STEP,
+    SUMMED,
+    Change,
+    Patient,
+    healthy,
+    only,
+)
 from gradutils.course.words import meant
 
-HEALTHY = (
-    'net = mlp(4, 64, "relu")',
-    "init_weights_(net, 2**0.5)",
-    "x = (pixels - pixels.mean()) / pixels.std()",
-    "optimizer = SGD(net.parameters(), lr=0.05, momentum=0.9)",
-    "schedule = LambdaLR(optimizer, lambda step: 1.0)",
-    "with Recorder(net) as recorder:",
-    "    for rows in batches(size=64):",
-    "        loss = cross_entropy(net(x[rows]), y[rows])",
-    "        optimizer.zero_grad()",
-    "        loss.backward()",
-    "        clip_grad_norm_(net.parameters(), inf)",
-    "        optimizer.step()",
-    "        recorder.step(loss)",
-    "        schedule.step()",
-)
-NET, INIT, INPUTS, OPTIMIZER, SCHEDULE, BATCHES, LOSS, CLEAR, BACKWARD, CLIP = 1, 2, 3, 4, 5, 7, 8, 9, 10, 11
-
-
-def healthy(number: int) -> str:
-    """The text of a line of the healthy script."""
-    return HEALTHY[number - 1].strip()
-
-
-def script_with(texts: dict[int, str]) -> list[str]:
-    """The healthy script with new texts on some of its lines, each as deep as the line that stood there."""
-    depths = [len(line) - len(line.lstrip()) for line in HEALTHY]
-    return [" " * depth + texts.get(number, healthy(number)) for number, depth in enumerate(depths, start=1)]
-
-
-# How an illness shows, said to whoever names it where it is not.
-SIGNS = {
-    "healthy": "A healthy run ends far below the loss of a constant answer.",
-    "learning rate too high": "A rate that is too high shows in the updates: they are a large part of the weights, while at step 0 "
-    "signals and gradients are in scale, and successive gradients do not line up.",
-    "init too large": "A start that is too large shows at step 0, before any update: the inputs are in scale, the outputs and the loss are not.",
-    "init too small": "A start that is too small shows at step 0: the signals shrink from layer to layer.",
-    "zero gradient": "A zero gradient cannot be drawn: its panels are empty.",
-    "dead signal": "A dead signal has an ordinary size, but the samples of a batch hardly differ in the last hidden layer.",
-    "saturated": "Saturation as a cause shows at step 0, with ordinary inputs: most outputs lie at a bound of their activation.",
-    "dead units": "Dead units as a cause show at step 0: nearly all units of a layer are zero, for every sample.",
-    "inputs not normalised": "Bad inputs show in the first point of all: their RMS and their mean.",
-    "loss summed": "A summed loss has ordinary outputs at step 0, and a loss as many times too large as the batch has rows.",
-    "gradients not cleared": "Gradients that are kept make each one point where the last one did: their cosine is close to 1.",
-    "half-precision overflow": "An overflow of half precision kills a run while its loss is ordinary.",
-    "recurrent explosion": "Only a recurrent network has it: its recurrent weight stretches.",
-    "missing warmup": "A missing warmup shows only in a second run: with one, the same start trains.",
-}
-
-
-def named(illness) -> str | None:
-    """An illness as the course writes it, whatever its capitals and its z; None for what is none."""
-    name = illness.strip().lower().replace("ized", "ised") if isinstance(illness, str) else None
-    return name if name in SIGNS else None
-
-
-def no_such(illness) -> str:
-    """What is said to whoever gives another name."""
-    near = get_close_matches(str(illness).lower(), SIGNS, 1)
-    said = f"Did you mean “{near[0]}”?" if near else f"The names are: {', '.join(SIGNS)}."
-    return f"There is no illness {str(illness)[:60]!r}. {said}"
-
-
-class Change(NamedTuple):
-    """A line that is given a new text, to mend an illness."""
-
-    illness: str
-    line: int
-    text: str
-
-
-# A patient equals itself alone: what has been measured of one is cached by it.
-@dataclass(frozen=True, eq=False)
-class Patient:
-    """What makes a training run ill, and what counts as its cure.
-
-    lines       line number -> the text that stands there instead of the healthy one
-    after       what to know once it is healed
-    hints       two, weakest first
-    causes      one dict an illness: each name that is right for it -> the lines where its cause can be mended
-    treatment   one change an illness: a cure
-    needs       line number -> what the new text must contain to mend the cause there
-    """
-
-    id: str
-    lines: dict[int, str]
-    after: str
-    hints: tuple[str, str]
-    causes: Sequence[dict[str, Sequence[int]]] = ()
-    treatment: Sequence[Change] = ()
-    needs: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def is_well(self) -> bool:
-        return not self.causes
-
-    def script(self, changes: dict[int, str] | None = None) -> list[str]:
-        """Its script, with further changes on top: line number -> text."""
-        return script_with(self.lines | (changes or {}))
-
-    def lines_of(self, illness: str) -> Sequence[int]:
-        """The lines where an illness can be mended; none for an illness that it does not have."""
-        return next((cause[illness] for cause in self.causes if illness in cause), ())
-
-    def mends(self, change: Change, lines: Sequence[int]) -> bool:
-        """Whether a change is on one of the lines, and holds what it takes there."""
-        return change.line in lines and self.needs.get(change.line, "") in change.text
-
-
-def find_patient(patient_id: str) -> Patient:
-    """The patient of an id; ValueError for an id that nobody has."""
-    if patient_id not in PATIENTS:
-        near = meant(patient_id, PATIENTS)
-        said = f". Did you mean {near}?" if near else ""
-        raise ValueError(f"patient must be one of {', '.join(PATIENTS)}; got {patient_id!r}{said}")
-    return PATIENTS[patient_id]
-
-
-NORMALISED = {NET: "norm="}  # another activation bears a bad start; it does not mend it
-IN_THE_LOOP = [BATCHES, LOSS, CLEAR, BACKWARD, 12, 13, 14]  # gradients can be cleared anywhere in it
-SEQUENCES = "x = ((pixels - pixels.mean()) / pixels.std()).view(-1, 8, 8)"
-SUMMED = 'loss = cross_entropy(net(x[rows]), y[rows], reduction="sum")'
-WARMED_UP = "schedule = LambdaLR(optimizer, lambda step: min(1, (step + 1) / 50))"
+WARMED_UP = "schedule = LambdaLR(optimizer, lambda step: min(1, (step + 1) / 30))"
 # Lines that differ from the healthy script and do no harm: comparing is not enough.
 SLOWER = "optimizer = SGD(net.parameters(), lr=0.03, momentum=0.9)"
+NESTEROV = "optimizer = SGD(net.parameters(), lr=0.03, momentum=0.9, nesterov=True)"
+DECOUPLED = "optimizer = AdamW(net.parameters(), lr=0.003)"
 SMALL, LARGE = "for rows in batches(size=32):", "for rows in batches(size=96):"
+STANDARD = "x = (pixels - 4.9) / 6.0"
+FALLS = "schedule = LambdaLR(optimizer, warmup_cosine(5, 100))"
 
 ADMITTED = (
     Patient(
         id="09.1",
         lines={
             NET: 'net = mlp(4, 96, "relu")',
+            INPUTS: STANDARD,
             OPTIMIZER: "optimizer = SGD(net.parameters(), lr=1.0, momentum=0.9)",
             BATCHES: SMALL,
         },
-        causes=[{"learning rate too high": [OPTIMIZER, SCHEDULE]}],
+        causes=[only("learning rate too high")],
         treatment=[Change("learning rate too high", OPTIMIZER, healthy(OPTIMIZER))],
         after="At step 0 all was in scale; then the updates became as large as the weights. A clip keeps the numbers finite, and the network ill.",
         hints=(
@@ -155,8 +49,8 @@ ADMITTED = (
     ),
     Patient(
         id="09.2",
-        lines={INIT: "init_weights_(net, 0.0)", OPTIMIZER: SLOWER},
-        causes=[{"zero gradient": [INIT], "init too small": [INIT], "dead units": [INIT]}],
+        lines={INIT: "init_weights_(net, 0.0)", OPTIMIZER: SLOWER, SCHEDULE: FALLS},
+        causes=[only("zero gradient", "init too small", "dead units")],
         treatment=[Change("zero gradient", INIT, healthy(INIT))],
         after="Zero weights pass nothing on, forward or back. No rate, no clip and no patience moves a weight whose gradient is exactly zero.",
         hints=(
@@ -166,10 +60,16 @@ ADMITTED = (
     ),
     Patient(
         id="09.3",
-        lines={NET: 'net = mlp(5, 64, "relu")', INPUTS: "x = pixels", BATCHES: LARGE},
-        causes=[{"inputs not normalised": [INPUTS]}],
+        lines={
+            NET: 'net = mlp(5, 64, "relu")',
+            INPUTS: "x = (pixels - 0.1307) / 0.3081",
+            SCHEDULE: FALLS,
+            BATCHES: LARGE,
+        },
+        causes=[only("inputs not normalised")],
         treatment=[Change("inputs not normalised", INPUTS, healthy(INPUTS))],
-        after="A lower rate or a clip trains it, too. Both pay with every later step for what one line mends for good.",
+        after="The two numbers are the mean and the standard deviation of MNIST, whose pixels end at 1; these end at 16. A lower rate or a clip "
+        "trains it, too, and pays with every later step for what one line mends for good.",
         hints=(
             "What is known before the first layer has done anything?",
             "Look at the RMS and the mean of the inputs.",
@@ -177,10 +77,14 @@ ADMITTED = (
     ),
     Patient(
         id="09.4",
-        lines={INIT: "init_weights_(net, 4 * 2**0.5)", OPTIMIZER: SLOWER, BATCHES: LARGE},
-        causes=[{"init too large": [INIT, NET]}],
+        lines={
+            INIT: "init_weights_(net, 4 * 2**0.5)",
+            INPUTS: STANDARD,
+            OPTIMIZER: SLOWER,
+            BATCHES: LARGE,
+        },
+        causes=[only("init too large")],
         treatment=[Change("init too large", INIT, healthy(INIT))],
-        needs=NORMALISED,
         after="A tenth of the rate would be no help: it is the start that is wrong. A clip drags it out of there, slowly.",
         hints=(
             "Is the loss at step 0 that of a network that knows nothing?",
@@ -189,8 +93,13 @@ ADMITTED = (
     ),
     Patient(
         id="09.5",
-        lines={NET: 'net = mlp(4, 64, "tanh")', INIT: "init_weights_(net, 0.01)"},
-        causes=[{"init too small": [INIT, NET], "zero gradient": [INIT, NET]}],
+        lines={
+            NET: 'net = mlp(4, 64, "tanh")',
+            INIT: "init_weights_(net, 0.01)",
+            INPUTS: STANDARD,
+            BATCHES: LARGE,
+        },
+        causes=[only("init too small", "zero gradient")],
         treatment=[Change("init too small", INIT, "init_weights_(net, 1.0)")],
         after="Stable, and asleep: the gradients of all layers together are a product of small numbers.",
         hints=(
@@ -200,7 +109,7 @@ ADMITTED = (
     ),
     Patient(
         id="09.6",
-        lines={INIT: "pass  # as torch draws it"},
+        lines={INIT: "pass  # as torch draws it", INPUTS: STANDARD},
         after="A plateau is not a death: signals and gradients are small, but far from zero, and the updates grow. It learns within 100 steps.",
         hints=(
             "Look at the whole of the loss, to its last step.",
@@ -209,10 +118,11 @@ ADMITTED = (
     ),
     Patient(
         id="09.7",
-        lines={NET: 'net = mlp(3, 96, "relu")', LOSS: SUMMED},
-        causes=[{"loss summed": [LOSS, BACKWARD]}],
+        lines={NET: 'net = mlp(3, 96, "relu")', INPUTS: STANDARD, SCHEDULE: FALLS, LOSS: SUMMED},
+        causes=[only("loss summed")],
         treatment=[Change("loss summed", LOSS, healthy(LOSS))],
-        after="Gradients were 64 times too large, one for each row. A clip or a lower rate hides that, and the next change of batch size brings it back.",
+        after="Gradients were 64 times too large, one for each row. A clip, a lower rate or a division by 64 hides that, and the next change of "
+        "the batch size brings it back.",
         hints=(
             "The outputs are ordinary at step 0, and so is the start. And the loss?",
             "The loss at step 0 divided by that of a constant answer for one row: it is near the size of a batch.",
@@ -220,8 +130,8 @@ ADMITTED = (
     ),
     Patient(
         id="09.8",
-        lines={CLEAR: "optimizer.zero_grad"},
-        causes=[{"gradients not cleared": IN_THE_LOOP}],
+        lines={INPUTS: STANDARD, BATCHES: LARGE, CLEAR: "optimizer.zero_grad"},
+        causes=[only("gradients not cleared")],
         treatment=[Change("gradients not cleared", CLEAR, healthy(CLEAR))],
         after="A function that is named but not called is no error. With a clip it trains, on a sum of all gradients so far.",
         hints=(
@@ -233,10 +143,10 @@ ADMITTED = (
         id="09.9",
         lines={
             NET: 'net = mlp(5, 64, "relu")',
-            OPTIMIZER: SLOWER,
+            OPTIMIZER: DECOUPLED,
             BACKWARD: "backward_in_half(loss, net, scale=2.0**24)",
         },
-        causes=[{"half-precision overflow": [BACKWARD]}],
+        causes=[only("half-precision overflow")],
         treatment=[Change("half-precision overflow", BACKWARD, "backward_in_half(loss, net, scale=2.0**10)")],
         after="Half precision ends at 65504, and the scale carried the gradients past it. A clip cannot help: the norm is infinite as well.",
         hints=(
@@ -246,14 +156,24 @@ ADMITTED = (
     ),
     Patient(
         id="09.10",
-        lines={NET: 'net = mlp(8, 64, "sigmoid")', INIT: "init_weights_(net, 1.0)"},
-        causes=[{"dead signal": [NET, INIT]}],
-        treatment=[Change("dead signal", NET, 'net = mlp(8, 64, "tanh")')],
-        after="Not saturated: every unit sits near a half, for every digit. The size of a signal says nothing of what it carries.",
+        lines={
+            NET: 'net = mlp(4, 64, "sigmoid")',
+            INIT: "init_weights_(net, 1.0)",
+            INPUTS: STANDARD,
+            OPTIMIZER: "optimizer = SGD(net.parameters(), lr=0.1, momentum=0.9)",
+        },
+        causes=[only("dead signal")],
+        treatment=[Change("dead signal", NET, 'net = mlp(4, 64, "tanh")')],
+        after="Not saturated: every unit sits near a half, for every digit. The size of a signal says nothing of what it carries. Tanh has no "
+        "such middle; the sigmoid's own scale, ten times Xavier's, keeps the digits apart as well.",
         hints=(
             "The signals have an ordinary size in all layers. Do they carry anything?",
             "How much do samples differ in the last hidden layer?",
         ),
+        asides={
+            "LayerNorm": "Why not LayerNorm, the cure of lesson 08? It normalises each sample by itself, and what all samples have in common, "
+            "which is nearly all that is left here, stays. BatchNorm1d takes off the mean over the samples.",
+        },
     ),
     Patient(
         id="09.11",
@@ -262,8 +182,9 @@ ADMITTED = (
             INPUTS: SEQUENCES,
             INIT: "init_weights_(net, 2.0)",
         },
-        causes=[{"recurrent explosion": [INIT, NET, CLIP], "init too large": [INIT, NET]}],
+        causes=[only("recurrent explosion", "init too large")],
         treatment=[Change("recurrent explosion", INIT, "init_weights_(net, 1.0, orthogonal=True)")],
+        clip_cures=True,
         after="In a recurrent network a clip is more than a painkiller: training itself can lead to such cliffs. A start that fits keeps the "
         "product near 1 at first. It is usual to do both.",
         hints=(
@@ -285,24 +206,19 @@ ADMITTED = (
     Patient(
         id="09.13",
         lines={
-            NET: 'net = mlp(6, 64, "relu")',
-            INIT: "init_weights_(net, 2.2)",
-            OPTIMIZER: "optimizer = SGD(net.parameters(), lr=0.04, momentum=0.9)",
+            NET: 'net = mlp(5, 96, "relu")',
+            INIT: "init_weights_(net, 2.1)",
+            OPTIMIZER: "optimizer = SGD(net.parameters(), lr=0.06, momentum=0.9)",
         },
         causes=[
-            {
-                "missing warmup": [SCHEDULE],
-                "init too large": [INIT, NET],
-                "learning rate too high": [OPTIMIZER, SCHEDULE],
-            }
+            {name: name for name in ("missing warmup", "init too large", "learning rate too high")},
         ],
         treatment=[Change("missing warmup", SCHEDULE, WARMED_UP)],
-        needs=NORMALISED,
         after="Three names are right for this one, and three lines cure it: a start half as large again as it should be, a rate too high for it, "
         "or no time to leave it. A recording cannot tell them apart; a second run can.",
         hints=(
             "Step 0 is out of scale, though less than patient 4 was.",
-            "Lines 2, 4 and 5 belong together. A warmup needs time here: half of the 100 steps or more.",
+            "Lines 2, 4 and 5 belong together. A warmup of a fifth of the run is enough, as in lesson 07.",
         ),
     ),
     Patient(
@@ -313,7 +229,7 @@ ADMITTED = (
             BATCHES: SMALL,
             CLEAR: "optimizer.zero_grad",
         },
-        causes=[{"inputs not normalised": [INPUTS]}, {"gradients not cleared": IN_THE_LOOP}],
+        causes=[only("inputs not normalised"), only("gradients not cleared")],
         treatment=[
             Change("inputs not normalised", INPUTS, healthy(INPUTS)),
             Change("gradients not cleared", CLEAR, healthy(CLEAR)),
@@ -326,10 +242,15 @@ ADMITTED = (
     ),
     Patient(
         id="09.15",
-        lines={NET: 'net = mlp(8, 64, "sigmoid")', INIT: "init_weights_(net, 1.0)", LOSS: SUMMED},
-        causes=[{"dead signal": [NET, INIT]}, {"loss summed": [LOSS, BACKWARD]}],
+        lines={
+            NET: 'net = mlp(4, 64, "sigmoid")',
+            INIT: "init_weights_(net, 1.0)",
+            OPTIMIZER: "optimizer = SGD(net.parameters(), lr=0.1, momentum=0.9)",
+            LOSS: SUMMED,
+        },
+        causes=[only("dead signal"), only("loss summed")],
         treatment=[
-            Change("dead signal", NET, 'net = mlp(8, 64, "tanh")'),
+            Change("dead signal", NET, 'net = mlp(4, 64, "tanh")'),
             Change("loss summed", LOSS, healthy(LOSS)),
         ],
         after="The signal that was dead hid the gradients that were 64 times too large: mended alone, the network explodes.",
@@ -338,6 +259,93 @@ ADMITTED = (
             "You have met both: patients 7 and 10.",
         ),
     ),
+    Patient(
+        id="09.16",
+        lines={
+            NET: 'net = mlp(4, 96, "relu")',
+            INPUTS: STANDARD,
+            OPTIMIZER: "optimizer = SGD(net.parameters(), lr=0.02, momentum=0.9)",
+            SCHEDULE: "schedule, saved = LambdaLR(optimizer, lambda step: 1.0), Saved(net, optimizer)",
+            AFTER: "schedule.step(), saved.step()",
+        },
+        causes=[only("relapse", "inputs not normalised")],
+        treatment=[Change("relapse", STEP, "saved.restore() if loss > 5 else optimizer.step()")],
+        clip_cures=True,
+        shard=True,
+        after="No line of the script is wrong. One part of the data, a shard, was written by another program: black and white exchanged, and "
+        "eight times as large. Two batches of it undid what was learnt. To skip such a step, to go back to a state from before it, to clip, or "
+        "to bound the inputs: each of them ends the harm, and only the shard itself is the cause.",
+        hints=(
+            "It is well for sixty steps. What do the vitals say of the largest inputs, and when they came?",
+            "No line is wrong. Lines 3, 11 and 12 can keep a bad batch from doing harm; `saved.restore()` goes back to an earlier state.",
+        ),
+    ),
+    Patient(
+        id="09.17",
+        lines={
+            NET: 'net = mlp(3, 96, "relu")',
+            INPUTS: STANDARD,
+            OPTIMIZER: DECOUPLED,
+            SCHEDULE: "schedule = LambdaLR(optimizer, warmup_cosine(1, 5))",
+        },
+        causes=[only("weights do not move")],
+        treatment=[
+            Change("weights do not move", SCHEDULE, "schedule = LambdaLR(optimizer, warmup_cosine(10, 100))")
+        ],
+        after="The schedule counts epochs, one to warm up and five in all, and it is stepped once per batch. After five batches the rate is zero, "
+        "and it stays there. Count the schedule in what it is stepped by.",
+        hints=(
+            "Gradients are there to the last step. What do they do?",
+            "The updates end after a few steps. Who sets the rate, and how often?",
+        ),
+    ),
+    Patient(
+        id="09.18",
+        lines={
+            NET: 'net = nn.Sequential(mlp(4, 64, "relu"), nn.Softmax(dim=1))',
+            OPTIMIZER: "optimizer = SGD(net.parameters(), lr=0.005, momentum=0.9)",
+            BATCHES: LARGE,
+        },
+        causes=[only("loss does not fit the outputs")],
+        treatment=[Change("loss does not fit the outputs", NET, 'net = mlp(4, 64, "relu")')],
+        after="`cross_entropy` takes a softmax itself. Of probabilities it takes it once more, and cannot tell 1 from 0 by more than a factor "
+        "of e: even a right answer keeps a loss. A higher rate only goes faster to that floor.",
+        hints=(
+            "All sizes are in scale, and it learns a little. What can the outputs of this network be?",
+            "At step 0 their mean is a tenth: ten numbers that add up to one.",
+        ),
+    ),
+    Patient(
+        id="09.19",
+        lines={
+            NET: 'net = mlp(3, 96, "relu")',
+            INPUTS: "x = ((pixels - pixels.mean()) / pixels.std())[torch.randperm(len(pixels))]",
+            OPTIMIZER: "optimizer = SGD(net.parameters(), lr=0.01, momentum=0.9)",
+            BATCHES: LARGE,
+        },
+        causes=[only("labels of another order")],
+        treatment=[Change("labels of another order", INPUTS, healthy(INPUTS))],
+        after="Shuffled once, and the labels were not. No norm can know that: `diagnose` finds no illness, and says that little is learnt. Print "
+        "a few samples beside their labels, and try to fit ten of them alone.",
+        hints=(
+            "Is anything out of scale, at any step? And does it learn?",
+            "If all numbers are in order, what is left are the data.",
+        ),
+    ),
 )
 
 PATIENTS = {patient.id: patient for patient in ADMITTED}
+
+
+def find_patient(patient_id: str) -> Patient:
+    """The patient of an id; ValueError for an id that nobody has."""
+    if patient_id not in PATIENTS:
+        raise ValueError(nobody(patient_id))
+    return PATIENTS[patient_id]
+
+
+def nobody(patient_id) -> str:
+    """What is said of an id that no patient has."""
+    near = meant(patient_id, PATIENTS)
+    said = f" Did you mean {near}?" if near else ""
+    return f"There is no patient {str(patient_id)[:60]!r}; there are {', '.join(PATIENTS)}.{said}"

@@ -1,36 +1,20 @@
-"""Cases to practise on: a gallery of loss curves, and new patients without end."""
+"""Cases to practise on: new patients by their charts alone, and a gallery of loss curves."""
 
 import math
-import random
 from functools import cache
-from typing import NamedTuple
 
 import torch
 from matplotlib import pyplot as plt
 
 from gradutils import plots
-from gradutils.course.clinic.chart import show_chart
-from gradutils.course.clinic.patients import (
-    BACKWARD,
-    BATCHES,
-    CLEAR,
-    HEALTHY,
-    INIT,
-    INPUTS,
-    LOSS,
-    NET,
-    OPTIMIZER,
-    PATIENTS,
-    SEQUENCES,
-    SUMMED,
-    named,
-    no_such,
-    script_with,
-)
-from gradutils.course.clinic.script import run_script
-from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, paragraphs, show
+from gradutils.course.clinic.chart import as_it_came, show_chart
+from gradutils.course.clinic.drawn import HARD, random_patient
+from gradutils.course.clinic.illnesses import named, no_such
+from gradutils.course.clinic.patient import HEALTHY
+from gradutils.course.clinic.patients import PATIENTS
+from gradutils.course.display import BLUE, GREY, ORANGE, Card, block, paragraphs, show, table
 from gradutils.course.progress import read, record_guess
-from gradutils.recorder import Recording, diagnose
+from gradutils.recorder import diagnose
 
 # The gallery -----------------------------------------------------------------------------------------------------------
 GALLERY = {
@@ -41,11 +25,11 @@ GALLERY = {
 
 @cache
 def _curve(letter: str) -> torch.Tensor:
-    return torch.tensor(run_script(PATIENTS[GALLERY[letter]].script(), seed=1).losses)
+    return torch.tensor(as_it_came(PATIENTS[GALLERY[letter]]).losses)
 
 
 def gallery() -> None:
-    """Eleven loss curves of patients you have met, with another seed and in another order."""
+    """Eleven loss curves of patients you have met, in another order."""
     figure, axes = plt.subplots(3, 4, figsize=(9.6, 5.4), sharex=True, layout="none")
     figure.subplots_adjust(left=0.06, right=0.99, bottom=0.05, top=0.94, wspace=0.25, hspace=0.35)
     for ax, letter in zip(axes.flat, GALLERY, strict=False):
@@ -63,12 +47,6 @@ def gallery() -> None:
     _tell(
         f"The names, each once: {', '.join(sorted(PATIENTS[key].treatment[0][0] for key in GALLERY.values()))}."
     )
-
-
-def flat_curves() -> str:
-    """The letters of the curves that are never further than a fifth from the loss of a constant answer."""
-    flat = [letter for letter in GALLERY if ((_curve(letter) / math.log(10) - 1).abs() < 0.2).all()]
-    return ", ".join(flat)
 
 
 def name_curves(answer) -> None:
@@ -96,103 +74,94 @@ def _tell(said: str, colour: str = GREY) -> None:
     show(Card(said, paragraphs(said), colour))
 
 
-# Names that say of the same start the same thing.
-ALSO = {"zero gradient": ("init too small", "dead units")}
+# New patients ----------------------------------------------------------------------------------------------------------
+TEN = (1, 2, 3, 4, 5, 101, 102, 103, 104, 105)  # five that are clearly ill, five that are harder
+FORM = 'Give a dictionary that grows by one name at a time, such as {1: "dead signal", 2: "healthy"}.'
 
 
-# Patients without end --------------------------------------------------------------------------------------------------
-class NewPatient(NamedTuple):
-    """One that was drawn at random."""
+def consult(answer=...) -> None:
+    """Ten new patients by their charts alone, one after the other: ``answer`` maps numbers to names, and grows.
 
-    illness: str
-    script: tuple[str, ...]
-    recording: Recording
-
-
-@cache
-def random_patient(seed: int) -> NewPatient:
-    """A new patient, always the same for a seed.
-
-    It is drawn again until the illness shows: a sick run does not train, a healthy one does.
+    Says of each that is named what it has and what `diagnose` said, and shows the chart of the next.
     """
-    rng = random.Random(seed)
-    while True:
-        illness, texts = _draw_illness(rng)
-        script = script_with(texts)
-        run = run_script(script, seed, watched=True)
-        if run.trained if illness == "healthy" else run.accuracy < 0.5:
-            return NewPatient(illness, tuple(script), run.recording)
+    names = {} if answer is ... else answer
+    if not isinstance(names, dict):
+        _tell(f"○ Not attempted. {FORM}")
+        return
+    names = {number: name for number, name in names.items() if name is not ...}
+    strange = [number for number in names if number not in TEN]
+    unknown = [name for name in names.values() if named(name) is None]
+    if strange or unknown:
+        here = (
+            f"There is no patient {str(strange[:1])[1:-1][:60]} here; there are {', '.join(map(str, TEN))}."
+        )
+        _tell(here if strange else no_such(unknown[0]), ORANGE)
+        return
+    found = [_judged(number, named(names[number])) for number in TEN if number in names]
+    if found:
+        table({head: [row[head] for row in found] for head in found[0]})
+        _show_lines(list(names)[-1])
+    waiting = next((number for number in TEN if number not in names), None)
+    if waiting is None:
+        hit_rate()
+    else:
+        show_chart(f"New patient {waiting}", random_patient(waiting).recording)
 
 
-def _draw_illness(rng: random.Random) -> tuple[str, dict[int, str]]:
-    """An illness and the lines that carry it, of a random network and a random severity."""
-    activation = rng.choice(["relu", "tanh"])
-    depth, width = rng.randint(2, 6), rng.choice([32, 48, 64, 96])
-    sigma = 2**0.5 if activation == "relu" else 1.0
-    rate, size = rng.choice([0.02, 0.03, 0.05]), rng.choice([32, 64, 96])
+def admit(number: int, illness=...) -> None:
+    """Show the chart of a new patient, without its script, and judge the name given to it: any whole number is a patient.
 
-    def net(depth, activation):
-        return f'net = mlp({depth}, {width}, "{activation}")'
-
-    def sgd(rate):
-        return f"optimizer = SGD(net.parameters(), lr={rate:.2g}, momentum=0.9)"
-
-    well = {
-        NET: net(depth, activation),
-        INIT: f"init_weights_(net, {sigma:.3g})",
-        OPTIMIZER: sgd(rate),
-        BATCHES: f"for rows in batches(size={size}):",
-    }
-    ill = {
-        "healthy": {},
-        "learning rate too high": {OPTIMIZER: sgd(rate * 10 ** rng.uniform(1.2, 2.2))},
-        "init too large": {INIT: f"init_weights_(net, {sigma * 2 ** rng.uniform(1.8, 3.5):.3g})"},
-        "init too small": {INIT: f"init_weights_(net, {sigma * 10 ** -rng.uniform(1.3, 3):.2g})"},
-        "zero gradient": {INIT: "init_weights_(net, 0.0)"},
-        "dead signal": {NET: net(rng.randint(6, 9), "sigmoid"), INIT: "init_weights_(net, 1)"},
-        "inputs not normalised": {INPUTS: f"x = {rng.choice([1, 4, 16])} * pixels"},
-        "loss summed": {LOSS: SUMMED},
-        "gradients not cleared": {CLEAR: "optimizer.zero_grad"},
-        "half-precision overflow": {
-            BACKWARD: f"backward_in_half(loss, net, scale=2.0**{rng.randint(24, 36)})"
-        },
-        "recurrent explosion": {
-            NET: f'net = elman_rnn(8, {width}, activation="relu")',
-            INIT: f"init_weights_(net, {rng.uniform(1.9, 3):.2g})",
-            INPUTS: SEQUENCES,
-        },
-    }
-    illness = rng.choice(list(ill))
-    return illness, well | ill[illness]
-
-
-def admit(seed: int, illness=...) -> None:
-    """Show the chart of a new patient, without its script, and judge the name given to it: any whole number is a patient."""
-    if not isinstance(seed, int) or isinstance(seed, bool):
-        raise ValueError(f"a new patient's number is a whole number; got {seed!r}")
-    show_chart([f"New patient {seed}"], random_patient(seed).recording)
+    From 100 on they are harder.
+    """
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise ValueError(f"a new patient's number is a whole number; got {number!r}")
+    show_chart(f"New patient {number}", random_patient(number).recording)
     if illness is ...:
         _tell("○ Not attempted: name the illness.")
     elif named(illness) is None:
         _tell(no_such(illness), ORANGE)
     else:
-        _judge(seed, named(illness))
+        row = _judged(number, named(illness))
+        mark = "✓" if row["right"] else "✗"
+        said = (
+            f"{mark} It is {row['it is']}. You said {row['you said']}, diagnose said {row['diagnose said']}."
+        )
+        _tell(said, BLUE if row["right"] else ORANGE)
+        _show_lines(number)
 
 
-def _judge(seed: int, illness: str) -> None:
-    """The first guess counts, and is kept beside that of `diagnose`."""
-    truth, script, found = random_patient(seed)
-    machine, right = diagnose(found).illness, illness in (truth, *ALSO.get(truth, ()))
-    record_guess(seed, right, machine == truth)
-    head = f"{'✓' if right else '✗'} It is {truth}. You said {illness}, diagnose said {machine}."
-    body = "\n".join(
-        f"{number:>3}  {line}" for number, line in enumerate(script, start=1) if line != HEALTHY[number - 1]
-    )
-    show(Card(f"{head}\n{body}", paragraphs(head) + block(body), BLUE if right else ORANGE))
+def _judged(number: int, illness: str) -> dict:
+    """A row of what is true and what was said. The first name counts, and is kept beside that of `diagnose`."""
+    patient = random_patient(number)
+    machine, right = diagnose(patient.recording).illness, illness in patient.names
+    record_guess(number, right, machine in patient.names)
+    row = {"patient": number, "it is": patient.illness, "you said": illness}
+    return row | {"right": right, "diagnose said": machine}
+
+
+def _show_lines(number: int) -> None:
+    """The lines in which a new patient's script differs from the healthy one."""
+    lines = enumerate(random_patient(number).script, start=1)
+    differ = [f"{k:>3}  {line}" for k, line in lines if line != HEALTHY[k - 1]]
+    text = "\n".join([f"New patient {number}: where its script differs", *differ])
+    show(Card(text, block(text)))
 
 
 def hit_rate() -> None:
-    """How often you and `diagnose` were right about new patients, first guesses only."""
-    made = read().guesses.values()
-    right, by_rule = sum(guess.right for guess in made), sum(guess.diagnose for guess in made)
-    _tell(f"New patients: {len(made)}. You: {right} right. diagnose: {by_rule} right.")
+    """How often you and `diagnose` were right, first names only: of the ward, of new patients, and of the harder ones."""
+    made = read().guesses
+    new = [key for key in made if key not in PATIENTS]
+    hard = [key for key in new if key.isdecimal() and int(key) >= HARD]
+    rows = {
+        "the ward": [key for key in made if key in PATIENTS],
+        "new": [key for key in new if key not in hard],
+        "harder": hard,
+    }
+    table(
+        {
+            "patients": list(rows),
+            "named": [len(keys) for keys in rows.values()],
+            "you": [sum(made[key].right for key in keys) for keys in rows.values()],
+            "diagnose": [sum(made[key].diagnose for key in keys) for keys in rows.values()],
+        }
+    )

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from gradutils.course.clinic.chart import SHOWN
-from gradutils.course.clinic.patients import CLIP, SIGNS, Change, Patient
-from gradutils.course.clinic.script import TrainingRun, count_trained, run_script
-from gradutils.recorder.diagnosis import diagnose
+from gradutils.course.clinic.illnesses import SIGNS
+from gradutils.course.clinic.patient import Change, Patient
+from gradutils.course.clinic.script import Data, TrainingRun, count_trained, run_script
+from gradutils.course.clinic.still import Look
 
 UNSEEN = (101, 102, 103)  # seeds that judge a treatment
 
@@ -23,14 +23,21 @@ class Treated:
     patient: Patient
     changes: list[Change]  # empty where the patient is called healthy
 
+    def _with(self, changes: list[Change]) -> list[str]:
+        return self.patient.script({change.line: change.text for change in changes})
+
     @cached_property
     def script(self) -> list[str]:
-        return self.patient.script({change.line: change.text for change in self.changes})
+        return self._with(self.changes)
+
+    @property
+    def data(self) -> Data:
+        return Data(shard=self.patient.shard)
 
     @cached_property
     def runs(self) -> list[TrainingRun]:
         """One on each of the unseen seeds."""
-        return [run_script(self.script, seed) for seed in UNSEEN]
+        return [run_script(self.script, seed, data=self.data) for seed in UNSEEN]
 
     @property
     def error(self) -> str:
@@ -48,18 +55,23 @@ class Treated:
     @property
     def wrong_name(self) -> str | None:
         """The first name that fits none of its illnesses."""
-        names = (change.illness for change in self.changes)
-        return next((name for name in names if not self.patient.lines_of(name)), None)
+        return next((c.illness for c in self.changes if c.illness not in self.patient.names), None)
 
-    @property
-    def misplaced(self) -> list[str]:
-        """The names, right in themselves, whose new line does not cure what they name."""
-        return [change.illness for change in self.changes if not self._cures(change)]
+    @cached_property
+    def look(self) -> Look:
+        return Look(self.patient, tuple(self.script))
 
-    def _cures(self, change: Change) -> bool:
-        if change.illness == "missing warmup" and self.healed and not self.runs[0].warms_up:
-            return False
-        return self.patient.mends(change, self.patient.lines_of(change.illness))
+    @cached_property
+    def misplaced(self) -> list[tuple[str, str]]:
+        """The names, right in themselves, that their own new line does not cure; and what says so."""
+        signs = {name: sign for cause in self.patient.causes for name, sign in cause.items()}
+        found = []
+        for change in self.changes:
+            alone = len(self.changes) == 1
+            look = self.look if alone else Look(self.patient, tuple(self._with([change])))
+            if not self._by_a_clip_that_cures and (shown := look.shows(signs[change.illness])):
+                found.append((change.illness, shown))
+        return found
 
     @property
     def overlooked(self) -> list[dict]:
@@ -67,28 +79,43 @@ class Treated:
         names = [change.illness for change in self.changes]
         return [cause for cause in self.patient.causes if not any(name in cause for name in names)]
 
+    @cached_property
+    def left(self) -> list[tuple[str, str]]:
+        """For each cause that was not mended, by whatever name: its own name, and what says so."""
+        if self._by_a_clip_that_cures:
+            return []
+        found = []
+        for cause in self.patient.causes:
+            shown = {sign: self.look.shows(sign) for sign in cause.values()}
+            if all(shown.values()):
+                found.append(next(iter(shown.items())))
+        return found
+
     @property
-    def reached(self) -> list[bool]:
-        """For each cause whether it was mended on one of its lines, by whatever name."""
-        return [
-            any(self.patient.mends(change, lines) for change in self.changes for lines in cause.values())
-            for cause in self.patient.causes
-        ]
+    def _by_a_clip_that_cures(self) -> bool:
+        return self.patient.clip_cures and any("clip" in change.text for change in self.changes)
 
     @cached_property
     def needs_a_clip(self) -> bool:
         """Whether it works only by a clip, where a clip is no cure."""
-        if any(CLIP in lines for cause in self.patient.causes for lines in cause.values()):
+        if self.patient.clip_cures:
             return False
         words = ("clip", "inf", "exec", "globals")
         if not any(word in change.text for change in self.changes for word in words):
             return False  # no other line changes what line 11 does
-        return not all(run_script(self.script, seed, clipping=False).trained for seed in UNSEEN)
+        runs = (run_script(self.script, seed, clipping=False, data=self.data) for seed in UNSEEN)
+        return not all(run.trained for run in runs)
 
     @property
     def is_painkiller(self) -> bool:
         """Whether it trains, and the cause stands as it did."""
-        return self.healed and (not all(self.reached) or self.needs_a_clip)
+        return self.healed and (bool(self.left) or self.needs_a_clip)
+
+    @property
+    def aside(self) -> str:
+        """What is to say of this very try."""
+        words = self.patient.asides
+        return next((words[word] for word in words for change in self.changes if word in change.text), "")
 
     @property
     def count(self) -> str:
@@ -124,21 +151,24 @@ def _of_the_well(treated: Treated) -> str:
 
 def _of_a_wrong_name(treated: Treated) -> str:
     name, but = treated.wrong_name, "But" if treated.healed else "And"
-    where = " You changed a line that can cure it." if treated.healed and any(treated.reached) else ""
+    cured = treated.healed and not treated.left and not treated.needs_a_clip
+    where = " You changed a line that can cure it." if cured else ""
     return f"{treated.count}{where} {but} the name is not “{name}”. {SIGNS[name]}"
 
 
 def _of_a_painkiller(treated: Treated) -> str:
     """What shows that the cause has not been touched."""
-    recording = run_script(treated.script, SHOWN, watched=True).recording
-    illness = diagnose(recording).illness if recording is not None and len(recording) > 1 else "healthy"
-    if illness != "healthy":
-        shown = f"the record of the treated run still says “{illness}”. Find the line that causes it."
-    elif treated.needs_a_clip:
-        shown = "it trains by a clip, and not without. Find the line that makes it need one."
+    if treated.left:
+        illness, shown = treated.left[0]
+        because = f"“{illness}” still shows: {shown}. Find the line that makes it so."
     else:
-        shown = "it bears the cause, which stands as it did. Find the line that makes it ill."
-    return f"{treated.count} A painkiller, though: {shown}"
+        because = "it trains by a clip, and not without. Find the line that makes it need one."
+    return f"{treated.count} A painkiller, though: {because}"
+
+
+def _of_what_still_shows(treated: Treated) -> str:
+    shown = treated.misplaced[0][1]
+    return f"{treated.count} The name is right, but it still shows: {shown}. {treated.aside}".rstrip()
 
 
 RULES = (
@@ -165,15 +195,13 @@ RULES = (
     Rule(
         lambda t: t.healed and t.misplaced,
         lambda t: (
-            f"{t.count} But what the line does now is no cure of “{t.misplaced[0]}”. Name it after what it changes."
+            f"{t.count} But what the line does now is no cure of “{t.misplaced[0][0]}”: {t.misplaced[0][1]}. "
+            "Name it after what it changes."
         ),
     ),
     Rule(lambda t: t.healed, lambda t: f"{t.count} {t.patient.after}", "correct"),
     # It does not heal, but the names are right.
-    Rule(
-        lambda t: t.misplaced,
-        lambda t: f"{t.count} The name is right; look for another line, the one that does it.",
-    ),
+    Rule(lambda t: t.misplaced, _of_what_still_shows),
     Rule(
         lambda t: t.overlooked,
         lambda t: f"{t.count} Name and line fit, but something else is ill as well.",
@@ -181,11 +209,11 @@ RULES = (
     Rule(
         lambda t: t.trained,
         lambda t: (
-            f"{t.count} Name and line are right; the new line goes the right way, too far or not far enough."
+            f"{t.count} The name is right, and the new line goes the right way, too far or not far enough. {t.aside}".rstrip()
         ),
     ),
     Rule(
         lambda t: True,
-        lambda t: f"{t.count} Name and line are right; the new line is too much, or not enough.",
+        lambda t: f"{t.count} The name is right; the new line is too much, or not enough. {t.aside}".rstrip(),
     ),
 )

@@ -1,11 +1,12 @@
 """Run the script of a patient of the emergency room.
 
-A script may use what `_names` lists: the course's networks, torch's optimizer, schedule, losses and clip; ``pixels``
-(1797, 64), 0 to 16, their labels ``y`` and ``one_hot``; ``batches(size)``, rows to train on; and
-``backward_in_half(loss, net, scale)``, a backward pass whose gradients go through 16 bits.
+A script may use what `_names` lists: the course's networks, torch's optimizers, schedules, losses and clip; ``pixels``
+(1797, 64), 0 to 16, their labels ``y`` and ``one_hot``; ``batches(size)``, rows to train on; ``Saved(net, optimizer)``, a
+state to go back to; and ``backward_in_half(loss, net, scale)``, a backward pass whose gradients go through 16 bits.
 """
 
 import contextlib
+import copy
 import io
 import math
 import warnings
@@ -17,17 +18,30 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, StepLR
 
 from gradutils.course.limits import TooLongError
 from gradutils.course.settings import usual_settings
 from gradutils.data import digits
 from gradutils.models import elman_rnn, init_weights_, mlp
 from gradutils.recorder import Recorder
+from gradutils.recorder.budget import ALWAYS, Every
 from gradutils.recorder.recording import Recording
-from gradutils.schedules import warmup_cosine
+from gradutils.schedules import warmup, warmup_cosine
 
-STEPS, TRAINED = 100, 0.7  # a run trains where it gets this share of unseen digits right after so many steps
+STEPS, TRAINED = 100, 0.7  # a run trains where it gets this share of unseen digits right within so many steps
+LOOKED_AT, SURE = (
+    (40, 70),
+    0.8,
+)  # where more are right so early, the rest of a run that is only judged is not needed
+BAD, BAD_STEPS = 64, (60, 61)  # the rows of a bad shard, and when they come
+
+
+class Reached(NamedTuple):
+    """What reached the first weights at step 0, whatever line made it so."""
+
+    rms: float
+    mean: float
 
 
 class TrainingRun(NamedTuple):
@@ -36,12 +50,38 @@ class TrainingRun(NamedTuple):
     accuracy: float  # on digits that were not trained on
     recording: Recording | None  # where it was watched
     losses: tuple[float, ...] = ()
-    warms_up: bool = False  # its rate rises after the first step
+    reached: Reached | None = None
     error: str = ""  # the sentence, where a line raised
 
     @property
     def trained(self) -> bool:
         return self.accuracy > TRAINED
+
+
+class Data(NamedTuple):
+    """What a run trains on; ``shard`` says whether 64 of the rows were written in another way."""
+
+    shard: bool = False
+    steps: int = STEPS
+    larger: int = 1  # by how much batches are larger than the script asks for
+
+
+AS_EVER = Data()
+
+
+class _Often(Every):
+    """The first 21 steps, and then each tenth: enough for a chart, at a third of the price."""
+
+    def wants(self, step: int) -> bool:
+        return step < ALWAYS or super().wants(step)
+
+
+class _Watching(Recorder):
+    """A recorder for a chart."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__(net, every=10, cosine=True)
+        self._schedule = _Often(10)
 
 
 class _LossOnly:
@@ -57,6 +97,26 @@ class _LossOnly:
 
     def step(self, loss):
         self.losses.append(loss.item())
+
+
+class Saved:
+    """A state of a network and its optimizer to go back to: the newest of those kept every ten steps."""
+
+    def __init__(self, net: nn.Module, optimizer: torch.optim.Optimizer):
+        self._parts, self._count = (net, optimizer), 0
+        self._keep()
+
+    def _keep(self):
+        self._states = [copy.deepcopy(part.state_dict()) for part in self._parts]
+
+    def step(self):
+        self._count += 1
+        if self._count % 10 == 0:
+            self._keep()
+
+    def restore(self):
+        for part, state in zip(self._parts, self._states, strict=True):
+            part.load_state_dict(copy.deepcopy(state))
 
 
 def backward_in_half(loss, net, scale):
@@ -91,52 +151,72 @@ def quietly():
         yield
 
 
-def _names(seed: int, watched: bool, clipping: bool) -> dict:
+def _names(seed: int, watched: bool, clipping: bool, data: Data) -> dict:
     pixels, y, train = _data()
-    generator = torch.Generator().manual_seed(seed)
+    pixels, generator = pixels.clone(), torch.Generator().manual_seed(seed)
+    if data.shard:
+        pixels[:BAD] = 128 - 8 * pixels[:BAD]  # as another program writes them
 
     def batches(size):
-        for _ in range(STEPS):
-            yield torch.randint(train, (size,), generator=generator)
+        for step in range(data.steps):
+            if not watched and not data.shard and step in LOOKED_AT and _accuracy(names) > SURE:
+                return
+            first, last = (0, train) if not data.shard else (0, BAD) if step in BAD_STEPS else (BAD, train)
+            yield torch.randint(first, last, (data.larger * size,), generator=generator)
 
-    return {
+    def recorder(net):
+        _look(net, names)
+        return _Watching(net) if watched else _LossOnly(net)
+
+    names = {
         "torch": torch, "nn": nn, "math": math, "inf": math.inf,
         "mlp": mlp, "elman_rnn": elman_rnn, "init_weights_": init_weights_,
-        "SGD": torch.optim.SGD, "Adam": torch.optim.Adam, "LambdaLR": LambdaLR, "warmup_cosine": warmup_cosine,
+        "SGD": torch.optim.SGD, "Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW, "RMSprop": torch.optim.RMSprop,
+        "LambdaLR": LambdaLR, "StepLR": StepLR, "CosineAnnealingLR": CosineAnnealingLR,
+        "warmup": warmup, "warmup_cosine": warmup_cosine, "Saved": Saved,
         "F": F, "np": np, "cross_entropy": F.cross_entropy, "mse_loss": F.mse_loss,
         "clip_grad_norm_": _clip if clipping else _no_clip,
-        "backward_in_half": backward_in_half, "batches": batches,
-        "Recorder": (lambda net: Recorder(net, every=1, cosine=True)) if watched else _LossOnly,
-        "pixels": pixels.clone(), "y": y.clone(), "one_hot": F.one_hot(y, 10).float(),
+        "backward_in_half": backward_in_half, "batches": batches, "Recorder": recorder,
+        "pixels": pixels, "y": y.clone(), "one_hot": F.one_hot(y, 10).float(),
     }  # fmt: skip
+    return names
 
 
-def run_script(script: list[str], seed: int, watched: bool = False, clipping: bool = True) -> TrainingRun:
+def _look(net: nn.Module, names: dict) -> None:
+    """Note what reaches the first weights, once."""
+    first = next(module for module in net.modules() if isinstance(module, nn.Linear))
+
+    def note(module, args):
+        handle.remove()
+        names["reached"] = Reached(args[0].square().mean().sqrt().item(), args[0].mean().item())
+
+    handle = first.register_forward_pre_hook(note)
+
+
+def _accuracy(names: dict) -> float:
+    """The share of the unseen digits that are right."""
+    _, y, train = _data()
+    with torch.no_grad():
+        return (names["net"](names["x"][train:]).argmax(-1) == y[train:]).float().mean().item()
+
+
+def run_script(
+    script: list[str], seed: int, watched: bool = False, clipping: bool = True, data: Data = AS_EVER
+) -> TrainingRun:
     """Run a script; an error in one of its lines is said in a sentence. Without ``clipping`` its clip does nothing."""
     with quietly():
-        names, (_, y, train) = _names(seed, watched, clipping), _data()
+        names = _names(seed, watched, clipping, data)
         torch.manual_seed(seed)
         try:
             exec(compile("\n".join(script), "<patient>", "exec"), names)
-            with torch.no_grad():
-                answers = names["net"](names["x"][train:]).argmax(-1)
-                accuracy = (answers == y[train:]).float().mean().item()
+            accuracy = _accuracy(names)
             recording = names["recorder"].recording if watched else None
-            losses = recording.loss.tolist() if watched else names["recorder"].losses
-            warms_up = _warms_up(names.get("schedule"))
+            losses = recording.loss_curve.tolist() if watched else names["recorder"].losses
         except (KeyboardInterrupt, TooLongError):
             raise
         except BaseException as error:  # a line can raise anything; the kernel goes on
             return TrainingRun(0.0, None, error=f"{_place(error)}{type(error).__name__}: {str(error)[:200]}")
-    return TrainingRun(accuracy, recording, tuple(losses), warms_up)
-
-
-def _warms_up(schedule) -> bool:
-    """Whether a schedule's rate rises after the first step; what is no LambdaLR does not."""
-    if not isinstance(schedule, LambdaLR):
-        return False
-    first, *later = map(schedule.lr_lambdas[0], range(STEPS))
-    return max(later) > first
+    return TrainingRun(accuracy, recording, tuple(losses), names.get("reached"))
 
 
 def _place(error: BaseException) -> str:
@@ -150,6 +230,6 @@ def _place(error: BaseException) -> str:
     return f"Line {number} raises " if number else "The script raises "
 
 
-def count_trained(script: list[str], seeds: Iterable[int]) -> int:
+def count_trained(script: list[str], seeds: Iterable[int], data: Data = AS_EVER) -> int:
     """On how many of the seeds the script trains."""
-    return sum(run_script(script, seed).trained for seed in seeds)
+    return sum(run_script(script, seed, data=data).trained for seed in seeds)

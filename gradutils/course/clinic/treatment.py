@@ -1,40 +1,43 @@
-"""The emergency room: judge a treatment, tell what each repair bought."""
+"""The emergency room: name an illness from the chart, judge a treatment, tell what each repair bought."""
 
 import operator
 import sys
 from functools import cache
 
 from gradutils.course.checks import Verdict
-from gradutils.course.clinic.chart import as_it_came, show_patient
-from gradutils.course.clinic.patients import (
-    CLIP,
-    HEALTHY,
-    PATIENTS,
-    Change,
-    Patient,
-    find_patient,
-    named,
-    no_such,
-)
-from gradutils.course.clinic.patients import SIGNS as SIGNS  # the lesson lists their names from here
+from gradutils.course.clinic.chart import as_it_came, show_patient, show_script
+from gradutils.course.clinic.illnesses import SIGNS, named, no_such
+from gradutils.course.clinic.patient import CLIP, HEALTHY, Change, Patient
+from gradutils.course.clinic.patients import PATIENTS, find_patient, nobody
 from gradutils.course.clinic.rules import RULES, UNSEEN, Treated, of_all
-from gradutils.course.clinic.script import count_trained, quietly
-from gradutils.course.display import table
+from gradutils.course.clinic.script import Data, count_trained, quietly
+from gradutils.course.display import Card, paragraphs, show, table
 from gradutils.course.limits import TooLongError, within
-from gradutils.course.progress import read, record_pass, record_try
+from gradutils.course.progress import read, record_guess, record_pass, record_try
+from gradutils.recorder import diagnose
 
 SECONDS = 60.0  # for all runs of a treated script together
-_mended_now: set[str] = set()  # patients whose treatment trained on all unseen seeds while this kernel ran
+_mended_now: dict[str, list[str]] = {}  # patients mended while this kernel ran, and by which names
 
 
 def treat(patient_id: str, *answer) -> Verdict:
-    """Show a patient, then judge a treatment on seeds that were not shown; says what was found, and returns it.
+    """Show a patient's chart; take the name of its illness, and open its script; judge a treatment on seeds that were not shown.
 
-    ``treat("09.1", "learning rate too high", 4, "optimizer = ...")``: the illness, the number of one line, and what it
-    should be. Two illnesses are two such triples, each in brackets. A patient who is well: ``treat("09.1", "healthy")``.
+    ``treat("09.1", "learning rate too high")`` names it, ``treat("09.1", "learning rate too high", 4, "optimizer = ...")`` mends
+    it: the illness, the number of one line, and what it should be. Two illnesses are two such names, or two such triples, each
+    in brackets. A patient who is well: ``treat("09.1", "healthy")``. Says what was found, and returns it.
     """
-    patient = find_patient(patient_id)
+    if patient_id not in PATIENTS:
+        verdict = Verdict("not attempted", nobody(patient_id))
+        show(Card(verdict.message, paragraphs(verdict.message)))
+        return verdict
+    patient = PATIENTS[patient_id]
     show_patient(patient)
+    names = names_in(answer)
+    if names:
+        _note_first_name(patient, names)
+    if names or patient.id in read().passed or patient.id in read().guesses:
+        show_script(f"Patient {patient.id}", patient.script())
     try:
         verdict = _judge_in_time(patient, answer, SECONDS)
     except KeyboardInterrupt:
@@ -44,13 +47,52 @@ def treat(patient_id: str, *answer) -> Verdict:
     verdict.exercise_id, verdict.hints = patient.id, patient.hints
     if verdict.outcome == "correct":
         record_pass(patient.id)
-        _mended_now.add(patient.id)
-    elif verdict.outcome == "not yet":
+        _mended_now[patient.id] = names
+    elif verdict.outcome == "not yet" and not _only_names(answer):
         record_try(patient.id)
     verdict.show()
     return verdict
 
 
+# The name --------------------------------------------------------------------------------------------------------------
+def names_in(answer: tuple) -> list[str]:
+    """The illnesses that an answer names, with lines or without; none where something in it is no name."""
+    parts = [answer] if answer and not _only_names(answer) and isinstance(answer[0], str) else answer
+    names = [named(part[0] if isinstance(part, tuple | list) and part else part) for part in parts]
+    return [] if None in names else names
+
+
+def _only_names(answer: tuple) -> bool:
+    """Whether it has no lines; three texts of which the second is no name were meant as a name, a line and its text."""
+    texts = bool(answer) and all(isinstance(part, str) for part in answer)
+    return texts and not (len(answer) == 3 and named(answer[1]) is None)
+
+
+def _note_first_name(patient: Patient, names: list[str]) -> None:
+    """The first name counts, beside that of `diagnose`."""
+    if patient.id not in read().guesses:
+        machine = diagnose(as_it_came(patient).recording).illness
+        record_guess(patient.id, patient.is_named_by(names), machine in patient.names)
+
+
+def _of_names(patient: Patient, names: list[str]) -> Verdict:
+    """What is said of names without lines."""
+    if names == ["healthy"]:
+        return _judge_changes(patient, [])
+    if wrong := next((name for name in names if name not in patient.names), None):
+        said = f"The chart does not say “{wrong}”. {SIGNS[wrong]} The script is open all the same: name it anew, with a line."
+        return _not_yet(said)
+    if not patient.is_named_by(names):
+        return Verdict("named", "One of its illnesses. Something else is ill as well.")
+    lines = (
+        "the number of a line, and its new text"
+        if len(names) == 1
+        else "a line and its new text to each, in brackets"
+    )
+    return Verdict("named", f"The name is right. Above is the script: add {lines}.")
+
+
+# The treatment ---------------------------------------------------------------------------------------------------------
 def _judge_in_time(patient: Patient, answer: tuple, seconds: float) -> Verdict:
     """Like `judge`, with a limit for all runs of the script together."""
     learner = sys.stdout
@@ -68,12 +110,19 @@ def _judge_in_time(patient: Patient, answer: tuple, seconds: float) -> Verdict:
 def judge(patient: Patient, answer: tuple) -> Verdict:
     """Like `treat`, without showing or recording."""
     if not answer or any(part is ... for part in answer):
-        said = 'Replace the dots: the illness, the number of a line, the new line; or "healthy".'
+        said = 'Replace the dots: the name of the illness, or "healthy"; then the script opens.'
         return Verdict("not attempted", said)
+    if _only_names(answer):
+        unknown = next((name for name in answer if named(name) is None), None)
+        return _of_names(patient, names_in(answer)) if unknown is None else _not_yet(no_such(unknown))
     try:
-        treated = Treated(patient, _read_changes(patient, answer))
+        return _judge_changes(patient, _read_changes(patient, answer))
     except NoTreatmentError as error:
         return _not_yet(str(error))
+
+
+def _judge_changes(patient: Patient, changes: list[Change]) -> Verdict:
+    treated = Treated(patient, changes)
     rule = next(rule for rule in RULES if rule.holds(treated))
     return Verdict(rule.outcome, rule.says(treated))
 
@@ -82,7 +131,6 @@ def _not_yet(message: str) -> Verdict:
     return Verdict("not yet", message)
 
 
-# What was given --------------------------------------------------------------------------------------------------------
 FORM = 'A treatment is an illness, the number of a line and its new text: "init too large", 2, "init_weights_(net, 1.0)".'
 
 
@@ -146,7 +194,7 @@ def with_a_clip(patient_id: str) -> int:
 
 @cache
 def _count_with_a_clip(patient: Patient) -> int:
-    return count_trained(patient.script(CLIPPED), UNSEEN[:2])
+    return count_trained(patient.script(CLIPPED), UNSEEN[:2], Data(shard=patient.shard))
 
 
 def sick() -> list[str]:
@@ -161,7 +209,7 @@ def repairs() -> None:
     table(
         {
             "patient": [patient.id for patient in healed],
-            "illness": [" + ".join(change.illness for change in patient.treatment) for patient in healed],
+            "healed as": [" + ".join(_mended_now.get(patient.id, ["earlier"])) for patient in healed],
             "trains as it came": [as_it_came(patient).trained for patient in healed],
             "with a clip only": [f"{_count_with_a_clip(patient)} of 2" for patient in healed],
             "mended": [all_seeds if patient.id in _mended_now else "earlier" for patient in healed],

@@ -59,6 +59,9 @@ CLIP_BY_VALUE = Exercise(
         "This clips each tensor by its norm. Cut each entry by itself.": (
             lambda grads, c: [g * (c / g.norm()).clamp(max=1) for g in grads]
         ),
+        "All tensors were multiplied by one factor, which is the clip by norm. Cut each entry by itself.": (
+            lambda grads, c: [g * (c / _norm(grads)).clamp(max=1) for g in grads]
+        ),
         "Each tensor was scaled by its largest entry. Cut each entry by itself, and leave the others.": (
             lambda grads, c: [g * (c / g.abs().max()).clamp(max=1) for g in grads]
         ),
@@ -225,6 +228,12 @@ CLIP_BY_NORM = Exercise(
         "Every gradient was brought to length 1. Only one longer than c is changed, and then to length c.": (
             _norm_variant(scale=lambda c, norm: 1 / (norm + 1e-6))
         ),
+        "Every gradient was divided by its length: one of length 0 becomes NaN, and c is not in it. The factor is c / norm, at most 1.": (
+            _norm_variant(scale=lambda c, norm: 1 / norm)
+        ),
+        "clip_grad_norm_ looks at the .grad of parameters. These are the gradients themselves: take their norm, then g.mul_(factor).": (
+            lambda grads, c: torch.nn.utils.clip_grad_norm_(grads, c)
+        ),
         "The factor is upside down: a long gradient became longer. It is c / norm.": (
             _norm_variant(scale=lambda c, norm: norm / c if norm > c else 1.0)
         ),
@@ -374,6 +383,7 @@ CLIP_BY_UNIT = Exercise(
     ),
     alternatives=(_unit_by_unit,),
     rtol=1e-4,
+    deeper=True,
 )
 
 
@@ -512,6 +522,19 @@ def _step_variant(
     return safe_step
 
 
+def _always_scaled(weights, grads, lr, c):
+    if not all(g.isfinite().all() for g in grads):
+        return weights
+    return [W - lr * (c / _norm(grads)) * g for W, g in zip(weights, grads, strict=True)]
+
+
+def _clipped_step(weights, grads, lr, c):
+    if not all(g.isfinite().all() for g in grads):
+        return weights
+    factor = min(1.0, c / (lr * float(_norm(grads))))
+    return [W - lr * factor * g for W, g in zip(weights, grads, strict=True)]
+
+
 def _mended_entries(weights, grads, lr, c):
     return _safe_step(weights, [g.nan_to_num(0.0, 0.0, 0.0) for g in grads], lr, c)
 
@@ -585,7 +608,14 @@ SAFE_STEP = Exercise(
         "lr is missing: the step is lr times the clipped gradient.": (
             lambda weights, grads, lr, c: _safe_step(weights, grads, 1.0, c)
         ),
-        "A spoilt step gives None or the gradients. Return the weights as they are.": (
+        "A spoilt step gives back the gradients. Return the weights as they are.": (
+            lambda weights, grads, lr, c: (
+                _safe_step(weights, grads, lr, c) if all(g.isfinite().all() for g in grads) else grads
+            )
+        ),
+        "A short gradient was made longer. The factor c / norm is at most 1.": _always_scaled,
+        "The step was clipped, lr times the gradient. Clip the gradient, then multiply by lr.": _clipped_step,
+        "A spoilt step gives None. Return the weights as they are.": (
             lambda weights, grads, lr, c: (
                 _safe_step(weights, grads, lr, c) if all(g.isfinite().all() for g in grads) else None
             )
@@ -709,6 +739,7 @@ NEXT_SCALE = Exercise(
         ),
     ),
     returns=("scale", "clean"),
+    deeper=True,
 )
 
 EXERCISES = {

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from gradutils.course.exercise import Exercise, drawer
 
@@ -405,8 +406,17 @@ def _batch_cases(generator):
     ]
 
 
+class _NoGradient(TorchFunctionMode):
+    """Nothing may switch autograd on again, as torch.func does by itself."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        if torch.is_grad_enabled():
+            raise RuntimeError("Autograd is switched off here: write out what it computes.")
+        return function(*args, **(kwargs or {}))
+
+
 def _without_autograd(function, z, delta):
-    with torch.no_grad():
+    with torch.no_grad(), _NoGradient():
         return function(z, delta)
 
 
