@@ -1,6 +1,7 @@
 """gradutils: the helper package of a course on training stability.
 
-    data models schedules training curvature     the science, in torch: what a lesson has built, kept to be used again
+    data models attention schedules training curvature
+                                                 the science, in torch: what a lesson has built, kept to be used again
     meanfield                                    what theory predicts of a random network; no network is run
     propagation                                  the same quantities measured
     recorder                                     for your own model: Recorder, Recording, diagnose

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim import lr_scheduler
 
+from gradutils.attention import A_BLOCK, transformer_block, transformer_scores, transformer_stacks
 from gradutils.data import Digits
 from gradutils.meanfield import chi_1, gaussian_mean, length_map
 from gradutils.models import ACTIVATIONS, init_weights_, mlp, weight_stacks
@@ -99,6 +100,63 @@ def test_a_stack_is_clipped_as_torch_clips_each_network(shapes, limits, form, si
             # The difference of two weights near 1 has lost digits.
             ours, theirs = p[k] - before[k % count], q.detach() - before[k % count]
             assert torch.allclose(ours, theirs, rtol=1e-7, atol=1e-15)
+
+
+# Transformers ----------------------------------------------------------------------------------------------------------
+def encoder_layer(width, heads, pre_norm, block):
+    """Torch's layer with the weights of one network, given as the six of a block."""
+    layer = nn.TransformerEncoderLayer(
+        width, heads, 4 * width, dropout=0.0, batch_first=True, norm_first=pre_norm, bias=False
+    ).double()
+    attention, dense = layer.self_attn, (layer.linear1, layer.linear2)
+    places = [attention.in_proj_weight, attention.out_proj.weight, *(part.weight for part in dense)]
+    with torch.no_grad():
+        for place, stack in zip([*places, layer.norm1.weight, layer.norm2.weight], block, strict=True):
+            place.copy_(stack.view_as(place))
+    return layer
+
+
+@pytest.mark.parametrize("pre_norm", [False, True])
+@pytest.mark.parametrize(("heads", "width"), [(1, 6), (2, 8)])
+def test_a_block_is_torchs_encoder_layer_in_each_network(heads, width, pre_norm):
+    generator = seeded(1)
+    stacks = [p.double() for p in transformer_stacks(1, width, tokens=5, seeds=3)[2 : 2 + A_BLOCK]]
+    stacks[4:] = [torch.rand(3, 1, width, generator=generator).double() + 0.5 for _ in range(2)]  # gains
+    h = torch.randn(3, 4 * 5, width, generator=generator, dtype=torch.float64)
+    found = transformer_block(stacks, h, 5, heads=heads, pre_norm=pre_norm)
+    for k in range(3):
+        layer = encoder_layer(width, heads, pre_norm, [p[k] for p in stacks])
+        assert torch.allclose(found[k].view(4, 5, width), layer(h[k].view(4, 5, width)))
+
+
+@pytest.mark.parametrize("pre_norm", [False, True])
+def test_a_transformer_is_its_embedding_its_blocks_and_its_readout(pre_norm):
+    stacks = [p.double() for p in transformer_stacks(2, 8, tokens=4, inputs=3, outputs=5, seeds=2)]
+    x = torch.randn(7, 12, generator=seeded(2), dtype=torch.float64)
+    found = transformer_scores(stacks, x, heads=2, pre_norm=pre_norm)
+    assert torch.equal(found, transformer_scores(stacks, x.view(7, 4, 3), heads=2, pre_norm=pre_norm))
+    embedding, positions, *blocks, readout = (p[1] for p in stacks)
+    h = x.view(7, 4, 3) @ embedding.T + positions
+    for k in range(0, len(blocks), A_BLOCK):
+        h = encoder_layer(8, 2, pre_norm, blocks[k : k + A_BLOCK])(h)
+    h = F.layer_norm(h, (8,)) if pre_norm else h
+    assert torch.allclose(found[1], h.mean(1) @ readout.T)
+
+
+def test_a_transformer_begins_as_torchs_own_does():
+    """Uniform within torch's bounds, network by network another draw, and the same at each call."""
+    width, stacks = 32, transformer_stacks(3, 32, seeds=4)
+    assert len(stacks) == 2 + 3 * A_BLOCK + 1
+    layer = nn.TransformerEncoderLayer(width, 2, 4 * width, bias=False)
+    theirs = [layer.self_attn.in_proj_weight, layer.self_attn.out_proj.weight]
+    theirs += [layer.linear1.weight, layer.linear2.weight]
+    for ours, weight in zip(stacks[2:6], theirs, strict=True):
+        assert ours.shape[1:] == weight.shape
+        assert ours.abs().max().item() == pytest.approx(weight.abs().max().item(), rel=0.02)
+        assert ours.square().mean().item() == pytest.approx(weight.square().mean().item(), rel=0.1)
+    assert all(bool((gain == 1).all()) for gain in stacks[6:8])
+    assert all(map(torch.equal, stacks, transformer_stacks(3, 32, seeds=4)))
+    assert not torch.equal(stacks[0][0], stacks[0][1])
 
 
 # Schedules -------------------------------------------------------------------------------------------------------------

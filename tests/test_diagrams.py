@@ -142,6 +142,8 @@ DRAWINGS = {
     "arrows": (plots.draw_arrows, {"arrows": MOMENTUM, "reach": (-0.5, 3, -1, 1.5)}, (6.4, 2.4)),
     "arrows, half": (plots.draw_arrows, {"arrows": MOMENTUM, "reach": (-0.5, 3, -1, 1.5)}, (3.2, 2.4)),
     "arrows, close": (plots.draw_arrows, {"arrows": CLOSE, "reach": (-1, 4, -1, 1)}, (6.4, 1.8)),
+    "ceiling": (plots.draw_ceiling, {"rates": [0.1 * (k + 1) / 40 for k in range(40)]}, (6.4, 2.4)),
+    "ceiling, half": (plots.draw_ceiling, {"rates": [0.3] * 20}, (3.2, 2.0)),
     "directions": (
         plots.draw_directions,
         {"cosines": [-1.0, -0.5, 0.0, 0.32, 0.87, 0.99, 1.0], "names": ["inputs"] + [f"layer {k}" for k in (1, 2, 5, 10, 20, 50)]},
@@ -182,7 +184,7 @@ def test_no_text_is_cut_off_or_covered(new_axes, caplog, name, title):
     with caplog.at_level(logging.WARNING):
         ax = drawn(new_axes, name, title)
     assert not caplog.messages
-    if not name.startswith(("slope", "step", "arrows")):
+    if not name.startswith(("slope", "step", "arrows", "ceiling")):
         scale = ax.transData.transform([(0, 0), (0, 1)])[:, 1]
         assert scale[1] - scale[0] == pytest.approx(
             110 / 72
@@ -402,6 +404,17 @@ def test_a_row_and_a_column_of_numbers_are_marked(new_axes):
 def test_a_vector_of_numbers_is_a_row(new_axes):
     ax = plots.draw_grid_of_numbers(new_axes(), [("b", torch.tensor([0.5, -1.0])), "=", ("c", [0.5, "?"])])
     assert plots.sentence(ax.figure) == "Numbers: b [[0.5, -1]] = c [[0.5, ?]]."
+
+
+def test_the_ceiling_is_two_over_the_rate(new_axes):
+    ax = plots.draw_ceiling(new_axes(), [0.1, 0.2, 0.4])
+    assert ax.lines[0].get_ydata() == pytest.approx([20, 10, 5])
+    low, high = ax.get_ylim()
+    assert low < 5 < 20 < high
+    assert "over 3 steps, from 20 to 5" in plots.sentence(ax.figure)
+    for rates in ([0.1], [0.1, 0.0], [[0.1, 0.2]]):
+        with pytest.raises(ValueError, match="two or more steps, all above 0"):
+            plots.draw_ceiling(new_axes(), rates)
 
 
 def test_two_directions_stand_at_the_angle_of_their_cosine(new_axes):

@@ -77,6 +77,8 @@ FIRST_BUILT_IN = {
     "flat_scores": "02",
     "follow_sharpness": "07",
     "warmup_cosine": "07",
+    "transformer_scores": "07",
+    "transformer_stacks": "07",
     "TransformerBlock": "08",
     "residual_profile": "08",
     "residual_scores": "08",

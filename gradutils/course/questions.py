@@ -194,7 +194,7 @@ QUESTIONS = {
         {"past 5, and the run diverges": "A quadratic would diverge. This loss is flatter elsewhere, and the bouncing leads there.",
          "to about 2.5, and stays there": "That is 1 / lr. Nothing pushes back before 2 / lr, so it goes on rising."}),
     "07.r2": Question(
-        "07.4", "A warmup helps where…",
+        "07.3", "A warmup helps where…",
         "the start is too sharp", "A small rate keeps the run there until the sharpness has come down.",
         {"the gradients are noisy": "There a decay helps, because the floor that noise leaves goes with the rate.",
          "the training is long": "Its length does not matter, because a start that is too sharp harms the first steps."}),
@@ -203,6 +203,11 @@ QUESTIONS = {
         "half as large", "Noise enters with lr squared, but the last 1/lr steps count, so lr is left over.",
         {"as large as before": "The noise of the gradients is as before, but shorter steps carry less of it.",
          "a quarter as large": "So it is for a single step. But with half the rate twice as many steps are remembered."}),
+    "07.r4": Question(
+        "07.2", "A network in training stands above 2 / lr with its sharpness. What brings the sharpness down?",
+        "its swings along the sharpest direction", "Averaged over a swing the gradient points to flatter places, the more so the wider it is.",
+        {"nothing, so the run diverges": "So it is on a quadratic, because its curvature is the same everywhere.",
+         "the fall of the loss": "Where the loss falls quietly, below 2 / lr, the sharpness of most networks rises."}),
     "08.r1": Question(
         "08.1", "40 residual blocks, branches at He's scale. From last to first the size of the gradient grows by a factor of…",
         "about a million", "Each block doubles the squared gradient, and the root of 2 to the power 40 is 1e6.",
@@ -242,6 +247,6 @@ RECALLS = {
     "04": ("02.r4", "03.r1", "03.r4"),
     "05": ("02.r5", "03.r2", "04.r2"),
     "06": ("01.r2", "03.r3", "05.r2"),
-    "07": ("01.r3", "05.r1", "06.r1"),
+    "07": ("01.r4", "05.r1", "06.r1"),
     "08": ("04.r1", "05.r3", "07.r2"),
 }

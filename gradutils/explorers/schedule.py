@@ -16,7 +16,7 @@ from gradutils.plots import EXPLODES, SECOND, STABLE, THEORY
 from gradutils.schedules import cosine, step_decay, warmup, warmup_stable_decay
 
 # The edge of stability -----------------------------------------------------------------------------------------------------
-RATES, STEPS, EVERY = np.round(np.arange(0.1, 0.85, 0.1), 1), 400, 5
+RATES, STEPS, EVERY = np.round(np.arange(0.1, 0.85, 0.1), 1), 320, 8
 SIZES = [64, 16, 16, 10]
 
 

@@ -5,6 +5,7 @@ curves       losses, paths, measurements with their theory, profiles by layer, m
 recordings   a recorded run on one page
 chart        a patient's chart in the emergency room
 networks     a network as boxes and arrows
+ceilings     what a learning rate allows: the ceiling on the sharpness
 blocks       a normalisation with its statistics
 sketches     a step in a valley, vectors, a slope under a density, products of matrices
 staircase    a map applied again and again
@@ -21,6 +22,7 @@ except ModuleNotFoundError as missing:
     ) from missing
 
 from gradutils.plots.blocks import draw_statistics
+from gradutils.plots.ceilings import draw_ceiling
 from gradutils.plots.chart import plot_chart
 from gradutils.plots.curves import (
     colours_of,
@@ -84,6 +86,7 @@ __all__ = [
     "colours_of",
     "describe",
     "draw_arrows",
+    "draw_ceiling",
     "draw_chain",
     "draw_cycle",
     "draw_directions",

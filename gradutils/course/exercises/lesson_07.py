@@ -376,9 +376,8 @@ def _outcome(steps, gain, lr, total):
     if total == SHORT:  # over so few steps the loss tells more than the accuracy
         trained = float(runs.loss[-5:].mean(0).median()) < 1.77
     else:
-        trained = float(runs.accuracy[-1].quantile(0.5)) > (
-            0.64 if gain <= 1 else 0.4
-        )  # good weights get further
+        bar = 0.64 if gain <= 1 else 0.4 if gain <= 1.5 else 0.2  # better weights get further
+        trained = float(runs.accuracy[-1].quantile(0.5)) > bar
     if trained:
         return "they train"
     leaps = int((~(runs.loss.amax(0) < 3 * runs.loss[0])).sum())
@@ -387,7 +386,13 @@ def _outcome(steps, gain, lr, total):
 
 def _network_cases(generator):
     more = int(torch.randint(0, 24, (), generator=generator))
-    return [(1.0, 0.03, 100), (1.0, 0.03, SHORT), (1.5, 0.15, 160), (1.5, 0.15, 140 + more)]
+    return [
+        (1.0, 0.03, 100),
+        (1.0, 0.03, SHORT),
+        (1.5, 0.15, 160),
+        (1.5, 0.15, 140 + more),
+        (2.5, 0.012, 120),
+    ]
 
 
 def _choose_warmup(gain, lr, total):
@@ -413,6 +418,9 @@ CHOOSE_WARMUP = Exercise(
         "In the short run the ramp takes half of the steps or more, and too little is learnt. Take a smaller share of total.": (
             lambda gain, lr, total: 20
         ),
+        "The smaller the rate, the shorter this warmup, and large weights are thrown at small rates as well. Take a share of total alone.": (
+            lambda gain, lr, total: lr * total
+        ),
         "This is a fraction of a step. If it is meant as a share of the run, multiply it by total.": (
             lambda gain, lr, total: 0.1
         ),
@@ -426,6 +434,7 @@ CHOOSE_WARMUP = Exercise(
         lambda gain, lr, total: 12,
         lambda gain, lr, total: 0.1 * total,
     ),
+    deeper=True,
 )
 
 
