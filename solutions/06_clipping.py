@@ -4,9 +4,9 @@
 # **What does a limit on the gradient mend, what does it only hide, and what is it under Adam?**
 #
 # After this lesson you can
-# - clip by value and by norm, and say what each does to the direction of a step,
-# - say what a threshold is: a second learning rate for plain descent, and an equal say for every batch under Adam,
-# - choose a threshold, and tell what a clip mends from what it hides.
+# - clip by value and by norm, and say what each does to a step's direction,
+# - say what a threshold is for plain descent, and what it is for Adam,
+# - choose one, and tell what it mends from what it hides.
 #
 # Core: about 75 minutes. Deeper: another 60 minutes. It runs in 20 seconds. Needs: [lesson
 # 05](05_initialization.ipynb). Next: [lesson 07](07_learning_rate_schedules.ipynb).

@@ -186,7 +186,7 @@ QUESTIONS = {
     "06.r4": Question(
         "06.4", "Adam, and every step is clipped by norm. Twice the threshold does the same as…",
         "no change at all", "Both of Adam's means carry the threshold, and their ratio does not. Only epsilon is left.",
-        {"twice the rate": "So it is in plain descent, where a step is as long as the gradient says. Adam divides by its size.",
+        {"twice the rate": "So it is in plain descent, where the gradient sets the length. Adam divides by its size.",
          "half the rate": "That would halve each step. The threshold is in both of Adam's means and drops out."}),
     "07.r1": Question(
         "07.2", "Full batch, tanh, squared error, rate 0.4. In training the sharpness rises…",
