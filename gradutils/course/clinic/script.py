@@ -155,7 +155,7 @@ def _names(seed: int, watched: bool, clipping: bool, data: Data) -> dict:
     pixels, y, train = _data()
     pixels, generator = pixels.clone(), torch.Generator().manual_seed(seed)
     if data.shard:
-        pixels[:BAD] = 128 - 8 * pixels[:BAD]  # as another program writes them
+        pixels[:BAD] = 160 - 10 * pixels[:BAD]  # as another program writes them
 
     def batches(size):
         for step in range(data.steps):
