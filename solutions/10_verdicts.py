@@ -114,7 +114,7 @@ guide += [
 guide += [
     ("late spikes", "inputs leap for one batch", "skip it, go back to a saved state, or clip", "09.16"),
     ("late spikes", "Adam, one bad batch", "clip, smaller beta2", "W13 W14"),
-    ("late spikes", "Adam, tiny gradients, then a burst", "larger beta2, smaller rate", "W14"),
+    ("late spikes", "Adam, tiny gradients, then a burst", "a rate that falls, or larger beta2", "W14"),
     ("most steps\nare clipped", "gradient descent", "fix rate or threshold, tune the other", "06"),
     ("most steps\nare clipped", "AdamW", "nothing: a clip has no size there", "06 W13"),
     ("slow", "rate far below 2 / sharpness", "range test, a tenth of its minimum", "W10 W16"),
@@ -196,7 +196,7 @@ print({classes: round(math.log(classes), 2) for classes in (2, 10, 1000, 50_000)
 # %% [markdown]
 # ## What this course did not test
 #
-# - **Size.** Widths to 128, depths to 100, one data set of 1797 digits, some hundred steps. Rates per layer carry over, for theory says so and was right here. The largest usable rate does not: measure your own.
+# - **Size.** Trained were widths to 256 and depths to 50, on one data set of 1797 digits, for some hundred steps. Rates per layer carry over, for theory says so and was right here. The largest usable rate does not: measure your own.
 # - **Optimizers.** The table above says who trained with what. A verdict that names only gradient descent says nothing of AdamW. Weight decay stood at AdamW's usual value: what it does was not asked. Lion, Muon, Shampoo: not tried.
 
 # %% [markdown]

@@ -26,8 +26,6 @@ NAMES = [path.stem for path in sorted((ROOT / "solutions").glob("*.py"))]
 NEW_FORM = {"00", "01", "02", "03", "04", "05", "06", "07", "08"}
 NEW = [name for name in NAMES if name[:2] in NEW_FORM]
 OLD = [name for name in NAMES if name not in NEW]
-WAITING = {"07"}  # not yet decided setting by setting
-SETTLED = [name for name in NAMES if name[:2] not in WAITING]
 OF_A_VERDICT = {"at_least", "at_most", "mostly"}  # they come with it
 FURNITURE = OF_A_VERDICT | {
     "check",
@@ -122,7 +120,7 @@ def test_a_drawing_is_a_picture(name):
             assert any("image/png" in output.get("data", {}) for output in cell.outputs), cell.source
 
 
-@pytest.mark.parametrize("name", SETTLED)
+@pytest.mark.parametrize("name", NAMES)
 def test_any_cell_runs_again_after_the_whole_lesson(name, tmp_path):
     assert what_fails_again(notebook("solutions", name).cells, ROOT / "solutions", tmp_path) == []
 
@@ -272,7 +270,7 @@ def test_every_trial_is_recorded_and_no_claim_is_tried_twice():
     assert set(claims) == set(CLAIMS)
 
 
-@pytest.mark.parametrize("name", SETTLED)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_verdict_says_what_was_run_and_at_which_settings(name):
     for trial in trials(ROOT / "solutions").values():
         if trial.lesson == name and trial.outcome != "not tested":
@@ -280,7 +278,7 @@ def test_a_verdict_says_what_was_run_and_at_which_settings(name):
             assert what_evidence_lacks(trial.evidence) == [], trial.claim
 
 
-@pytest.mark.parametrize("name", SETTLED)
+@pytest.mark.parametrize("name", NAMES)
 def test_words_for_counts_are_told_beside_them(name):
     assert words_for_counts_are_told(lesson(name)) == []
 

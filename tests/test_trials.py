@@ -68,6 +68,8 @@ def test_between_two_bars_nothing_is_decided():
         ("S1", {}, " "),
         ("S1", {}, None),
         ("S1", {"a": mostly(1)}, "x", ("b",)),
+        ("S1", "holds", "x"),
+        ("S1", {"a": True}, "x"),
     ],
 )
 def test_bad_verdicts_are_clear_errors(arguments):
