@@ -130,7 +130,12 @@ ADMITTED = (
     ),
     Patient(
         id="09.8",
-        lines={INPUTS: STANDARD, BATCHES: LARGE, CLEAR: "optimizer.zero_grad"},
+        lines={
+            NET: 'net = mlp(3, 96, "relu")',
+            INPUTS: STANDARD,
+            OPTIMIZER: SLOWER,
+            CLEAR: "optimizer.zero_grad",
+        },
         causes=[only("gradients not cleared")],
         treatment=[Change("gradients not cleared", CLEAR, healthy(CLEAR))],
         after="A function that is named but not called is no error. With a clip it trains, on a sum of all gradients so far.",
