@@ -268,8 +268,8 @@ table({"": nets} | columns | {"1 - cosine": [f"{v:.1g}" for v in alike]})
 #
 # <details><summary>Our prediction, made before the run.</summary>
 #
-# The control learns. Under AdamW ten layers learn, because the first layers move as fast as the last. But they learn
-# late, because at first all images look alike.
+# The control learns. Under AdamW ten layers learn, because the first layers move as fast as the last. But not at once,
+# because at first all images look alike.
 #
 # </details>
 #
@@ -705,9 +705,11 @@ reveal(
 # class. The flat one, $d$, holds all that can be learnt, and plain descent needs about as many steps as that ratio.
 # (Momentum saves many of them, but more inputs share $1 - c$ among more directions.) The same holds in each layer whose
 # inputs are alike.
-#
+
+# %% [markdown]
 # AdamW does not lift it. It has a factor for each *weight*, and $m$ and $d$ lie across all weights, so no such factors
-# make steps longer along $d$ alone.
+# make steps longer along $d$ alone. (In section 2 it moves the first layers, which see the images apart, and so pulls
+# them apart further on. Alike inputs leave it no such layer.)
 
 # %% [markdown]
 # Now the deep test. Two starts of 50 layers of 32 units, ten networks each. The first is made of random rotations,
