@@ -8,7 +8,7 @@
 # - explain why deep ReLU layers make one direction of all inputs, and measure it,
 # - say when the framework's own weights will do.
 #
-# Core: about 70 minutes. Deeper: another 45 minutes. It runs in 15 seconds. Needs: [lesson 04](04_activations.ipynb).
+# Core: about 75 minutes. Deeper: another 45 minutes. It runs in 15 seconds. Needs: [lesson 04](04_activations.ipynb).
 # Next: [lesson 06](06_clipping.ipynb).
 
 # %%
@@ -91,7 +91,7 @@ fig, ax = plt.subplots()
 medians = {f"{L} layers": runs[0].median(2).values[:, 0] for L, runs in sgd.items()}
 colours = dict(zip(medians, (plots.STABLE, plots.SECOND, plots.VANISHES)))
 plots.plot_history(ax, medians, colours=colours, log=False)
-plots.finish(ax, "nn.Linear's own weights: each layer lengthens the wait")
+plots.finish(ax, "nn.Linear's own weights: 5 layers wait, 10 do not start")
 by_depth = [passing(runs) for runs in sgd.values()]
 at_60, at_240 = (plots.how_many(column) for column in zip(*by_depth))
 table({"hidden layers": sgd, "0.7 after 60 steps": at_60, "after 240": at_240})
@@ -105,8 +105,8 @@ reveal(
     nothing if escaped <= 1 else as_well if deep >= shallow else slower,
     f"Of ten networks {escaped} pass an accuracy of 0.2, at the better rate.",
     wrong={
-        slower: "Five layers do just that. With ten the first layer's gradient is "
-        "thousands of times too small, and no rate suits all layers.",
+        slower: "Five layers do just that. With ten the first layers hardly move, and "
+        "the last ones see the same vector for every image, as section 2 measures.",
         as_well: "Each layer lets only a part of the gradient through. These parts "
         "multiply, so ten layers lose far more than three times as much as three.",
         nothing: "Some of the networks learnt.",
@@ -202,46 +202,84 @@ table({"100 units to 400": rules} | ways)
 # %% [markdown]
 # ## 2 · What the framework draws
 #
-# `nn.Linear` draws uniformly from $-1/\sqrt n$ to $1/\sqrt n$, where $n$ is the fan-in. By the formula above the
-# variance is $\frac13 \cdot \frac1n$. That is a third of LeCun's and a sixth of He's, so `sigma_w` is $1/\sqrt3 =
-# 0.58$.
+# `nn.Linear` draws uniformly from $-1/\sqrt n$ to $1/\sqrt n$, where $n$ is the fan-in. The variance is $\frac13 \cdot
+# \frac1n$, a sixth of He's, so `sigma_w` is $1/\sqrt3 = 0.58$.
 #
-# With ReLU lesson 03 gives $\chi_1 = \sigma_w^2/2 = \frac16$, and a gradient keeps $\sqrt{1/6} = 0.41$ of its size per
-# layer. From the third layer back to the first that leaves a sixth. From the tenth back to the first there are nine
-# steps, and $6^{9/2}$ is about 3000.
+# With ReLU lesson 03 gives $\chi_1 = \sigma_w^2/2 = \frac16$, and $\delta$ keeps $\sqrt{1/6} = 0.41$ of its size per
+# layer. From the tenth layer back to the first there are nine steps, and $6^{9/2}$ is about 3000.
 #
-# Now look at it with the eyes of gradient descent, whose step is the rate times the gradient. The first layer moves
-# thousands of times less than the last one. A rate that moves the first layer is thousands of times too large for the
-# last, and there lesson 01 ends in a divergence. So *no* rate can help.
+# But a step of descent moves *weights*, and the gradient of a weight is $\delta$ times its input. The input shrinks on
+# its way forward by the same $0.41$ per layer. Without biases the two make up for each other, and the gradient is
+# equally small in every layer.
+#
+# `nn.Linear` draws biases too, and they do two things. They keep the input from shrinking, but not $\delta$. And a bias
+# is the same for every image. What comes from the image fades from layer to layer, the biases do not, and in the end
+# any two images look alike. Here are both before any training: the tenth layer over the first, and the cosine between
+# images behind the tenth.
+
+# %% tags=["experiment"]
+# Ten layers at the start: what comes back, and how far images lie apart
+
+
+def apart(h):  # 1 - cosine, the mean over all pairs of samples; h is (networks, B, n)
+    unit = h / h.norm(dim=2, keepdim=True)
+    return 1 - unit.mean(1).square().sum(1)
+
+
+def at_the_start(weights, biases):  # medians of ten networks, 128 images
+    weights, z = [W.double().requires_grad_() for W in weights], []
+    h = data.x_train[:128].double().expand(10, -1, -1)
+    for W, b in zip(weights, biases):
+        z.append(h @ W.mT + b.double().unsqueeze(1))
+        seen, h = h, torch.relu(z[-1])
+    targets = data.y_train[:128].repeat(10)
+    loss = torch.nn.functional.cross_entropy(z[-1].flatten(0, 1), targets)
+    grads = torch.autograd.grad(loss, [z[0], z[-2], weights[0], weights[-2]])
+    first, last, W_first, W_last = (g.flatten(1).norm(dim=1) for g in grads)
+    found = last / first, W_last / W_first, apart(seen.detach())
+    return [float(v.median()) for v in found]
+
+
+narrow, root = as_torch_draws(10), 6**0.5
+nets = {"as drawn": narrow, "no biases": (narrow[0], [0 * b for b in narrow[1]])}
+nets["weights x root 6"] = [root * W for W in narrow[0]], narrow[1]
+deltas, moves, alike = zip(*(at_the_start(*net) for net in nets.values()))
+brief = lambda numbers: [f"{float(f'{v:.2g}'):g}" for v in numbers]
+columns = {"10th over 1st: delta": brief(deltas), "weights' gradient": brief(moves)}
+table({"": nets} | columns | {"1 - cosine": [f"{v:.1g}" for v in alike]})
+
+# %% [markdown]
+# As drawn, the layers that could tell images apart hardly move. The layers that do move get the same vector for every
+# image, and all they can learn from it is how often each class occurs. A larger rate does not help, because the last
+# layers feel it first. Without biases no layer is behind, but in all of them the gradient is tiny. Weights $\sqrt6$
+# times as large mend all of it, *with* the biases: what comes from the image now keeps its size beside them.
 
 # %% [markdown]
 # ## Claim on trial: W6
 #
-# *The framework's default initialisation is fine.* (The textbook d2l says "for moderate problem sizes", with care; code
-# comments drop the care.)
+# *The framework's default initialisation is fine.* (The textbook d2l adds "for moderate problem sizes".)
 #
 # Few people train with plain gradient descent today. **AdamW** divides the gradient of each weight by the running root
-# mean square of that very gradient. A gradient that is 3000 times too small is divided by a root that is 3000 times too
-# small, and the step is as long as any other. So the argument above does not hold for it.
-
-# %% [markdown]
-# <details><summary>Our prediction, made before the run. Open it after yours.</summary>
+# mean square of that very gradient. So a step is as long where gradients are small as where they are large.
 #
-# **Our prediction.** Under gradient descent ten layers fail, and the same draws learn once they are $\sqrt6$ times as
-# large. Under AdamW ten layers learn, but later, because what reaches the last layer hardly differs from image to image
-# at first.
+# The control under gradient descent changes one thing in the ten layers of above: their weights are multiplied by
+# $\sqrt6$, and the biases stay. Two arms have AdamW: ten layers of 32, and five layers of 256, each at one rate, since
+# they learn at it. Which of the three learn, and which must wait?
+#
+# <details><summary>Our prediction, made before the run.</summary>
+#
+# The control learns. Under AdamW ten layers learn, because the first layers move as fast as the last. But not at once,
+# because at first all images look alike.
 #
 # </details>
 #
-# Two arms with AdamW: ten layers of 32, and five layers of 256, each at one rate, since they learn at it. The control
-# is the network of above with ten layers under gradient descent, its weights multiplied by $\sqrt6$ and its biases left
-# out. The table has a row for each arm, and the counts after a quarter of its steps and after all. (Ten layers of 256
-# take too long for a notebook.) Most: eight or more of ten. Few: two or fewer. Some: in between.
+# The table counts after a quarter of the steps and after all. Most: eight or more of ten. Few: two or fewer. Some: in
+# between.
 
 # %% tags=["experiment"]
 # AdamW with the weights of nn.Linear, and ten layers at He's scale
-narrow, wide = as_torch_draws(10), as_torch_draws(5, 256)
-mended = trained([W * 6**0.5 for W in narrow[0]], None, [0.01], 160, 40, **big)
+wide = as_torch_draws(5, 256)
+mended = trained(*nets["weights x root 6"], [0.01], 160, 40, **big)
 adam_deep = trained(*narrow, [0.005], 240, 60, **big, **adamw)
 
 # %% tags=["experiment"]
@@ -272,10 +310,11 @@ verdict("W6", {name: mostly(counts[name][1]) for name in defaults}, evidence)
 # %% [markdown]
 # The claim leaves out what it depends on. Under gradient descent the default is fine for few layers and hopeless for
 # ten, and the weights alone decide: the same draws learn at He's scale. Under AdamW it is fine for ten layers too, if
-# you can wait, and for five wide ones there is hardly a wait. We tried no more than ten layers and no transformer.
+# you can wait, and for five wide ones there is hardly a wait. We tried no more than ten layers, no ten wide ones, and
+# no transformer.
 #
-# One thing AdamW does not repair. The network begins by giving nearly the same answer for every image, and that is what
-# the first steps are spent on. Section 4 looks at this illness by itself.
+# Images that look alike are an illness by themselves. Section 4 finds it where gradients are even and no layer has a
+# bias.
 
 # %% [markdown]
 # ## 3 · Along the depth: Xavier, 5/3 and tanh
@@ -364,11 +403,11 @@ for name, s in gains.items():
 fig, (left, right) = plt.subplots(1, 2)
 style = {"log": "xy", "marker": "", "colours": (plots.STABLE, plots.EXPLODES)}
 plots.plot_against_theory(left, range(1, L + 1), signal, lengths, **style)
-plots.finish(left, "The signal: only one settles", "layer", "mean square of z")
+plots.finish(left, "The signal: 5/3 settles", "layer", "mean square of z")
 plots.plot_depth_profile(
     right, delta, expected, colours=dict(zip(gains, style["colours"]))
 )
-plots.finish(right, "The gradient: the other grows", ylabel="RMS of delta, last = 1")
+plots.finish(right, "The gradient: 5/3 grows", ylabel="RMS of delta, last = 1")
 
 # %% tags=["experiment"]
 # The verdict on W2
@@ -401,8 +440,8 @@ verdict("W1", found, evidence)
 # network no single scale keeps both: at Xavier's the signal fades, and with it, slowly, the gradient.
 #
 # One thing in the figure calls for a reason. The measured gradient ends below its dotted line, and at the first layers
-# the theory even lies outside the band. The theory is for endless width. With 128 units every layer strays a little
-# from it, and the strayings multiply. Lesson 03 (Deeper B) showed what comes of that: a few networks grow much, and the
+# the theory even lies outside the band. The theory is for endless width. With 128 units every layer misses it by a
+# little, and these factors multiply. Lesson 03 (Deeper B) showed what comes of that: a few networks grow much, and the
 # *median* lies below the mean. Deeper A looks at it width by width.
 
 # %% [markdown]
@@ -415,9 +454,10 @@ verdict("W1", found, evidence)
 #
 # ### Exercise 05.4 · ●●○ · 8 minutes
 #
-# Write `lsuv(weights, phi, x)`. `weights` is a list of (fan_out, fan_in) tensors, `x` is (B, n). Layer by layer: divide
-# $W$ by the RMS of its pre-activations `h @ W.T` (one number, over the batch and all units), then send `h` through the
-# scaled layer and `phi`. Return the list of scaled weights, and leave the given ones as they are.
+# (05.3 is in Deeper A.) Write `lsuv(weights, phi, x)`. `weights` is a list of (fan_out, fan_in) tensors, `x` is (B, n).
+# Layer by layer: divide $W$ by the RMS of its pre-activations `h @ W.T` (one number, over the batch and all units),
+# then send `h` through the scaled layer and `phi`. Return the list of scaled weights, and leave the given ones as they
+# are.
 
 
 # %%
@@ -451,13 +491,11 @@ lsuv = check("05.4", lsuv).function
 # %% tags=["drawing"]
 # The drawing
 fig, ax = plt.subplots(figsize=(6.4, 1.8))
-before = ("z of a and b", [[1, 1, -1, -1], [1, -1, 1, -1]])
-after = ("h of a and b", [[1, 1, 0, 0], [1, 0, 1, 0]])
-lit = {"z of a and b": (None, 0), "h of a and b": (None, 0)}
+before = ("a, b and their products", [[1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]])
+after = ("after", [[1, 1, 0, 0], [1, 0, 1, 0], [1, 0, 0, 0]])
+lit = {before[0]: (2, None), after[0]: (2, None)}
 plots.draw_grid_of_numbers(ax, [before, "ReLU", after], highlight=lit, shapes=False)
-plots.finish(
-    ax, "What spoke against likeness is gone; a part of what spoke for it stays"
-)
+plots.finish(ax, "Both products of -1 become 0, and one of the two products of 1 stays")
 
 # %% [markdown]
 # *Why?* Two units counted against the likeness of $a$ and $b$: those that are positive for one and negative for the
@@ -496,6 +534,11 @@ plots.finish(ax, "Two inputs at a right angle, layer by layer")
 # Lengths play no part in this, because ReLU knows no scale: twice the input is twice the output. So He's rule, which
 # mends all lengths, mends nothing here.
 #
+# A bias makes it worse. It adds the same vector to both. Take $a = (1, 0, 0)$ and $b = (0, 1, 0)$, at a right angle,
+# and the bias $(0, 0, 1)$. The sums $(1, 0, 1)$ and $(0, 1, 1)$ have the cosine $\frac12$. Were the inputs a tenth as
+# long, it would be $\frac{1}{1.01} = 0.99$. This is what `nn.Linear` does in section 2: what comes from the image
+# shrinks from layer to layer, and the biases do not. In this section's experiments no layer has one.
+#
 # ### Exercise 05.5 · ●●○ · 8 minutes
 #
 # Write `cosines(weights, phi, a, b)`. `a` and `b` are two inputs, (n,). Return L + 1 floats: the cosine of the angle
@@ -522,20 +565,15 @@ cosines = check("05.5", cosines).function
 #
 # $$\text{relu}(z) - \text{relu}(-z) = z$$
 #
-# For $z = -3$ that is $0 - 3 = -3$. Nothing is lost, so at the start the whole network is a linear function. If it is
-# made of rotations, it keeps every angle. Each matrix is made of a random rotation $O$ (a matrix that keeps lengths) as
-# $\begin{pmatrix}O & -O\\-O & O\end{pmatrix}$: the minus signs take the difference and make the partners. (Deeper A
-# draws rotations by hand.)
-
-# %% tags=["drawing"]
-# The drawing
-fig, ax = plt.subplots(figsize=(6.4, 1.6))
-plots.draw_unit(ax, ["relu(z)", "relu(-z)"], ["1", "-1"], "z", sum_label="+")
-plots.finish(ax, "A pair of units hands on z itself, whatever its sign")
-
-# %% [markdown]
-# Both starts, 50 layers of 32 units. Each of ten networks gets one pair of digits, and your `cosines` follows it; the
-# dotted line is the formula above, applied 50 times.
+# For $z = -3$ that is $0 - 3 = -3$. Nothing is lost, so at the start the whole network is a linear function. Each
+# matrix is made of a random rotation $O$ (a matrix that keeps lengths and angles) as $\begin{pmatrix}O & -O\\-O &
+# O\end{pmatrix}$: the minus signs take the difference and make the partners. (Deeper A draws rotations by hand.)
+#
+# The first matrix takes 64 pixels to 16 units and their partners, so it keeps angles only roughly; the last takes the
+# differences to ten outputs. All this is so at the start. Nothing holds the pairs together in training.
+#
+# Both starts, 50 layers of 32 units. Each of ten networks gets one pair of digits, and your `cosines` follows it. The
+# axis shows what is missing to 1; the dotted line is the formula above, applied 50 times.
 
 
 # %% tags=["experiment"]
@@ -567,72 +605,49 @@ def followed(net):  # the cosine of one pair of digits in each network: (layers 
 
 
 starts = {"He": he_draws(50), "looks-linear": looks_linear(50)}
-angles = {name: followed(net) for name, net in starts.items()}
-line = [float(angles["He"][0].median())]
+angles = {name: 1 - followed(net) for name, net in starts.items()}
+line = [1 - float(angles["He"][0].median())]
 for _ in range(50):
     line.append(next_cosine(line[-1]))
 fig, ax = plt.subplots()
-plots.plot_against_theory(ax, range(51), angles, marker="", rough=True)
-ax.plot(range(51), line, **plots.THEORY)
+plots.plot_against_theory(ax, range(51), angles, log="y", marker="", rough=True)
+ax.plot(range(51), [1 - c for c in line], **plots.THEORY)
 title = "With He's start any two digits become one direction"
-plots.finish(ax, title, "layer", "cosine")
+plots.finish(ax, title, "layer", "1 - cosine")
 
 # %% [markdown]
-# The formula describes what happens, and the narrow networks go faster than it says, because chance adds to the loss:
-# what differs between two inputs is spread over few units, and some draws lose it. The looks-linear start rises once,
-# at its first ReLU, and then stays. (Behind a ReLU its vectors have no negative entry either, but the next layer takes
-# the differences and undoes it.)
+# The typical narrow network is far below the formula, which is for endless width. In a narrow layer what is left of the
+# difference is multiplied by a factor of chance. The typical product of such factors lies below their mean, as for the
+# gradient in section 3. The looks-linear start falls once, at its first ReLU, and then stays. (Behind a ReLU its
+# vectors have no negative entry either, but the next layer takes the differences and undoes it.)
+#
+# **The same in a recording?** `Recorder` and lesson 09 say how much "samples differ", as a share of the mean square.
+# For vectors of one length that is 1 less the mean cosine, because the square of their sum is made of the products of
+# all pairs. But samples differ in length too, ReLU hands lengths on, and the recorder counts them in. Here are both
+# numbers behind the 50 layers of He's start.
+
+# %% tags=["experiment"]
+# One finding, counted without lengths and with them
+h = data.x_test[:100].double().expand(10, -1, -1)
+for W in starts["He"][:-1]:
+    h = torch.relu(h @ W.double().mT)
+differ = 1 - h.mean(1).square().sum(1) / h.square().sum(2).mean(1)
+print(f"1 - cosine: {apart(h).median():.1g}. Differ: {differ.median():.1g} (medians).")
 
 # %% [markdown]
-# **The same number in a recording.** `Recorder` and lesson 09 say it in another way: "samples differ by `0.02` of the
-# mean square". Take many vectors of one length whose pairs have the cosine $c$. The square of their mean vector is $c$
-# times that of each single one, because nearly all products in it are products of pairs. What differs from sample to
-# sample is the rest, $1 - c$. So a cosine of `0.98` and samples that differ by `0.02` are one finding.
-#
-# Real samples differ in length as well. A ReLU layer hands such differences on, because it knows no scale, and the
-# recorder counts them in. So its number is a little larger. Here are all three after 10 layers of a network with He's
-# start.
-
-
-# %%
-def differ(h):  # the share of the mean square that is not common to all samples
-    return float(1 - h.mean(0).square().sum() / h.square().sum(1).mean())
-
-
-h = data.x_test[:100]
-for W in starts["He"][:10]:
-    h = torch.relu(h @ W[0].T)
-unit = h / h.norm(dim=1, keepdim=True)
-between = float((unit @ unit.T).sum() - 100) / 9900  # the mean over all pairs
-print(f"1 - cosine: {1 - between:.2f}. Samples differ by {differ(h):.2f}, ")
-print(f"and by {differ(unit):.2f} once all are brought to one length.")
-
-# %% [markdown]
-# **Why is that bad for training?** Because it makes the valley of lesson 01. Take two inputs of length 1 with the
-# cosine $c$ in the last hidden layer. Write them as $m + d$ and $m - d$: what they share, and what tells them apart.
-# Then $|m|^2 = \frac{1 + c}{2}$ and $|d|^2 = \frac{1 - c}{2}$.
-#
-# The last layer learns by moving its weights along $m$ and along $d$. For a squared error the curvature along a
-# direction is the mean square of the inputs there. So the two curvatures stand in the ratio
-#
-# $$\frac{1 + c}{1 - c}$$
-#
-# At $c = 0.5$ that is 3. At $c = 0.998$ it is 999. The steep direction $m$ limits the rate, and it says nothing of the
-# class. The flat one, $d$, holds all that can be learnt, and needs about as many steps as that ratio. Norms do not
-# enter at all: they multiply both.
+# So samples that hardly differ point one way, but the reverse need not hold. To be sure, bring each to length 1 first.
 
 # %% [markdown]
 # ## Claim on trial: W5
 #
 # *A very deep ReLU network fails because its gradients vanish or explode.*
 #
-# At a wrong scale they do, as section 2 showed. But if direction is what counts, then even norms cannot save 50 layers.
-# And inputs that point one way must spoil a network of any depth, even one of three layers. This half is easier to see,
-# so it comes first.
+# At a wrong scale they do. Now let norms be healthy. If the claim is right, the network should then train.
 #
-# Three layers are too few for depth to do harm. We spoil the *inputs* instead: the constant 30 is added to every pixel,
-# and the images are divided by 30, so that their size is about 1 as before. Any two of them now have a cosine of about
-# $1 - \frac{1}{900}$. The weights are He's, and rates are swept over a decade and more.
+# Two tests, one shallow and one deep. The first has three layers, too few for depth to do harm, and He's weights. We
+# change the *inputs* instead: the constant 30 is added to every pixel, and the images are divided by 30, so that their
+# size is about 1 as before. Any two of them now have a cosine of about $1 - \frac{1}{900}$. Rates are swept over a
+# decade and more.
 
 # %%
 unshifted = "above 0.7, as the unshifted ones do"
@@ -677,18 +692,38 @@ reveal(
 )
 
 # %% [markdown]
-# <details><summary>Our prediction, made before the run. Open it after yours.</summary>
+# **Why?** Because inputs that point one way make the valley of lesson 01. Write two inputs of the last layer, of length
+# 1 and with the cosine $c$, as $m + d$ and $m - d$: what they share, and what tells them apart. Then $|m|^2 = \frac{1 +
+# c}{2}$ and $|d|^2 = \frac{1 - c}{2}$.
 #
-# **Our prediction.** Even norms do not save 50 layers, under either optimizer. A looks-linear start does. With ten
-# layers, where two digits are still far from one direction, even norms are enough.
+# The last layer learns by moving its weights along $m$ and along $d$. For a squared error the curvature along a
+# direction is the mean square of the inputs there. So the two curvatures stand in the ratio
+#
+# $$\frac{1 + c}{1 - c}$$
+#
+# At $c = 0.5$ that is 3. At $c = 0.998$ it is 999. The steep direction $m$ limits the rate, and says nothing of the
+# class. The flat one, $d$, holds all that can be learnt, and plain descent needs about as many steps as that ratio.
+# (Momentum saves many of them, but more inputs share $1 - c$ among more directions.) The same holds in each layer whose
+# inputs are alike.
+
+# %% [markdown]
+# AdamW does not lift it. It has a factor for each *weight*, and $m$ and $d$ lie across all weights, so no such factors
+# make steps longer along $d$ alone. (In section 2 it moves the first layers, which see the images apart, and so pulls
+# them apart further on. Alike inputs leave it no such layer.)
+
+# %% [markdown]
+# Now the deep test. Two starts of 50 layers of 32 units, ten networks each. The first is made of random rotations,
+# scaled by your `lsuv`, so that all norms are even. (The scale before does not matter, because LSUV divides it out.)
+# The second is looks-linear, which is made of rotations as well, so rotations cannot be what makes the difference. It
+# gets one rate, and the first gets two. All are trained for 50 steps, under both optimizers. Which of the two learns?
+#
+# <details><summary>Our prediction, made before the run.</summary>
+#
+# **Our prediction.** Even norms do not save 50 layers, under either optimizer. A looks-linear start does.
 #
 # </details>
 #
-# Now the other half. Two starts of 50 layers of 32 units, ten networks each. The first is made of random rotations,
-# scaled by your `lsuv`, so that all norms are even. (The scale before does not matter, because LSUV divides it out.)
-# The second is looks-linear, which is made of rotations as well, so rotations cannot be what makes the difference. It
-# gets one rate, since it learns there, and the first gets two. All are trained for 50 steps. Most: eight or more of
-# ten. Few: two or fewer. Some: in between.
+# Most: eight or more of ten. Few: two or fewer. Some: in between.
 
 # %% tags=["experiment"]
 # Fifty layers whose norms are even
@@ -710,11 +745,11 @@ table({"50 layers, 0.7 after 50 steps": optimizers} | columns)
 # %% tags=["experiment"]
 # The verdict on W5
 he_ten = counts["momentum SGD, 10 layers of 32 at He's scale"][1]
-found = {"10 layers, momentum SGD": mostly(he_ten)}
+found = {"10 layers at He's scale, momentum SGD": mostly(he_ten)}
 for runs, said in ((rescued, "50 layers"), (spoilt, "3 layers with shifted inputs")):
     found |= {f"{said}, {name}": mostly(passing(runs[name])[1]) for name in optimizers}
 words = [count_of(runs) for runs in (rescued, kept, plain, spoilt)]
-evidence = "True means: with even norms most networks pass 0.7. ReLU, width 32, "
+evidence = "The claim is true where most pass 0.7 once norms are even. ReLU, width 32, "
 evidence += "digits, ten seeds, momentum SGD (AdamW): with 50 layers {} ({}) in 50 "
 evidence += "steps, with a looks-linear start {} ({}). With 3 layers, 80 steps, {} "
 evidence += "({}), with shifted inputs {} ({})."
@@ -724,8 +759,7 @@ verdict("W5", found, evidence, usual=[f"50 layers, {name}" for name in optimizer
 # %% [markdown]
 # The same activation, the same depth, rotations in both: one learns and the other does not. Three layers with the
 # healthiest of gradients do not learn either, once their inputs point one way. So in a *very* deep ReLU network even
-# norms are needed, and they are not enough. At ten layers they are enough, because two digits have not yet become one
-# direction.
+# norms are not enough. At ten layers (section 2) they are, because two digits have not yet become one direction.
 #
 # What the trial does not say: that such a network can never learn. We tried one width and 50 steps. A wider network
 # loses the angle more slowly, as Deeper A shows, and a longer run may still find the flat directions. Lesson 08 has a
@@ -734,24 +768,35 @@ verdict("W5", found, evidence, usual=[f"50 layers, {name}" for name in optimizer
 # %% [markdown]
 # ## On a real run
 #
-# It does not train? Before anything else look at three numbers at step 0.
+# It does not train? Before anything else look at two numbers at step 0.
 #
 # - $\delta$ in the first layer over $\delta$ in the last: above 10 it explodes, below a tenth it vanishes. Set the
-#   scale yourself, with `torch.nn.init`. Under plain gradient descent a deep network does not learn without it. Under
-#   AdamW the default costs steps, at least up to the ten layers that we tried.
-# - The cosine between different inputs in the last hidden layer. Above `0.99` the signal is dead, whatever the norms
-#   say. (In a recording: samples that differ by less than `0.01`.) Centre the inputs; take fewer layers, or a path
-#   around them (lesson 08).
-# - Both are healthy? Then it is the learning rate.
+#   scale yourself. Under plain gradient descent a deep network does not learn without it. Under AdamW the default costs
+#   steps, at least up to the ten layers that we tried.
+# - The mean cosine between different inputs in the last hidden layer. At `0.99` the valley has a ratio of 200 whatever
+#   the norms say. Centre the inputs; start the biases at 0; take fewer layers, or a path around them (lesson 08).
+#
+# ```python
+# for layer in model.modules():
+#     if isinstance(layer, nn.Linear):
+#         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+#         nn.init.zeros_(layer.bias)
+#
+# unit = h / h.norm(dim=1, keepdim=True)  # h: (samples, units)
+# mean_cosine = unit.mean(0).square().sum()
+# ```
+#
+# Both are healthy? Then it is the learning rate.
 
 # %% [markdown]
 # ## Summary
 #
 # A unit sums fan-in products, so weights with a variance over fan-in keep the signal; going back fan-out counts.
-# Xavier's rule averages the two, He's adds the half that ReLU removes, and a gain of 5/3 keeps the signal of tanh but
-# not its gradient. The framework's default is smaller than all of these: under gradient descent ten layers do not learn
-# with it, under AdamW they learn later. ReLU has no negative values, so each layer makes any two inputs more alike, and
-# the norms do not show it. Units in pairs, $z$ and $-z$, keep the angles, and such a network trains.
+# Xavier's rule averages the two, He's adds the factor 2 that ReLU costs, and a gain of 5/3 keeps the signal of tanh but
+# not its gradient. The framework's default is smaller than all of these. Its biases then outweigh the image: under
+# gradient descent ten layers do not learn, under AdamW they learn later. ReLU has no negative values, so each layer
+# makes any two inputs more alike, and the norms do not show it. Units in pairs, $z$ and $-z$, keep the angles, and such
+# a network trains.
 
 # %% [markdown]
 # ## Deeper
@@ -811,14 +856,14 @@ verdict("W3", found, evidence)
 
 # %% tags=["experiment"]
 # A gain of 5/3, and the angle under He's start, at three widths
-some_widths, grows, apart = [16, 32, 64], [], []
+some_widths, grows, closer = [16, 32, 64], [], []
 for n in some_widths:
     profile = propagation.gradient_profile(50, n, "tanh", 5 / 3, seeds=20, **exact)
     first, last = profile.delta[0, :, 0], profile.delta[0, :, -1]
     grows.append(f"{float((first / last).median()):.0f}")
-    apart.append(f"{1 - float(followed(he_draws(50, n))[-1].median()):.1g}")
+    closer.append(f"{1 - float(followed(he_draws(50, n))[-1].median()):.1g}")
 grows.append(f"{float(expected['gain 5/3'][0]):.0f}")
-columns = {"5/3: gradient x": grows, "He: 1 - cosine": [*apart, f"{1 - line[-1]:.1g}"]}
+columns = {"5/3: gradient x": grows, "He: 1 - cosine": [*closer, f"{1 - line[-1]:.1g}"]}
 table({"width": [*some_widths, "endless"]} | columns)
 
 # %% [markdown]

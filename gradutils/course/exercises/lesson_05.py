@@ -463,6 +463,14 @@ def _before_the_activation(weights, phi, a, b):
     return found
 
 
+def _stale_lengths(weights, phi, a, b):
+    lengths, found = a.norm() * b.norm(), [_cosine(a, b)]
+    for W in weights:
+        a, b = phi(W @ a), phi(W @ b)
+        found.append(float(a @ b / lengths))
+    return found
+
+
 def _correlation(a, b):
     return _cosine(a - a.mean(), b - b.mean())
 
@@ -488,6 +496,7 @@ COSINES = Exercise(
         "The signal went through the transposed weights. For one vector, forward is W @ a.": (
             _pair_variant(step=lambda phi, W, v: phi(W.T @ v))
         ),
+        "The lengths are those of the inputs. A layer changes them: take them anew behind each.": _stale_lengths,
         "These are angles. Their cosines are wanted.": (
             _pair_variant(number=lambda a, b: math.acos(max(-1.0, min(1.0, _cosine(a, b)))))
         ),
