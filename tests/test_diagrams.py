@@ -331,6 +331,17 @@ def test_the_slope_under_a_density_writes_the_mean_that_it_shades(new_axes, phi,
     assert blue <= max(mean, 1)
 
 
+def test_two_densities_are_compared_on_one_axis(new_axes):
+    areas = []
+    for sigma, height, mean in ((5, 1.0, 0.11), (10, 0.5, 0.05)):
+        ax = new_axes()
+        plots.draw_slope_under_density(ax, torch.tanh, sigma, reach=18, height=height)
+        assert ax.get_xlim() == (-18, 18)
+        assert any(f"= {mean}" in text.get_text() for text in ax.texts)  # of all, also where the picture ends
+        areas.append(np.trapezoid(*ax.collections[0].get_paths()[0].vertices[1:4002].T[::-1]))
+    assert areas[0] == pytest.approx(areas[1], rel=1e-2)
+
+
 def test_a_slope_can_be_given_and_sigma_must_be_positive(new_axes):
     ax = new_axes()
     plots.draw_slope_under_density(ax, torch.sign, 1.0, slope=lambda z: (z.abs() <= 1).double())

@@ -51,19 +51,22 @@ def _write(ax: Axes, text: str, places, points, colour) -> None:
         label.remove()
 
 
-def draw_slope_under_density(ax: Axes, phi, sigma: float, *, slope=None) -> Axes:
+def draw_slope_under_density(ax: Axes, phi, sigma: float, *, slope=None, reach=None, height=1.0) -> Axes:
     """What E[phi'(z)^2] averages, z from N(0, sigma^2): phi' over the density of z, and the part of it that phi'^2 keeps.
 
-    The density is drawn with height 1, so the coloured area over the grey one is the mean. ``phi`` is elementwise;
-    ``slope`` is its derivative where autograd's is not wanted. ValueError unless sigma is positive.
+    The coloured area over the grey one is the mean. ``phi`` is elementwise; ``slope`` is its derivative where autograd's
+    is not wanted. Two pictures are compared with one ``reach`` on either side of 0 (3.3 sigma by default, at least 3.3)
+    and with a ``height`` of the density that falls as 1 / sigma. ValueError unless sigma is positive.
     """
     if not sigma > 0:
         raise ValueError(f"sigma must be positive; got {sigma}")
-    reach = 3.3 * max(sigma, 1.0)
-    z = torch.linspace(-reach, reach, 4001, dtype=torch.float64)
+    most = 3.3 * max(sigma, 1.0)  # where nearly all of the density lies
+    reach = most if reach is None else reach
+    end = max(most, reach)  # the mean is taken over all of it, also where the picture is narrower
+    z = torch.linspace(-end, end, 4001, dtype=torch.float64)
     slopes = _derivative(phi, z) if slope is None else np.asarray(slope(z), dtype=float)
     z = z.numpy()
-    density = np.exp(-0.5 * (z / sigma) ** 2)
+    density = height * np.exp(-0.5 * (z / sigma) ** 2)
     kept = density * slopes**2
     mean = kept.sum() / density.sum()
     low, high = min(0.0, 1.15 * slopes.min()), max(1.0, slopes.max(), kept.max())

@@ -246,6 +246,12 @@ MEAN_SQUARE_SLOPE = Exercise(
             )
             for k in (3, 4, 5)
         },
+        "These are the four units of the example, whatever q is. Wanted is a Gaussian with mean square q.": (
+            _mean_variant(
+                lambda s, h, z, q: s.square().mean(),
+                lambda q: torch.tensor([-2.0, -0.5, 0.5, 2.0], dtype=torch.float64),
+            )
+        ),
         "The slope was taken at one point, the root of q. Units stand at many z: take the mean over a Gaussian.": (
             _mean_variant(lambda s, h, z, q: s.square(), lambda q: torch.tensor(q).double().sqrt())
         ),
@@ -352,6 +358,12 @@ SETTLED_GROWTH = Exercise(
         },
         "z was given the standard deviation q. q is a mean square: multiply the Gaussian by its root.": (
             _settled_variant(lambda phi, s, z, q: _next_q(phi, s, _gauss(COARSE) * q, q))
+        ),
+        "The length map took phi at one point, the root of q. Units stand at many z: take the mean of phi(z)**2.": (
+            _settled_variant(lambda phi, s, z, q: s**2 * phi(torch.tensor(q).double().sqrt()).square())
+        ),
+        "The length map took phi at q itself. q is the mean square of a Gaussian z: take the mean of phi(z)**2.": (
+            _settled_variant(lambda phi, s, z, q: s**2 * phi(torch.tensor(q).double()).square())
         ),
         "This is chi_1, the factor of the squared gradient. The growth of its size is the root.": (
             _settled_variant(_next_q, lambda phi, s, q: s**2 * _mean_square_slope(phi, q))
@@ -605,6 +617,7 @@ DESIGN = Exercise(
         lambda z: F.leaky_relu(z, 0.5) * (2 / 1.25) ** 0.5 / GIVEN_SCALE,
         lambda z: torch.where(z > 0, z, -z / 2) * (2 / 1.25) ** 0.5 / GIVEN_SCALE,
     ),
+    deeper=True,
 )
 
 
