@@ -419,7 +419,7 @@ table({"gradients": ways} | {f"step {t}": row for t, row in enumerate(zip(*steps
 # **The size drops out.** A factor on all gradients multiplies $m$ and the root of $v$ alike, so the step keeps its
 # length, but for $\epsilon$. A clip that cuts every step makes each gradient $c \cdot g/|g|$, and $c$ is such a factor.
 # So under Adam a threshold that is always passed has no size: `0.1` and `0.001` are one clip.
-#
+
 # %% [markdown]
 # **What stays is an equal say.** Without the clip the outlier makes $v$ so large that all later steps are short: with
 # $\beta_2 = 0.999$ it is remembered for about a thousand steps. Its own step is short as well, but only because it
@@ -506,7 +506,7 @@ table({"above no clip, of ten": names, "rate 0.01": words[0], "rate 0.03": words
 # gains in most runs, as the whole clip does. So it is the first gradients that had too much say.
 #
 # - $m$ remembers them for about ten steps, so the run walks on where they pointed. At rate `0.03`, where that is a long
-#   way, a run without this memory gains as the clip does.
+#   way, most runs without this memory gain, too.
 # - $v$ remembers them for the whole run and makes the later steps short. At rate `0.01` longer steps help some runs, at
 #   `0.03` few. So length is a part of it, and not all.
 #
@@ -881,6 +881,7 @@ verdict("S6", {name: mostly(count) for name, count in counts.items()}, evidence)
 #   and a bad batch, and leaves ordinary steps alone. A threshold of `0.1` cuts them all, and `0.01` is then the same
 #   clip, so tuning it is wasted. Begin with the first kind; take the second where a run with it learns more. With
 #   either, a high share of cut steps is no reason for a smaller rate.
+
 # %% [markdown]
 # - Without a scaler (`float32`, `bfloat16`): skip a step whose norm is not finite, and log it.
 #   `error_if_nonfinite=True` stops the run instead. Both wait for the device.
