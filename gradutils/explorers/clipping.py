@@ -66,7 +66,7 @@ def explore_cliff() -> Explorer:
 
 # Rate and threshold ------------------------------------------------------------------------------------------------------
 HALF = 0.5  # the steps of both sliders, in powers of ten
-RATES, THRESHOLDS, STEPS, UNITS = np.arange(-4, 1.1, HALF), np.arange(-2, 3.1, HALF), 60, 12
+RATES, THRESHOLDS, STEPS, UNITS = np.arange(-3.5, 0.6, HALF), np.arange(-2, 2.6, HALF), 60, 12
 
 
 @cache
@@ -120,7 +120,7 @@ def explore_rate_and_threshold() -> Explorer:
     right.set(yscale="log", xlim=(0, STEPS), ylim=(0.3, 1e4), xlabel="step")
     right.set_title("Loss (dashed: guessing)")
     sliders = {
-        "rate": slider("rate = 10^", -1.5, RATES[0], RATES[-1], HALF, ".1f"),
+        "rate": slider("rate = 10^", -1.0, RATES[0], RATES[-1], HALF, ".1f"),
         "threshold": slider("threshold = 10^", 0, THRESHOLDS[0], THRESHOLDS[-1], HALF, ".1f"),
     }
     return Explorer(Scene(run_clipped, LiveFigure(figure, {"dot": dot, "loss": loss})), sliders)
