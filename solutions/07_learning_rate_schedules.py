@@ -8,8 +8,8 @@
 # - tell when a warmup helps, and what a decay buys,
 # - find a rate with a range test.
 #
-# Core: about 70 minutes. Deeper: another 35 minutes. It runs in 12 seconds. Needs: [lesson
-# 06](06_clipping.ipynb). Next: [lesson 08](08_residual_and_normalization.ipynb).
+# Core: about 70 minutes. Deeper: another 35 minutes. It runs in 12 seconds. Needs: [lesson 06](06_clipping.ipynb).
+# Next: [lesson 08](08_residual_and_normalization.ipynb).
 
 # %%
 import math
@@ -74,7 +74,7 @@ predict("07.a", "In training the sharpness…", [below, rises, breaks])
 
 # %% tags=["drawing"]
 # The drawing
-fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.4))
+fig, axes = plt.subplots(1, 2, sharey=True, figsize=(6.4, 2.4))
 for ax, bend in zip(axes, (5.0, 8.0)):
     valley = lambda x, c=bend: c * x**2 / 2
     plots.draw_step(ax, valley, -1.0, 0.3, low=-1.8, high=1.8)
@@ -82,13 +82,14 @@ for ax, bend in zip(axes, (5.0, 8.0)):
 
 # %% [markdown]
 # Lesson 01 read this as a limit on the rate, because the curvature of a valley is given. In a network it is the other
-# way round: we choose the rate, and training wanders through places of different curvature. So a rate has a **ceiling on
-# the sharpness**:
+# way round: we choose the rate, and training wanders through places of different curvature. So a rate has a **ceiling
+# on the sharpness**:
 #
 # $$\text{ceiling} = \frac{2}{\text{lr}}$$
 #
-# With a sharpness below it a step lands nearer to the minimum along every direction. Above it the step overshoots along
-# one direction at least. What happens then is the question of section 2. First we need a way to measure the sharpness.
+# With a sharpness below it a step lands nearer to the minimum along every direction that curves upwards. Above it the
+# step overshoots along one direction at least. What happens then is the question of section 2. First we need a way to
+# measure the sharpness.
 #
 # **A curvature by hand.** For the quadratic loss $\frac12\, w \cdot Hw$ with $H = \begin{pmatrix} 4 & 1 \\ 1 & 2
 # \end{pmatrix}$ take the direction $v = (1, 1)$. Then $Hv = (5, 3)$ and $v \cdot Hv = 8$. Twice as long a $v$ would
@@ -133,8 +134,8 @@ curvature_along = check("07.1", curvature_along).function
 
 # %% [markdown]
 # The sharpness is the largest value that this takes over all `v`. The power iteration of lesson 01 finds it: multiply
-# `v` by $H$ again and again, and it turns to the sharpest direction. From here on `follow_sharpness` does so in every
-# tenth step while many networks train at once.
+# `v` by $H$ again and again, and it turns to the direction of the largest curvature in size, in training the sharpest.
+# From here on `follow_sharpness` does so in every tenth step while many networks train at once.
 #
 # ### Exercise 07.2 · ●○○ · 4 minutes
 #
@@ -163,8 +164,8 @@ largest_stable_lr = check("07.2", largest_stable_lr).function
 #
 # $$L(a, x) = \tfrac12\, a\, x^2$$
 #
-# The curvature along $x$ is $a$. The derivative with respect to $x$ is $a\,x$, and with respect to $a$ it is
-# $\frac12 x^2$. That is never negative, so descent can only *lower* $a$, and the further $x$ swings, the faster.
+# The curvature along $x$ is $a$. The derivative with respect to $x$ is $a\,x$, and with respect to $a$ it is $\frac12
+# x^2$. That is never negative, so descent can only *lower* $a$, and the further $x$ swings, the faster.
 #
 # Let the rate be $0.5$, so the ceiling is $4$, and begin above it at $a = 5$, $x = 0.5$. The first step multiplies $x$
 # by $1 - 0.5 \cdot 5 = -1.5$, so $x = -0.75$. It lowers $a$ by $0.5 \cdot \frac12 \cdot 0.25 = 0.06$, to $4.94$. The
@@ -192,7 +193,7 @@ plots.finish(axes[1], "x swings, and calms down", "step", "x")
 #
 # 1. Above the ceiling $x$ swings wider in every step, because its factor is below $-1$.
 # 2. The wide swings push $a$ down, because the derivative with respect to $a$ is $\frac12 x^2$.
-# 3. Once $a$ is below the ceiling the swings shrink, and nothing pushes any more.
+# 3. Once $a$ is below the ceiling the swings shrink, and the push dies with them. Until then it carries $a$ well below.
 #
 # A network does the same. It bounces to and fro along its sharpest direction. Averaged over both sides of a bounce the
 # gradient has a part that points towards lower sharpness, and that part grows with the square of the swing (Damian et
@@ -205,8 +206,8 @@ plots.finish(axes[1], "x swings, and calms down", "step", "x")
 # ### A paper in small: the edge of stability
 #
 # J. Cohen et al. (2021) trained networks with full-batch descent and saw the sharpness rise until it hovers "right at,
-# or just above" 2 over the rate. We reduce it to two hidden layers of 16 units, 150 digits and ten seeds. In one arm the
-# rate is constant. In the other it is raised at step 200, which lowers the ceiling, and lowered again at step 300.
+# or just above" 2 over the rate. We reduce it to two hidden layers of 16 units, 150 digits and ten seeds. In one arm
+# the rate is constant. In the other it is raised at step 200, which lowers the ceiling, and lowered again at step 300.
 #
 # Two functions serve the whole lesson: `scores_of` runs many networks at once, and `unflat` makes their matrices from
 # rows of numbers, because `follow_sharpness` takes a network as one row.
@@ -277,9 +278,10 @@ reveal(
 )
 
 # %% [markdown]
-# The sharpness rises to the ceiling and stays within a few hundredths. Raise the rate, and the ceiling falls: the
-# sharpness stands above it, and within a few records it is pushed down to the new one. Lower the rate, and the ceiling
-# rises away. The sharpness follows only slowly, because little loss is left to drive it.
+# The median rises to the ceiling and stays within a few hundredths. A single network may stand above it for a while,
+# because its swing begins tiny and takes many steps to grow. Raise the rate, and the ceiling falls: the sharpness
+# stands above it, and within a few records it is pushed down to the new one. Lower the rate, and the ceiling rises
+# away. The sharpness follows only slowly, because little loss is left to drive it.
 #
 # At the ceiling the loss rises now and then, and falls all the same. Look at it in the explorer. For which rates does
 # the sharpness begin above its ceiling? (Divide 2 by the sharpness at step 0.)
@@ -290,8 +292,8 @@ explorers.explore_edge()
 # %% [markdown]
 # What this does *not* say:
 #
-# - It is full-batch descent and a squared error. With cross-entropy the loss turns flat once the digits are learnt,
-#   and the sharpness falls far below its ceiling (section 3 shows it).
+# - It is full-batch descent and a squared error. With cross-entropy the loss turns flat once the digits are learnt, and
+#   the sharpness falls far below its ceiling (section 3 shows it).
 # - Adam has such a ceiling too, but on another quantity: the sharpness after every direction was divided by Adam's own
 #   scale for it. For $\beta_1 = 0.9$ it lies at about $38/\text{lr}$ (Cohen et al. 2022). It is not tried here.
 
@@ -363,7 +365,7 @@ verdict("W10", found, evidence, usual)
 # A network can be far sharper at its start than later on. Then a rate that would be right for the rest of the run is
 # above the limit in the first steps. **Warmup** means to begin with a small rate and to raise it in a straight line. At
 # a peak rate of $0.1$ and a warmup of 40 steps the first step has the rate $0.1/40 = 0.0025$, so its ceiling is $800$.
-# At step 20 the rate is $0.05$ and the ceiling $40$; at step 40 it is $20$.
+# The 20th has the rate $0.05$ and the ceiling $40$; for the 40th it is $20$.
 
 # %% tags=["drawing"]
 # The drawing
@@ -378,9 +380,9 @@ for ax, drawn_rates, title in zip(axes, (ramp, [0.1] * 72), titles):
 # So a warmup lets the ceiling come down slowly, instead of setting it far below the sharpness at once. Above the
 # ceiling the network is pushed to flatter places, as in section 2, but by small steps.
 #
-# Before the figure, say what it should show. To be pushed down the sharpness must stand *above* its ceiling. So while
-# the ceiling comes down, expect it a little above the dotted line, and never at it exactly. Later it should lie far
-# below, because this is cross-entropy, which turns flat where the digits are learnt.
+# Before the figure, say what it should show. To be pushed down the sharpness must stand *above* its ceiling. So once
+# the ceiling has come down to it, expect it above the dotted line, by a factor of about two, and never at it exactly.
+# Later it should lie far below, because this is cross-entropy, which turns flat where the digits are learnt.
 #
 # Ten ReLU networks with six hidden layers, weights at `1.5` times He's scale, the peak rate and the warmup of the
 # drawing, full batch.
@@ -396,19 +398,18 @@ fig, ax = plt.subplots()
 seen, ceiling = {"sharpness": warmed}, [2 / rate for rate in ramp[::6]]
 options = {"log": "y", "marker": "", "rough": True}
 plots.plot_against_theory(ax, range(0, 72, 6), seen, [ceiling], **options)
-plots.finish(
-    ax, "First above its ceiling (dotted), then far below", "step", "sharpness"
-)
+plots.finish(ax, "Above its ceiling (dotted), then far below", "step", "sharpness")
 
 # %% [markdown]
-# So it is: at first the median lies above the ceiling and comes down with it, and in the end it lies far below. The
-# warmup does not keep the sharpness under the ceiling. It keeps the distance small, and so the leaps.
+# So it is: the ceiling passes the median in the first steps, and the median follows it down, above it. In the end it
+# lies far below. The warmup does not keep the sharpness under the ceiling. It limits the distance, and so the leaps.
+# How much of the fall is the warmup's work this figure cannot say, for it has no arm without one: the sweep below has.
 
 # %% [markdown]
 # The schedule that is used most often has a warmup and then half a cosine wave. By hand, with a warmup of 4 steps, 12
 # steps in all and a floor of 0: the multiplier is $\frac14, \frac24, \frac34, 1$ at the steps 0 to 3. From step 4 on
-# the cosine runs over the $12 - 4 = 8$ steps that are left. At step 4 it is 1. At step 8, half-way, it is
-# $\frac12(1 + \cos\frac{\pi}{2}) = 0.5$. From step 12 on it is 0.
+# the cosine runs over the $12 - 4 = 8$ steps that are left. At step 4 it is 1. At step 8, half-way, it is $\frac12(1 +
+# \cos\frac{\pi}{2}) = 0.5$. From step 12 on it is 0.
 #
 # ### Exercise 07.3 · ●●○ · 10 minutes
 #
@@ -433,11 +434,11 @@ warmup_cosine = check("07.3", warmup_cosine).function
 # %% [markdown]
 # Does a warmup help? At one rate anything can be shown, so we sweep the rate. The networks have six ReLU layers, once
 # at He's scale and once with weights `1.5` times as large. Each trains with a constant rate, with a warmup of 20 steps,
-# and with a decay alone, a cosine to 0. It is plain SGD with batches of 32, judged after 40 and after 80 steps. (A decay
-# is judged at its own end only, so it has a cosine for each of the two.)
+# and with a decay alone, a cosine to 0. It is plain SGD with batches of 32, judged after 40 and after 80 steps. (A
+# decay is judged at its own end only, so it has a cosine for each of the two.)
 
 # %% tags=["experiment"]
-# Two scales of the weights, four schedules, four rates, ten seeds
+# Two scales of the weights, four schedules, three or four rates, ten seeds
 relu_scores = partial(scores_of, torch.relu)
 few = data._replace(x_test=data.x_test[:20], y_test=data.y_test[:20])
 lrs = {1.0: [0.16, 0.32, 0.64], 1.5: [0.04, 0.08, 0.16, 0.32]}
@@ -483,9 +484,9 @@ for ax, (gain, ends) in zip(axes, swept.items()):
 
 # %% [markdown]
 # At He's scale warmup changes little. With the larger weights the constant rate fails where the warmup still learns:
-# the window of usable rates moves to the right. The cosine is the other way round. It saves no network that is thrown
-# at the start, since it begins with the full rate. At He's scale it can make a rate usable at which a run bounces,
-# because the bouncing ends as the rate falls.
+# the window of usable rates moves to the right, and at the smallest rate, too, the loss is lower. The cosine is the
+# other way round. It saves no network that is thrown at the start, since it begins with the full rate. At He's scale it
+# can make a rate usable at which a run bounces, because the bouncing ends as the rate falls.
 
 # %% [markdown]
 # ### Where practice meets it: a transformer under AdamW
@@ -502,8 +503,8 @@ predict("07.c", "Under AdamW a warmup buys…", [better, wider, neither])
 
 # %% [markdown]
 # Ours are small: six post-norm blocks of width 16 with one head. They read a digit as 8 tokens of 8 pixels. AdamW with
-# a weight decay of `0.01`, batches of 8, 90 steps, three rates, ten seeds, with a warmup of 30 steps or none. Below the
-# figure it is counted how far the largest usable rate moves, here and in the sweep above. "Usable" means that the loss
+# a weight decay of `0.01`, batches of 8, 90 steps, three rates, ten seeds, with a warmup of 30 steps or none. For claim
+# S10 it is measured how far the largest usable rate moves, here and in the sweep above. "Usable" means that the loss
 # has fallen below `1.8`, for the transformers below `2.0`. Between two rates of a sweep a straight line tells where it
 # passes that bar.
 
@@ -540,7 +541,9 @@ fig, ax = plt.subplots()
 shown = dict(zip(["no warmup", "warmup"], adam_ends[90].unbind(1)))
 plots.plot_against_theory(ax, attention_lrs, shown, log="x", rough=True)
 ax.axhline(math.log(10), color=plots.REFERENCE)
-plots.finish(ax, "A wider window (grey: guessing)", "learning rate", "loss at the end")
+plots.finish(
+    ax, "It helps at 0.01 (grey: guessing)", "learning rate", "loss at the end"
+)
 
 
 # %% tags=["experiment"]
@@ -571,16 +574,17 @@ reveal(
     "The largest usable rate grows "
     + ("2.5-fold or more." if moved_adam >= 1.3 else "less than 2.5-fold."),
     wrong={
-        better: "At the best rate both end alike: it is a rate that needs no warmup.",
+        better: "At the best of the three rates both end alike: it needs no warmup.",
         wider: "The same rates work with it and without.",
-        neither: "At the middle rate only those with a warmup learn.",
+        neither: "At the middle rate the loss falls much further with a warmup.",
     },
 )
 
 # %% [markdown]
-# So the warmup widens the window of rates here too, and the best loss does not become better. At the smallest rate it
-# even costs a little, because 30 of 90 steps are taken at less than the full rate. The sweep is coarse, and the networks
-# are tiny. Large models are often trained close to the edge of their window, and there its width matters more.
+# So the warmup widens the window of rates here too. At the smallest rate both end alike. It even costs a little there,
+# because 30 of 90 steps are taken at less than the full rate. The sweep is coarse, and has no rate below its best one.
+# The networks are tiny. Large models are often trained close to the edge of their window, and there its width matters
+# more.
 
 # %% [markdown]
 # ## 4 · Decay
@@ -616,13 +620,13 @@ plots.finish(ax, "The floor goes with the rate", "learning rate", "mean of x squ
 
 # %% [markdown]
 # So one wants a large rate at first, to get far, and a small one in the end, to lower the floor. The oldest way is to
-# divide the rate at fixed steps. With `every = 10` and `factor = 0.5` the multiplier is 1 at the steps 0 to 9, `0.5`
-# at 10 to 19, and $0.5^2 = 0.25$ at 20 to 29.
+# divide the rate at fixed steps. With `every = 10` and `factor = 0.5` the multiplier is 1 at the steps 0 to 9, `0.5` at
+# 10 to 19, and $0.5^2 = 0.25$ at 20 to 29.
 #
 # ### Exercise 07.5 · ●○○ · 4 minutes
 #
-# Write `step_decay(step, every, factor)`: the multiplier at a step 0, 1, 2, …: 1 at first, and times `factor` after each
-# `every` steps.
+# Write `step_decay(step, every, factor)`: the multiplier at a step 0, 1, 2, …: 1 at first, and times `factor` after
+# each `every` steps.
 
 
 # %%
@@ -665,10 +669,10 @@ for ax, half, title in zip(axes, halves, ("Lines and powers", "Cosines")):
     plots.finish(ax, title, "step", "multiplier of the rate")
 
 # %% [markdown]
-# Two problems. On the digits, with one hidden layer and 80 steps at the rate `0.1`, the question is whether a network learns at all. The
-# second problem is made for noise: the same digits by least squares, 8 images a step, 400 steps. There the minimum is
-# known, so we can measure the **excess**, the loss above the minimum. SGD, ten seeds, each schedule at the better of two
-# rates.
+# Two problems. On the digits, with one hidden layer and 80 steps at the rate `0.1`, the question is whether a network
+# learns at all. The second problem is made for noise: the same digits by least squares, 8 images a step, 400 steps.
+# There the minimum is known, so we can measure the **excess**, the loss above the minimum. SGD, ten seeds, each
+# schedule at the better of two rates.
 
 # %% tags=["experiment"]
 # Eight schedules on two problems, one rate and two rates, ten seeds
@@ -696,9 +700,9 @@ table({"schedule": family(1)} | columns)
 
 # %% [markdown]
 # On the digits the schedule does not decide: by any of them the network learns. Where noise decides, all that end at a
-# rate of 0 leave less than the constant rate does. The restarts leave more than the other shapes of that kind, since
-# their last cycle is short: most of the run is spent at large rates. `1/t` and its root fall fast at first and are
-# never 0, so they give away speed and keep a floor.
+# rate of 0 leave less than the constant rate does. The steps end low and do as well. The restarts leave more than the
+# other shapes of that kind, since their last cycle is short. `1/t` and its root fall fast at first: they give away
+# speed, and in 400 steps `1/t` does not get as far as the constant rate.
 #
 # A decay is not free, either. It fixes the **horizon**: once the rate is 0 the run is over. Whoever wants to train on
 # must go back to before the decay, and that is what WSD is for.
@@ -746,9 +750,9 @@ verdict("S10", found, evidence)
 # | loss | `2.3` | `1.9` | `0.8` | `5.0` |
 #
 # The loss is smallest at `0.1`. But that rate is not one that was good: the loss was low *before* it exploded, so the
-# smallest value sits next to the edge. A run that stays at such a rate for long goes over it. Smith and fastai therefore
-# say: go well below the minimum, here to a tenth, `0.01`. A frequent misreading takes the minimum itself (Deeper C tries
-# it).
+# smallest value sits next to the edge. A run that stays at such a rate for long goes over it. Smith and fastai
+# therefore say: go well below the minimum, here to a tenth, `0.01`. A frequent misreading takes the minimum itself
+# (Deeper C tries it).
 #
 # ### Exercise 07.6 · ●○○ · 6 minutes
 #
@@ -806,8 +810,8 @@ read_range_test = check("07.6", read_range_test).function
 # ### Exercise 07.4 · ●●○ · 8 minutes
 #
 # Write `choose_warmup(gain, lr, total)`: a number of warmup steps for six ReLU layers whose weights are `gain` times
-# He's, trained for `total` steps at the rate `lr`. The check trains such networks with plain SGD. Its gains are 1, `1.5`
-# and `2.5`, and its runs are of different length.
+# He's, trained for `total` steps at the rate `lr`. The check trains such networks with plain SGD. Its gains are 1,
+# `1.5` and `2.5`, and its runs are of different length.
 
 
 # %%
@@ -851,7 +855,7 @@ ax.plot(products, products, **plots.THEORY)
 for border, name in ((2.0, "catapult begins"), (4.0, "divergence")):
     plots.mark_vertical(ax, border, name)
 title = "Started too sharp, it lands where it is flat"
-plots.finish(ax, title, "rate x curvature, start", "at the end")
+plots.finish(ax, title, "rate x curvature, start", "rate x curvature, end")
 
 # %% [markdown]
 # The dotted line is where it would be if nothing changed. Beyond 2 every run lands below 2. ReLU networks survive far
@@ -869,8 +873,8 @@ plots.finish(ax, title, "rate x curvature, start", "at the end")
 # **Our prediction.** At the minimum divergence is near, so a tenth of it does better in most networks.
 #
 # Six layers of 32 at He's scale, ten seeds, under SGD with momentum and under AdamW. One range test of 80 steps each,
-# its losses averaged over ten steps. Then each network is trained anew, at the minimum and at a tenth of it. The verdict
-# is read after 60 and after 100 steps. Beside them stand 30 steps, a run shorter than the test itself.
+# its losses averaged over ten steps. Then each network is trained anew, at the minimum and at a tenth of it. The
+# verdict is read after 60 and after 100 steps. Beside them stand 30 steps, a run shorter than the test itself.
 
 # %% tags=["experiment"]
 # The range test under two optimizers, and training at the rates that were read
@@ -1036,7 +1040,7 @@ verdict("W14", found, evidence)
 
 # %% [markdown]
 # So the advice is good against one bad batch. Late bursts are another matter: a lower `beta2` does not remove them, and
-# a falling rate removes most. They are an effect of a *constant* rate, which few real runs have.
+# with `0.95` a falling rate removes most. Most of them come from a *constant* rate.
 
 # %% [markdown]
 # ### E · Width
@@ -1054,9 +1058,10 @@ verdict("W14", found, evidence)
 # **Our prediction.** From width 16 to 64 the best rate moves by two octaves downwards without mu-P, one for each
 # doubling. With mu-P it moves by less than half an octave.
 #
-# AdamW, two hidden layers, ten seeds, five rates an octave apart, after 25 and 50 steps. The figure has widths 16 and 64
-# and batches of 32. A second pair, 24 and 96 with batches of 16, asks whether the answer hangs on that choice. The loss
-# is flat around the best rate. So we lay a parabola through the lowest point of its mean logarithm and both neighbours.
+# AdamW, two hidden layers, ten seeds, five rates an octave apart, after 25 and 50 steps. The figure has widths 16 and
+# 64 and batches of 32. A second pair, 24 and 96 with batches of 16, asks whether the answer hangs on that choice. The
+# loss is flat around the best rate. So we lay a parabola through the lowest point of its mean logarithm and both
+# neighbours.
 
 # %% tags=["experiment"]
 # The best rate by width, with one rate for all layers and with mu-P
@@ -1121,9 +1126,9 @@ verdict("W15", found, evidence)
 
 # %% [markdown]
 # So the result hangs on the pair of widths and on the batch. It hangs on the row of batches, too, which all ten seeds
-# share: they are not ten answers. The control moved less than theory says, which is about endless width.
-# And a factor of 4 between narrow networks is little: whoever uses mu-P goes from hundreds to thousands of units. The
-# figure shows a direction, and no more.
+# share: they are not ten answers. The control moved less than theory says, which is about endless width. And a factor
+# of 4 between narrow networks is little: whoever uses mu-P goes from hundreds to thousands of units. The figure shows a
+# direction, and no more.
 
 # %% [markdown]
 # ## Further reading
