@@ -159,7 +159,7 @@ QUESTIONS = {
         {"the norms of each layer's delta": "They are even, as was said. A signal that is the same for all has good norms too.",
          "the largest curvature": "It limits the rate. No rate tells inputs apart that have become one direction."}),
     "05.r3": Question(
-        "05.1", "nn.Linear draws with variance 1/(3n). With ReLU its gradient is multiplied per layer by…",
+        "05.1", "nn.Linear draws with variance 1/(3n). With ReLU delta is multiplied per layer by…",
         "0.41", "chi_1 is sigma_w^2 / 2, which is 1/6 here, and the root of it is 0.41.",
         {"0.71": "That is the root of 1/2, for sigma_w = 1. The default's sigma_w is smaller, 1/sqrt(3).",
          "1.00": "That is He's scale, because it takes sigma_w^2 = 2 to make up for ReLU."}),
