@@ -342,14 +342,14 @@ explorers.explore_residual()
 # %% [markdown]
 # **What pre costs.** The sum on the path grows, and that is what tames the gradient. It has a price. Block $l$ adds
 # something of size 1 to a path of size $\sqrt l$. So the first block changes what passes by as much as was there, and
-# block 30 by $1/\sqrt{30} = 0.18$ of it. The later a block stands, the less it does.
+# block 30 by $1/\sqrt{30} = 0.18$ of it.
 #
 # Does training repair this? We train ten networks of 30 pre blocks of 16 units, for 80 steps of AdamW at a rate of
 # `0.01`. The task from here to the end of section 3 is the digits with a random sign: every other image is a
 # photographic negative. (Plain digits can nearly be told apart by a linear model, so that a skip path alone would pass
 # for a trained network. With random signs it cannot.) On the left is the size of each branch relative to its path, on
 # the right how far the median accuracy falls if this block alone is taken out. The table asks whether it falls by a
-# tenth.
+# tenth, for two single blocks and for the last ten together.
 
 # %% tags=["experiment"]
 # Thirty pre blocks before and after training
@@ -404,12 +404,12 @@ table(
 )
 
 # %% [markdown]
-# Training makes it no better: beside their paths all branches have become smaller, by about the same factor. Two things
-# did that. The first layer has grown, and with it the path from its beginning; and the later branches have shrunk. Take
-# out one of the first blocks, and accuracy falls. Take out any one of the late blocks, and hardly anything happens. So
-# that is the cost of pre: a late block alone is hardly missed, because it is small beside what the others have added.
-# But they are not idle: the last ten *together* are missed. (All this here; a harder task and a longer training may use
-# single blocks more.)
+# Training makes it no better: beside their paths all branches have become smaller, early and late ones alike. Two
+# things did that. The first layer has grown, and with it the path from its beginning; and the later branches have
+# shrunk. Take out one of the first blocks, and accuracy falls. Take out any one of the late blocks, and hardly anything
+# happens. So that is the cost of pre: a late block alone is hardly missed, because it is small beside what the others
+# have added. But they are not idle: the last ten *together* are missed. (All this here; a harder task and a longer
+# training may use single blocks more.)
 
 # %% [markdown]
 # ## 3 · Near zero, and zero
@@ -444,9 +444,8 @@ predict("08.b", question, [w_last, relu_last, either, neither])
 #
 # Plain networks with 2 and 5 inner layers of 16 units, and 20 blocks of 16 units. They are trained for 80 steps of
 # momentum SGD and of AdamW (weight decay `0.01`), at two rates each. A network has learnt if its test accuracy is above
-# `0.35`. (A linear model stays near `0.2` here.) We count networks of ten, at the better rate, after 80 steps; the
-# verdict looks after 40 as well. In the table the arms are named by their order and by the standard deviation of their
-# weights at the start.
+# `0.35`.  We count networks of ten, at the better rate, after 80 steps; the verdict looks after 40 as well. In the
+# table the arms are named by their order and by the standard deviation of their weights at the start.
 #
 # Most: eight or more of ten. Few: two or fewer. Some: in between.
 
@@ -802,7 +801,7 @@ verdict("W11", found, evidence)
 # %% [markdown]
 # So no wide window without a division: in the arms that divide the gradient rises tenfold in few networks. (Without one
 # a long step ends in one of two ways. The gradient rises, or the ReLUs die and it is zero.) Centring alone reaches no
-# further than no normalisation under SGD, three times as far under AdamW, and not nearly as far as dividing. On top of
+# further than no normalisation under SGD, somewhat further under AdamW, and under neither as far as dividing. On top of
 # the division it adds much under AdamW, and some under SGD.
 #
 # But a division is not enough. LayerNorm divides too, its loss is just as blind to the size of the weights, and it
