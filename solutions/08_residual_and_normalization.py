@@ -33,7 +33,7 @@ from gradutils.course import (
 )  # fmt: skip
 from gradutils.data import digits
 from gradutils.models import normalised_scores, residual_scores, weight_stacks
-from gradutils.propagation import draw, residual_profile
+from gradutils.propagation import residual_profile
 from gradutils.training import grid, train_stacks
 
 plots.use_style()
@@ -216,13 +216,14 @@ plot_growth(growth, theory, (plots.EXPLODES, plots.STABLE), title)
 
 
 # %%
-forty = draw(10, 40, 128, 2)  # the draws of ten networks, and two inputs for each
+forty = weight_stacks([128] * 41, 2**0.5)  # He's weights of ten networks, by layer
+pair = torch.randn(2, 128, generator=torch.Generator().manual_seed(0))
 
 
 def cosine(path, s):
-    h = forty.x
-    for W in forty.weights.unbind(1):
-        h = path * h + s * (2 / 128) ** 0.5 * torch.relu(h) @ W.mT
+    h = pair
+    for W in forty:
+        h = path * h + s * torch.relu(h) @ W.mT
     return float(F.cosine_similarity(*h.unbind(1), dim=-1).median())
 
 
