@@ -225,7 +225,7 @@ QUESTIONS = {
          "moves as in any block": "So it does in h + W relu(h), because there the zero stands behind a living signal."}),
     "08.r4": Question(
         "08.1", "A skip path around each layer turns the product of the layers' factors into a product of…",
-        "1 + branch", "The path hands the gradient on unchanged, so every factor has a one that no weight can take away.",
+        "1 + branch", "The path hands the gradient on unchanged, so small weights leave every factor near one.",
         {"1 / branch": "Nothing is divided. The path and the branch are two ways, and what comes by both is added.",
          "1 - branch": "So it is only where the branch has the opposite sign. In general the two ways add up."}),
     "08.r5": Question(

@@ -135,6 +135,15 @@ RMS_NORM = Exercise(
         "Divided by the mean square. Take its root.": (
             _rms_variant(size=lambda x, eps: x.square().mean(-1, keepdim=True) + eps)
         ),
+        "Divided by the length of the row (norm), which is the root of a sum of squares. Take their mean, and add eps under the root.": (
+            _rms_variant(size=lambda x, eps: x.norm(dim=-1, keepdim=True) + eps)
+        ),
+        "Divided by std, which leaves the mean out, with eps beside it. Take the root of (the mean square + eps).": (
+            _rms_variant(size=lambda x, eps: x.std(-1, keepdim=True) + eps)
+        ),
+        "Divided by std, which leaves the mean out and divides by n - 1. RMSNorm takes the mean of the squares.": (
+            _rms_variant(size=lambda x, eps: (x.var(-1, keepdim=True) + eps).sqrt())
+        ),
         "The gain is missing.": _rms_variant(gained=lambda g, y: y),
         "Without keepdim=True there is one number a row, and torch lines them up with the columns: mean(-1, keepdim=True).": (
             lambda x, gain, eps: gain * x / (x.square().mean(-1) + eps).sqrt()
@@ -324,7 +333,7 @@ def _by_samples(phi):
 
 
 NORMALISED_GROWTH = Exercise(
-    task="normalised_growth(phi): the root of E[phi'(z)^2] / Var[phi(z)] over a Gaussian z of variance 1, a float, within 2 %",
+    task="normalised_growth(phi): the root of E[phi'(y)^2] / Var[phi(y)] over a Gaussian y of variance 1, a number, within 2 %",
     reference=_normalised_growth,
     cases=_activation_cases,
     mistakes={
@@ -334,7 +343,7 @@ NORMALISED_GROWTH = Exercise(
         "The mean square of phi stands where its variance belongs: batch normalisation takes the mean away.": (
             _growth_variant(lambda h, s: (s.square().mean() / h.square().mean()).sqrt())
         ),
-        "The division is missing: the next normalisation brings phi(z) back to variance 1, and multiplies the gradient by as much.": (
+        "The division is missing: the next normalisation brings phi(y) back to variance 1, and multiplies the gradient by as much.": (
             _growth_variant(lambda h, s: s.square().mean().sqrt())
         ),
         "The slope was averaged before it was squared. Square first.": (
@@ -347,16 +356,16 @@ NORMALISED_GROWTH = Exercise(
         "The variance of the slope leaves its mean out. Its mean square is wanted.": (
             _growth_variant(lambda h, s: (s.var() / h.var()).sqrt())
         ),
-        "Divided by the mean size of phi(z). Its variance is wanted.": (
+        "Divided by the mean size of phi(y). Its variance is wanted.": (
             _growth_variant(lambda h, s: (s.square().mean() / h.abs().mean() ** 2).sqrt())
         ),
-        "z was drawn evenly between -1 and 1. It is Gaussian: torch.randn.": (
+        "y was drawn evenly between -1 and 1. It is Gaussian: torch.randn.": (
             _growth_variant(_ratio, torch.linspace(-1, 1, 4000).double())
         ),
-        "z was drawn evenly between 0 and 1. It is Gaussian: torch.randn.": (
+        "y was drawn evenly between 0 and 1. It is Gaussian: torch.randn.": (
             _growth_variant(_ratio, torch.linspace(0, 1, 4000).double())
         ),
-        "z is spread evenly from -3 to 3. It is Gaussian: most of its values lie near zero.": (
+        "y is spread evenly from -3 to 3. It is Gaussian: most of its values lie near zero.": (
             _growth_variant(_ratio, torch.linspace(-3, 3, 4000).double())
         ),
         "The root was taken of the mean squared slope alone. The variance stands under it as well.": (
@@ -370,8 +379,8 @@ NORMALISED_GROWTH = Exercise(
         ),
     },
     hints=(
-        "Draw z, or take quantiles as in lesson 04; the slopes come from autograd.",
-        "((slope**2).mean() / phi(z).var()) ** 0.5",
+        "Draw y, or take quantiles as in lesson 04; the slopes come from autograd, which needs y.requires_grad_().",
+        "((slope**2).mean() / phi(y).var()) ** 0.5",
     ),
     alternatives=(
         _growth_variant(_ratio),
@@ -515,6 +524,9 @@ BATCH_NORM_BACKWARD = Exercise(
         "Autograd is switched off here: write out what it computes. delta goes back by three paths.": _by_autograd,
         "Mean and std are those of the rows here. Batch normalisation takes a column each, over the batch.": (
             _over_rows
+        ),
+        "delta.mean() without a dim is the mean of the whole matrix. Each column has its own: mean(0).": (
+            _bn_variant(lambda z, d, s, y: (d - d.mean() - y * (d * y).mean()) / s)
         ),
         "One mean and one std were taken of the whole matrix. Each column has its own: dim 0.": _over_all,
         "Divided by the variance. y is z over std, so the gradient is divided by std.": (
