@@ -300,18 +300,19 @@ table({"": arms, "steps": steps, "0.7 at a quarter": early, "at the end": in_the
 # %% tags=["experiment"]
 # The verdict on W6
 _, _, stuck, at_he, waits, fast = in_the_end
-evidence = "ReLU, digits, weights and biases as nn.Linear draws them, ten seeds. Ten "
-evidence += f"layers of 32: {stuck} pass 0.7 in 240 steps of momentum SGD (rates 0.03 "
-evidence += f"and 0.3), {at_he} at He's scale, {waits} with AdamW (0.005; {early[4]} "
-evidence += f"in 60 steps). Five layers of 256 with AdamW (0.002): {fast} in 24 steps."
+evidence = "ReLU, digits, as nn.Linear draws, ten seeds. Ten layers of 32, batch 128: "
+evidence += f"{stuck} pass 0.7 in 240 steps of momentum SGD (rates 0.03, 0.3), {at_he} "
+evidence += f"at He's scale, {waits} with AdamW (0.005; {early[4]} in 60 steps). Five "
+evidence += f"layers of 256, batch 64, AdamW (0.002): {fast} in 24 steps."
 defaults = [name for name in arms if "He" not in name]
 verdict("W6", {name: mostly(counts[name][1]) for name in defaults}, evidence)
 
 # %% [markdown]
 # The claim leaves out what it depends on. Under gradient descent the default is fine for few layers and hopeless for
 # ten, and the weights alone decide: the same draws learn at He's scale. Under AdamW it is fine for ten layers too, if
-# you can wait, and for five wide ones there is hardly a wait. We tried no more than ten layers, no ten wide ones, and
-# no transformer.
+# you can wait, and for five wide ones there is hardly a wait. The wait grows as batches get smaller (tried with batches
+# of 32, and not shown). We tried no more than ten layers, no ten wide ones, and no
+# transformer.
 #
 # Images that look alike are an illness by themselves. Section 4 finds it where gradients are even and no layer has a
 # bias.
@@ -794,7 +795,7 @@ verdict("W5", found, evidence, usual=[f"50 layers, {name}" for name in optimizer
 # A unit sums fan-in products, so weights with a variance over fan-in keep the signal; going back fan-out counts.
 # Xavier's rule averages the two, He's adds the factor 2 that ReLU costs, and a gain of 5/3 keeps the signal of tanh but
 # not its gradient. The framework's default is smaller than all of these. Its biases then outweigh the image: under
-# gradient descent ten layers do not learn, under AdamW they learn later. ReLU has no negative values, so each layer
+# gradient descent ten layers do not learn, under AdamW they learn later, and the later the smaller the batch. ReLU has no negative values, so each layer
 # makes any two inputs more alike, and the norms do not show it. Units in pairs, $z$ and $-z$, keep the angles, and such
 # a network trains.
 

@@ -324,8 +324,7 @@ lr, limit = grid(lrs, limits)
 sgd = {"momentum": 0.0, "steps": 60}
 runs = train_stacks(recurrent_scores, start, sequences, lr, max_norm=limit, **sgd)
 by_sgd = runs.accuracy[-1].view(6, 4, 10)  # rates, thresholds, seeds
-names = ["clip at 0.1", "at 1", "at 10", "no clip"]
-lines = dict(zip(names, by_sgd.unbind(1)))  # each (rates, seeds)
+lines = dict(zip(["clip at 0.1", "at 1", "at 10", "no clip"], by_sgd.unbind(1)))
 colours = [plots.STABLE, plots.SECOND, plots.FOURTH, plots.REFERENCE]
 cut = (runs.grad_norm.view(60, 6, 4, 10)[:, :, 2] > 10).float().mean((0, 2))
 always, rarely = (torch.tensor(lrs)[rates] for rates in (cut > 0.8, cut < 0.5))
@@ -857,12 +856,13 @@ by_zero = lambda k: (one_is_bad(k)[0] / (k != 20), one_is_bad(k)[1])
 options = {"batches": by_zero, "steps": 40, "max_norm": 1.0}
 survivors = train_many(torch.relu, nets, data, 0.05, **options).accuracy[-1] > 0.2
 counts["a batch divided by zero, momentum"] = int(survivors.sum())
-words = plots.how_many(counts.values())
+words = zip(counts, plots.how_many(counts.values()))
+alone = plots.how_many([by_sgd_end[:, 3].max(), by_adam_end[:, 2].max()])
 evidence = "Of ten that few learn without a clip, learn with it: "
-evidence += ", ".join(f"{word} ({name})" for name, word in zip(counts, words))
-evidence += ". Recurrent: 16 units, 60 steps, six rates (SGD, clip at 10) or four "
-evidence += "(AdamW, clip at 0.1). Deep: 40 units a layer, clip at 1, 120 steps "
-evidence += "(momentum) or 60 (AdamW); tanh at one rate, which suits ReLU."
+evidence += ", ".join(f"{word} ({name})" for name, word in words) + ". Recurrent: "
+evidence += f"60 steps, six rates (SGD, clip 10; without, at the best, {alone[0]}) or "
+evidence += f"four (AdamW, clip 0.1; {alone[1]}), 16 units. Deep: 40 units, clip 1, "
+evidence += "120 steps (momentum) or 60 (AdamW); tanh at one rate."
 verdict("S6", {name: mostly(count) for name, count in counts.items()}, evidence)
 
 # %% [markdown]

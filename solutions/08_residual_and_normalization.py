@@ -795,8 +795,8 @@ sgd, adam = ([usable(o, name) for name in ("both", "none")] for o in windows)
 evidence = "At the start, no training, 20 ReLU layers of 128 units: delta grows by "
 evidence += f"{wide:.2f} per layer at batch 128, by {small:.1f} at batch 4, by "
 evidence += f"{without[1]:.1f} without it. Largest usable rate, 6 layers of 20 units, "
-evidence += f"80 steps: {sgd[0]} with it and {sgd[1]} without under momentum SGD, "
-evidence += f"{adam[0]} and {adam[1]} under AdamW."
+evidence += f"batches of 32, 80 steps: {sgd[0]} with it and {sgd[1]} without under "
+evidence += f"momentum SGD, {adam[0]} and {adam[1]} under AdamW."
 verdict("W11", found, evidence)
 
 # %% [markdown]
