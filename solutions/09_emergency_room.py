@@ -37,7 +37,7 @@ chart.visit()
 # %% [markdown]
 # Upper row, step by step: the loss; the update of each weight matrix divided by the matrix; the cosine of each gradient with the one before, in the first twenty steps, because only there each step is recorded.
 #
-# Lower row, layer by layer, at the first step, in the middle and at the end. Signals are given as RMS, because a wide layer is not louder than a narrow one. The gradients $\partial L/\partial z$ and $\partial L/\partial W$ are given as norms. The output is at the right. A point that is missing was exactly zero, or not finite. A line that leaves its panel goes far beyond it: the scale is that of step 0.
+# Lower row, layer by layer, at the first step, in the middle and at the end. Signals are given as RMS, because a wide layer is no louder. The gradients $\partial L/\partial z$ and $\partial L/\partial W$ are given as norms. The output is at the right. A missing point was exactly zero, or not finite. The scale is that of step 0: a line may leave its panel.
 #
 # Above the chart stands what was known at step 0, before any update.
 
@@ -55,13 +55,13 @@ chart.visit()
 # %% [markdown]
 # ## How to treat
 #
-# Run a patient's cell: the chart appears. Replace the three dots by the **name of the illness**, and run it again. Then the script opens, whether you were right or not. Your first name is kept, and after the ten new patients below it is counted beside that of `diagnose`, the rules of this course.
+# Run a patient's cell: the chart appears. Replace the three dots by the **name of the illness**, and run it again. Then the script opens, whether you were right or not. Your first name is kept, to be counted beside that of `diagnose`, the rules of this course.
 #
 # Then add the **number of one line** and the **new line**:
 #
 # `treat("09.1", "saturated", 3, "x = pixels / 16")`
 #
-# Your line is tried on three seeds that you have not seen. What counts is what reaches the network, on whichever line you arrange it. A new line is one line, without a semicolon. Lines may differ from the healthy script and do no harm. Who is well is treated with `"healthy"`.
+# Your line is tried on three seeds that you have not seen. What counts is what reaches the network, on whichever line you arrange it. No semicolons. Lines may differ from the healthy script and do no harm. Who is well is treated with `"healthy"`.
 
 # %% [markdown]
 # Eight of the nine are ill. Suppose that you do not look at them at all: you set the clip in line 11 to 1, and change nothing else. How many of the eight will train?
