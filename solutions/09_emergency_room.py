@@ -27,9 +27,9 @@ plots.use_style()
 # %% [markdown]
 # ## A healthy run
 #
-# Nineteen patients wait, nine of them in the core. Each is a script of fourteen lines, run once and watched by a recorder. At work you rarely see the one bad line. You see a run, and the script is yours, and looks right. So the chart comes first here as well, and a patient's script is locked until you have named the illness.
+# Nineteen patients wait, nine of them in the core. The numbers that are missing there stand under More patients. Each is a script of fourteen lines, run once and watched by a recorder. At work you rarely see the one bad line. You see a run, and the script is yours, and looks right. So the chart comes first here as well, and a patient's script is locked until you have named the illness.
 #
-# First the script of a run that is well, with its chart. Everything below is compared with it.
+# First the script of a run that is well, with its chart, and the names of all illnesses. Everything below is compared with it.
 
 # %%
 chart.visit()
@@ -37,17 +37,17 @@ chart.visit()
 # %% [markdown]
 # Upper row, step by step: the loss; the update of each weight matrix divided by the matrix; the cosine of each gradient with the one before, in the first twenty steps, because only there each step is recorded.
 #
-# Lower row, layer by layer, at the first step, in the middle and at the end. Signals are given as RMS, because a wide layer is not louder than a narrow one. The gradients $\partial L/\partial z$ and $\partial L/\partial W$ are given as norms. The output is at the right. A point that is missing was exactly zero, or not finite.
+# Lower row, layer by layer, at the first step, in the middle and at the end. Signals are given as RMS, because a wide layer is no louder. The gradients $\partial L/\partial z$ and $\partial L/\partial W$ are given as norms. The output is at the right. A missing point was exactly zero, or not finite. The scale is that of step 0: a line may leave its panel.
 #
 # Above the chart stands what was known at step 0, before any update.
 
 # %% [markdown]
 # ## How to read a chart
 #
-# A loss begins at `2400`, where a constant answer loses `2.3`. Three causes can do that, and the vitals tell them apart.
+# A loss begins at `90`, where a constant answer loses `2.3`. Three causes can do that, and the vitals tell them apart.
 #
 # - Inputs of RMS `30`? Then all that follows is large because they are.
-# - Inputs of RMS `1` and outputs of RMS `1300`? Then the network made them so, and with them the loss: the start is too large.
+# - Inputs of RMS `1` and outputs of RMS `60`? Then the network made them so, and with them the loss: the start is too large.
 # - Inputs and outputs of RMS `1`? Then all before the loss is right, and it is taken wrongly.
 #
 # So go from the inputs to the loss, and from step 0 to later steps. The first thing out of scale is the suspect: what comes after it passes it on.
@@ -55,13 +55,13 @@ chart.visit()
 # %% [markdown]
 # ## How to treat
 #
-# Run a patient's cell: the chart appears. Replace the three dots by the **name of the illness**, and run it again. Whether you were right is kept, beside what `diagnose` says of the same run, and the script opens.
+# Run a patient's cell: the chart appears. Replace the three dots by the **name of the illness**, and run it again. Then the script opens, whether you were right or not. Your first name is kept, to be counted beside that of `diagnose`, the rules of this course.
 #
 # Then add the **number of one line** and the **new line**:
 #
 # `treat("09.1", "saturated", 3, "x = pixels / 16")`
 #
-# Your line is tried on three seeds that you have not seen. What counts is what reaches the network, on whichever line you arrange it. Lines may differ from the healthy script and do no harm. Who is well is treated with `"healthy"`.
+# Your line is tried on three seeds that you have not seen. What counts is what reaches the network, on whichever line you arrange it. No semicolons. Lines may differ from the healthy script and do no harm. Who is well is treated with `"healthy"`.
 
 # %% [markdown]
 # Eight of the nine are ill. Suppose that you do not look at them at all: you set the clip in line 11 to 1, and change nothing else. How many of the eight will train?
@@ -73,7 +73,7 @@ predict("09.a", "With a clip at 1 and no other change there train…", [few, som
 # %% [markdown]
 # ### Patient 09.1 · ●○○ · 4 minutes
 #
-# "It worked well, only slowly. So I made it faster."
+# "I have changed one number since it last ran well."
 
 # %%
 treat(
@@ -86,7 +86,7 @@ treat(
 # %% [markdown]
 # ### Patient 09.3 · ●○○ · 4 minutes
 #
-# "The network is the one from the paper, the data are ours."
+# "We copied it from the tutorial, line by line."
 
 # %%
 treat(
@@ -151,7 +151,7 @@ treat(
 # %% [markdown]
 # ### Patient 09.16 · ●●○ · 6 minutes
 #
-# "It was well for sixty steps, and nobody touched the script." Its data come in shards, two steps each. `saved` keeps the state of every tenth step, and `saved.restore()` goes back to it.
+# "Nobody has touched the script since it last ran well." In it, `saved` keeps the state of every tenth step, and `saved.restore()` goes back to it.
 
 # %%
 treat(
@@ -212,9 +212,9 @@ reveal("09.a", few if numbed < 3 else some if numbed < 6 else most, f"{numbed} o
 # %% [markdown]
 # ## Ten new patients · 20 minutes
 #
-# No script, and no second try: at work a run is often all there is. Five are as ill as those you have met. The other five are harder: other optimizers and depths, norms, and an illness just strong enough to matter.
+# No script, and no second try: at work a run is often all there is. Five are as ill as those you have met. The other five are harder: other optimizers and depths, norms, and an illness just strong enough to matter. They are numbered 1 to 5, and 101 to 105.
 #
-# Run the cell for the first chart. Then write its number and your name for it, such as `{1: "healthy"}`, and run it again. You see what it was, what `diagnose`, the rules of this course, made of the same numbers, and the next chart. First names count, for both.
+# Run the cell for the first chart. Then write its number and your name for it, such as `{1: "healthy"}`, and run it again. You see what it was, what `diagnose` made of the same numbers, and the next chart. First names count, for both.
 
 # %%
 practice.consult(
@@ -244,7 +244,7 @@ predict(
 )
 
 # %% [markdown]
-# **Our prediction.** Two entries of the list put the network to sleep, under SGD and under AdamW, at every rate: $0.01$, and the sigmoid. With $0.1$ and tanh the list trains. He's scale alone trains as well, in a narrower window of rates.
+# **Our prediction.** Two entries of the list put the network to sleep, under SGD and under AdamW, at every rate: $0.01$, and the sigmoid.
 #
 # Ten networks, three rates in each arm, two budgets of steps. Counted is how many reach an accuracy of one half.
 

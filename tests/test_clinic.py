@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib import pyplot as plt
 
+from gradutils import plots
 from gradutils.course.clinic import chart, drawn, practice, rules, script, still, treatment
 from gradutils.course.clinic.illnesses import BEYOND_NORMS, SIGNS
 from gradutils.course.clinic.patient import CLEAR, CLIP, HEALTHY, INIT, OPTIMIZER, script_with
@@ -23,6 +25,8 @@ DOUBLY = [patient_id for patient_id in SICK if len(PATIENTS[patient_id].causes) 
 SEEDS = range(300, 306)  # neither those of the charts nor those that judge
 CLIPPED = "clip_grad_norm_(net.parameters(), 1.0)"
 HIDDEN_BY_A_CLIP = ["09.3", "09.4", "09.7", "09.8", "09.13"]
+STANDARDISED = "(pixels - pixels.mean()) / pixels.std()"
+SHUFFLED = f"x, y = ({STANDARDISED})[(o := torch.randperm(len(pixels)))], y[o]"
 LESSON = Path(__file__).parent.parent / "solutions" / "09_emergency_room.py"
 NUMBERS = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
@@ -165,6 +169,78 @@ def test_what_hides_the_cause_on_its_own_line_is_a_painkiller_as_well(patient_id
     assert "A painkiller" in said(patient_id, illness, number, line)[1]
 
 
+@pytest.mark.parametrize("line", [f"x, y = {STANDARDISED}, y * 0", f"x, y = {STANDARDISED}, y.flip(0)"])
+def test_other_labels_are_no_cure(line):
+    outcome, message = said("09.19", "labels of another order", 3, line)
+    assert outcome == "not yet"
+    assert "0 of 3 train" in message
+
+
+@pytest.mark.parametrize("times", [3, 10])
+def test_a_multiple_of_probabilities_fits_no_better(times):
+    line = f"loss = cross_entropy({times} * net(x[rows]), y[rows])"
+    outcome, message = said("09.18", "loss does not fit the outputs", 8, line)
+    assert outcome == "not yet"
+    assert "what enters the cross-entropy adds up to the same for each sample" in message
+
+
+@pytest.mark.parametrize("limit", [0.1, 1.0])
+def test_a_step_is_said_to_be_large_without_the_clip(limit):
+    message = said("09.1", "learning rate too high", CLIP, f"clip_grad_norm_(net.parameters(), {limit})")[1]
+    assert "without the clip a step would change a weight matrix by" in message
+    twice = said(
+        "09.1", "learning rate too high", OPTIMIZER, "optimizer = SGD(net.parameters(), lr=0.5, momentum=0.9)"
+    )
+    assert "shows: a step changes a weight matrix by" in twice[1]
+
+
+@pytest.mark.parametrize(
+    ("patient_id", "name", "words"),
+    [
+        ("09.6", "init too small", "do shrink from layer to layer, and yet it learns"),
+        ("09.12", "learning rate too high", "Yes, at first"),
+    ],
+)
+def test_a_likely_name_of_the_well_is_not_denied_what_the_chart_shows(patient_id, name, words):
+    outcome, message = said(patient_id, name)
+    assert outcome == "not yet"
+    assert words in message
+    assert "The chart does not say" not in message
+
+
+def test_all_that_heals_a_relapse_is_named():
+    outcome, message = said("09.16", "relapse", OPTIMIZER, "optimizer = Adam(net.parameters(), lr=0.001)")
+    assert outcome == "correct"
+    assert "Adam trains as well" in message
+    assert "both names are right" in message
+    lower = "optimizer = SGD(net.parameters(), lr=0.005, momentum=0.9)"
+    assert said("09.16", "relapse", OPTIMIZER, lower)[0] == "not yet"
+
+
+def test_a_painkiller_is_told_by_the_name_that_was_given():
+    for name in ("init too large", "missing warmup"):
+        assert f"“{name}” still shows" in said("09.13", name, CLIP, CLIPPED)[1]
+
+
+def test_only_units_of_relu_die():
+    patient = drawn.random_patient(102)
+    assert patient.illness == "zero gradient"
+    assert "dead units" not in patient.names
+    relu = patient._replace(script=(HEALTHY[0], *patient.script[1:]))
+    assert "dead units" in relu.names
+
+
+def test_step_0_can_be_seen_where_a_run_explodes():
+    for patient_id in ("09.1", "09.3", "09.13"):
+        figure = plots.plot_chart(chart.as_it_came(PATIENTS[patient_id]).recording)
+        for ax in figure.axes[3:]:
+            first = np.log10(ax.lines[0].get_ydata())
+            low, high = np.log10(ax.get_ylim())
+            assert np.ptp(first) > 0.2 * (high - low) or high - low < 3
+            assert low <= first.min() <= first.max() <= high
+        plt.close(figure)
+
+
 def test_a_clip_is_a_cure_in_a_recurrent_network():
     assert said("09.11", "recurrent explosion", CLIP, CLIPPED)[0] == "correct"
 
@@ -202,6 +278,8 @@ def test_a_clip_is_a_cure_in_a_recurrent_network():
         ),
         ("09.13", ("init too large", 1, 'net = mlp(5, 96, "relu", norm=nn.LayerNorm)')),
         ("09.16", ("relapse", CLIP, CLIPPED)),
+        ("09.19", ("labels of another order", 3, SHUFFLED)),
+        ("09.19", ("labels of another order", 3, "x, y = ((pixels - 4.9) / 6.0).flip(0), y.flip(0)")),
         ("09.16", ("relapse", 12, "optimizer.step() if loss < 5 else None")),
         ("09.16", ("inputs not normalised", 3, "x = ((pixels - 4.9) / 6.0).clamp(-3, 3)")),
         ("09.17", ("weights do not move", 14, "pass")),
@@ -483,6 +561,7 @@ def test_visits_show_vitals_and_chart_and_no_script(capsys):
     chart.visit()
     shown = capsys.readouterr().out
     assert "A healthy run: the script" in shown
+    assert "The names are: healthy, learning rate too high" in shown
     assert "Later: the inputs stay in scale." in shown
     chart.visit("09.16")
     assert re.search(r"Later: inputs of RMS \d\d at step 60\.", capsys.readouterr().out)

@@ -43,6 +43,8 @@ def plot_chart(recording, figure: Figure | None = None, *, constant: float | Non
     for ax, layers in ((signals, with_inputs.shape[1]), (deltas, int(owners.sum())), (grads, len(matrices))):
         ax.set_xlim(layers - 0.8, -0.2)
         widen_to(ax, 3)
+    for ax in (signals, deltas, grads):
+        _keep_the_first(ax)
     for ax in (updates, signals, deltas, grads):
         low, high = ax.get_ylim()
         ax.set_ylim(low, high * (high / low) ** 0.15)  # room for the legend
@@ -104,6 +106,16 @@ def _update_panel(ax: Axes, r) -> None:
         ax.axhspan(0.3, max(1, np.max(high)), color=EXPLODES, alpha=0.08, linewidth=0, label="above 0.3")
         ax.legend(loc="upper center", ncols=3, fontsize=8, handlelength=1.2, columnspacing=1.2)
     ax.set(title="Update / weight, matrix by matrix", xlabel="step", yscale="log")
+
+
+def _keep_the_first(ax: Axes) -> None:
+    """Step 0 fills a third of the axis or more: what lies further away than it is long leaves the panel."""
+    first = ax.lines[0].get_ydata() if ax.lines else np.array([])
+    first = first[np.isfinite(first)]
+    if len(first) and ax.lines[0].get_label() == "step 0":
+        far = max(10.0, float(first.max() / first.min()))
+        low, high = ax.get_ylim()
+        ax.set_ylim(max(low, first.min() / far), min(high, first.max() * far))
 
 
 def _layer_panel(ax: Axes, r, sizes, title: str) -> None:

@@ -4,10 +4,11 @@ import math
 from functools import cache
 
 from gradutils import plots
+from gradutils.course.clinic.illnesses import THE_NAMES
 from gradutils.course.clinic.patient import Patient, script_with
 from gradutils.course.clinic.patients import find_patient
 from gradutils.course.clinic.script import Data, TrainingRun, run_script
-from gradutils.course.display import Card, block, show
+from gradutils.course.display import Card, block, paragraphs, show
 from gradutils.recorder.recording import Recording
 from gradutils.recorder.signs import read_signs
 
@@ -16,11 +17,12 @@ FAR = 2  # times the RMS at step 0
 
 
 def visit(patient_id: str | None = None) -> None:
-    """Show a patient's chart, with what was measured at step 0. Without an id: a healthy run, with its script."""
+    """Show a patient's chart, with what was measured at step 0. Without an id: a healthy run, its script, and the names."""
     if patient_id is None:
         healthy = script_with({})
         show_script("A healthy run", healthy)
         show_chart("A healthy run", run_script(healthy, SHOWN, watched=True).recording)
+        show(Card(THE_NAMES, paragraphs(THE_NAMES)))
     else:
         show_patient(find_patient(patient_id))
 

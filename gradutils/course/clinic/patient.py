@@ -61,6 +61,7 @@ class Patient:
     clip_cures  whether a clip is a cure here, and no painkiller
     shard       whether a part of the data is bad, and comes in the middle of the run
     asides      a word in a new line -> what to say of it where it does not heal
+    likely      a wrong name that the chart does suggest -> what to say of it
     """
 
     id: str
@@ -72,6 +73,7 @@ class Patient:
     clip_cures: bool = False
     shard: bool = False
     asides: dict[str, str] = field(default_factory=dict)
+    likely: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_well(self) -> bool:

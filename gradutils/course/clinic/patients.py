@@ -110,6 +110,10 @@ ADMITTED = (
     Patient(
         id="09.6",
         lines={INIT: "pass  # as torch draws it", INPUTS: STANDARD},
+        likely={
+            "init too small": "The signals do shrink from layer to layer, and yet it learns: look at where the loss ends, and at the "
+            "updates, which rise.",
+        },
         after="A plateau is not a death: signals and gradients are small, but far from zero, and the updates grow. It learns within 100 steps.",
         hints=(
             "Look at the whole of the loss, to its last step.",
@@ -205,6 +209,10 @@ ADMITTED = (
             OPTIMIZER: "optimizer = SGD(net.parameters(), lr=0.6)",
             LOSS: "loss = mse_loss(net(x[rows]), one_hot[rows])",
         },
+        likely={
+            "learning rate too high": "Yes, at first: the updates are large, and successive gradients point against each other. And then? "
+            "Look at where the loss ends.",
+        },
         after="The loss leaps, the network lands where the loss is flatter, and from there the same rate is small enough: a catapult.",
         hints=("The start is alarming. And then?", "How far below the dashed line does it end?"),
     ),
@@ -279,7 +287,8 @@ ADMITTED = (
         shard=True,
         after="No line of the script is wrong. One part of the data, a shard, was written by another program: black and white exchanged, and "
         "ten times as large. Two batches of it undid what was learnt. To skip such a step, to go back to a state from before it, to clip, or "
-        "to bound the inputs: each of them ends the harm, and only the shard itself is the cause.",
+        "to bound the inputs: each of them ends the harm, and only the shard itself is the cause. Adam trains as well: "
+        "its steps do not grow with the gradient. “Relapse” says when it came, “inputs not normalised” what came: both names are right.",
         hints=(
             "It is well for sixty steps. What do the vitals say of the largest inputs, and when they came?",
             "No line is wrong. Lines 3, 11 and 12 can keep a bad batch from doing harm; `saved.restore()` goes back to an earlier state.",

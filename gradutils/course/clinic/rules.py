@@ -81,14 +81,15 @@ class Treated:
 
     @cached_property
     def left(self) -> list[tuple[str, str]]:
-        """For each cause that was not mended, by whatever name: its own name, and what says so."""
+        """For each cause that was not mended, by whatever name: the name given to it, or its own, and what says so."""
         if self._by_a_clip_that_cures:
             return []
-        found = []
+        given, found = [change.illness for change in self.changes], []
         for cause in self.patient.causes:
-            shown = {sign: self.look.shows(sign) for sign in cause.values()}
+            shown = {name: self.look.shows(sign) for name, sign in cause.items()}
             if all(shown.values()):
-                found.append(next(iter(shown.items())))
+                name = next((name for name in given if name in shown), next(iter(shown)))
+                found.append((name, shown[name]))
         return found
 
     @property

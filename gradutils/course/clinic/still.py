@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from gradutils.course.clinic.chart import SHOWN, as_it_came
-from gradutils.course.clinic.patient import Patient
+from gradutils.course.clinic.patient import CLIP, Patient, healthy
 from gradutils.course.clinic.script import Data, TrainingRun, run_script
 from gradutils.recorder.rules import (
     ALIKE,
@@ -78,7 +78,9 @@ def _inputs(look: Look) -> str:
 def _rate(look: Look) -> str:
     """A rate shows after step 0: what mends it leaves step 0 as it was."""
     if look.signs.largest_update > EARLY_UPDATE:
-        return f"a step changes a weight matrix by {look.signs.largest_update:.2g} of its size"
+        clipped = any("clip_grad" in line and line.strip() != healthy(CLIP) for line in look.script)
+        said = "without the clip a step would change" if clipped else "a step changes"
+        return f"{said} a weight matrix by {look.signs.largest_update:.2g} of its size"
     changed = look.signs.output_rms / look.before.output_rms
     if not 1 / ALL_THE_SAME < changed < ALL_THE_SAME:
         return "the rate is what it was, and step 0 is what changed"
@@ -137,6 +139,12 @@ def _recurrent(look: Look) -> str:
     return f"the recurrent weight stretches up to {s.recurrent_norm:.2g} times a step" if explodes else ""
 
 
+def _misfit(look: Look) -> str:
+    """A multiple of probabilities is taken for a logit no less wrongly than they are."""
+    probabilities = "what enters the cross-entropy adds up to the same for each sample, as probabilities do"
+    return look.signs.misfit or (probabilities if look.run.probabilities else "")
+
+
 SHOWS: dict[str, Callable[[Look], str]] = {
     "learning rate too high": _rate,
     "missing warmup": _warmup,
@@ -157,5 +165,5 @@ SHOWS: dict[str, Callable[[Look], str]] = {
         "gradients of the step before are still there" if look.signs.stale else ""
     ),
     "half-precision overflow": lambda look: f"{look.signs.died} is not finite" if look.signs.bad else "",
-    "loss does not fit the outputs": lambda look: look.signs.misfit,
+    "loss does not fit the outputs": _misfit,
 }

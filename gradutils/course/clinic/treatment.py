@@ -80,8 +80,8 @@ def _of_names(patient: Patient, names: list[str]) -> Verdict:
     if names == ["healthy"]:
         return _judge_changes(patient, [])
     if wrong := next((name for name in names if name not in patient.names), None):
-        said = f"The chart does not say “{wrong}”. {SIGNS[wrong]} The script is open all the same: name it anew, with a line."
-        return _not_yet(said)
+        said = patient.likely.get(wrong) or f"The chart does not say “{wrong}”. {SIGNS[wrong]}"
+        return _not_yet(f"{said} The script is open all the same: name it anew, with a line where it is ill.")
     if not patient.is_named_by(names):
         return Verdict("named", "One of its illnesses. Something else is ill as well.")
     lines = (
