@@ -429,8 +429,8 @@ table({"gradients": ways} | {f"step {t}": row for t, row in enumerate(zip(*steps
 
 # %% [markdown]
 # Now measured. The recurrent network of section 2 is trained with AdamW (weight decay `0.01`), at four rates, with
-# thresholds `0.1` and `0.001` and without a clip, ten seeds each, 60 steps. Every clipped gradient is longer than its
-# threshold.
+# thresholds `0.1` and `0.001` and without a clip, ten seeds each, 60 steps. In the clipped runs every gradient is
+# longer than the threshold.
 
 # %% tags=["experiment"]
 # AdamW: four rates, two thresholds and none, ten seeds: 120 networks at once
@@ -789,7 +789,7 @@ table({"of ten reach 0.2": names, "clip at 1": words[0], "no clip": words[1]})
 # With AdamW the ReLU networks learn without a clip, since Adam divides by the size of the gradient anyway, and the clip
 # adds nothing. The large rate is far too large: few learn, clipped or not, because under Adam the clip does not limit
 # the step. Rates in between, which this notebook does not run, show no rescue either: as the rate grows, fewer and
-# fewer networks learn, and with the clip no later than without.
+# fewer networks learn, with the clip much as without.
 
 # %% [markdown]
 # ## 7 · What it hides

@@ -114,7 +114,12 @@ guide += [
 guide += [
     ("late spikes", "inputs leap for one batch", "skip it, go back to a saved state, or clip", "09.16"),
     ("late spikes", "Adam, one bad batch", "clip, smaller beta2", "W13 W14"),
-    ("late spikes", "Adam, tiny gradients, then a burst", "a smaller or falling rate, or larger beta2", "W14"),
+    (
+        "late spikes",
+        "Adam, tiny gradients, then a burst",
+        "a smaller or falling rate, or larger beta2",
+        "W14",
+    ),
     ("most steps\nare clipped", "gradient descent", "fix rate or threshold, tune the other", "06"),
     ("most steps\nare clipped", "AdamW", "nothing: a clip has no size there", "06 W13"),
     ("slow", "rate far below 2 / sharpness", "range test, a tenth of its minimum", "W10 W16"),
