@@ -268,7 +268,7 @@ table({"": nets} | columns | {"1 - cosine": [f"{v:.1g}" for v in alike]})
 #
 # <details><summary>Our prediction, made before the run.</summary>
 #
-# The control learns. Under AdamW ten layers learn, because the first layers move as fast as the last. But not at once,
+# **Our prediction.** The control learns. Under AdamW ten layers learn, because the first layers move as fast as the last. But not at once,
 # because at first all images look alike.
 #
 # </details>

@@ -742,8 +742,9 @@ reveal(
     wrong={
         centring: "Centring leaves the size of what a layer puts out as it is, so "
         "that longer weights put out more.",
-        division: "The division alone did not reach so far.",
-        together: "The division alone reached as far.",
+        division: "Divided but not centred, the networks gave up at a smaller rate.",
+        together: "At the largest rate the division alone still learns, so it does not "
+        "need the centring under momentum SGD.",
     },
 )
 

@@ -328,11 +328,11 @@ without = (
 verdict("S12", decided, f"{evidence} {without}")
 
 # %% [markdown]
-# Two entries put the network to sleep, whatever the optimizer: "near zero" taken at its word, and the sigmoid. Then nothing else on the list wakes it, at any of the rates. With $0.1$, which fits tanh, the list trains, and under SGD it trains at the largest rate as well, where each part alone does not: what the list adds is room.
+# Two entries put the network to sleep, whatever the optimizer: "near zero" taken at its word, and the sigmoid. Then nothing else on the list wakes it. With $0.1$, which fits tanh, the list trains, under SGD also at the largest rate, where each part alone does not: what the list adds is room.
 #
 # Under AdamW the illness itself trains at this depth, later and in a narrower window of rates. There the list buys speed and room, and two of its readings do harm.
 #
-# Reduced: six layers of 64 units, batches of 16, at most 50 steps, three rates. That AdamW bears this start is said of this depth only: with ten layers few of these runs are enough without the list, or He's scale alone (tried, and not shown).
+# Reduced: six layers of 64 units, batches of 16, at most 50 steps, three rates. With ten layers AdamW does not bear this start in 50 steps (tried, and not shown).
 
 # %% [markdown]
 # ## On a real run
