@@ -11,6 +11,10 @@ from gradutils.plots.curves import finite_part
 from gradutils.plots.recordings import power_of_ten, recorded
 from gradutils.plots.style import EXPLODES, REFERENCE, SECOND, STABLE, caption, widen_to
 
+# Its own ground: where a run explodes, lines leave the panel behind it.
+LEGEND = {"loc": "upper center", "ncols": 3, "fontsize": 8, "handlelength": 1.2, "columnspacing": 1.2}
+LEGEND |= {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}
+
 
 def plot_chart(recording, figure: Figure | None = None, *, constant: float | None = None) -> Figure:
     """A patient's chart, six panels: loss, updates, cosine of successive gradients; by layer: signals, deltas, weight gradients.
@@ -104,7 +108,7 @@ def _update_panel(ax: Axes, r) -> None:
     ax.plot(steps[some], middle, color=STABLE, label="median")
     if some.any():
         ax.axhspan(0.3, max(1, np.max(high)), color=EXPLODES, alpha=0.08, linewidth=0, label="above 0.3")
-        ax.legend(loc="upper center", ncols=3, fontsize=8, handlelength=1.2, columnspacing=1.2)
+        ax.legend(**LEGEND)
     ax.set(title="Update / weight, matrix by matrix", xlabel="step", yscale="log")
 
 
@@ -128,5 +132,5 @@ def _layer_panel(ax: Axes, r, sizes, title: str) -> None:
             style = {"color": colour, "marker": "o", "markersize": 3, "label": f"step {r.steps[row]}"}
             ax.plot(np.arange(len(values))[::-1], values, **style)
     if ax.lines:
-        ax.legend(loc="upper center", ncols=3, fontsize=8, handlelength=1.2, columnspacing=1.2)
+        ax.legend(**LEGEND)
     ax.set(title=title, xlabel="layers back from the output", yscale="log")
