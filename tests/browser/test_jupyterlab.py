@@ -360,7 +360,7 @@ def test_a_patient_treated_wrongly_then_rightly(lab, page):
     notebook.run_all()
     closed = notebook.cell('"09.4"').inner_text()
     assert "09.4 not attempted" in closed
-    assert "the script" not in closed
+    assert "09.4: the script" not in closed
     named = notebook.answer('"09.4"', 'treat("09.4", "init too large")')
     assert "09.4 named" in named
     assert "Patient 09.4: the script" in named
