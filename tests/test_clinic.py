@@ -14,7 +14,7 @@ from gradutils.course.clinic import chart, drawn, practice, rules, script, still
 from gradutils.course.clinic.illnesses import BEYOND_NORMS, SIGNS
 from gradutils.course.clinic.patient import CLEAR, CLIP, HEALTHY, INIT, OPTIMIZER, script_with
 from gradutils.course.clinic.patients import PATIENTS
-from gradutils.course.clinic.script import Data, count_trained, run_script
+from gradutils.course.clinic.script import count_trained, run_script
 from gradutils.course.clinic.treatment import judge
 from gradutils.course.progress import progress, read, record_pass
 from gradutils.recorder.diagnosis import REMEDIES, diagnose
@@ -40,7 +40,7 @@ def said(patient_id, *answer):
 
 
 def trained(patient, changes=None):
-    return count_trained(patient.script(changes), SEEDS, Data(shard=patient.shard))
+    return count_trained(patient.script(changes), SEEDS, patient.data)
 
 
 def test_an_illness_of_a_patient_has_a_name_and_a_cure():

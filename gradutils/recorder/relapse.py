@@ -25,8 +25,13 @@ class Relapse:
 def read_relapse(recording: Recording, left: int) -> dict:
     """The fields of ``Relapse``."""
     found = {"leapt": "", "leapt_at": -1, "leapt_by": 1.0, "dead_before": 0.0, "dead_after": 0.0}
-    before = recording.steps < left - NEAR
-    if left < 0 or before.sum() < 2:
+    if left < 0:
+        return found
+    # Where few steps are recorded, the last one that is.
+    latest = recording.steps[recording.steps <= left]
+    reach = max(NEAR, left - int(latest[-1])) if len(latest) else NEAR
+    before = recording.steps < left - reach
+    if before.sum() < 2:
         return found
     dead = recording.dead_fraction.nan_to_num(nan=0.0)
     if dead.numel():
@@ -36,7 +41,7 @@ def read_relapse(recording: Recording, left: int) -> dict:
         "gradient": recording.total_grad_norm,
         "update": recording.update_norm.nan_to_num(nan=0.0).square().sum(1).sqrt(),
     }
-    near = ((recording.steps >= left - NEAR) & (recording.steps <= left)).nonzero().flatten()
+    near = ((recording.steps >= left - reach) & (recording.steps <= left)).nonzero().flatten()
     for r in near.tolist():
         for what, sizes in looked.items():
             by = _times(sizes, before, r)

@@ -69,6 +69,10 @@ OFF_CENTRE = Threshold(3, well=0.061, ill=3.3)
 ONE_CLASS = Threshold(0.99, well=0.19, ill=1)
 COLLAPSED = Threshold(0.1, well=7.8, ill=6.4e-08)
 SHRUNK = Threshold(0.5, well=7.8, ill=6.4e-08)
+HELD_BY_EPS = Threshold(0.05, well=0.7, ill=0.0024)
+ROUNDED_AWAY = Threshold(0.5, well=1.2, ill=0.15)
+ATTENDS_TO_MANY = Threshold(0.5, well=0.0054, ill=0.0054)
+ATTENDS_TO_ONE = Threshold(0.9, well=0.77, ill=0.99)
 STILL_FALLS = Threshold(0.02, well=0.06, ill=0.00025)
 
 
@@ -168,6 +172,13 @@ FACTS = (
     Rule("weights do not move", lambda s: bool(s.stuck), lambda s: s.stuck, lambda s: "digits"),
     Rule(
         "weights do not move",
+        lambda s: s.slow and s.last_digits < ROUNDED_AWAY,
+        lambda s: f"no step changed the middle weight matrix by more than {s.last_digits:.1g} of its numbers' last digit: most updates "
+        "are rounded away",
+        lambda s: "digits",
+    ),
+    Rule(
+        "weights do not move",
         _hardly_moves,
         lambda s: f"no step changed a weight matrix by more than {s.peak_update:.1g} of its size; the gradient's norm is "
         f"{s.gradient:.2g} at every step, as clipping leaves it",
@@ -251,6 +262,12 @@ CAUSES = (
         + (f"; they lie {s.target_offset:.2g} of their standard deviations from them" if s.target_offset > 1 else ""),
     ),
     Rule(
+        "attention logits grow",
+        lambda s: s.poor and s.attention_before < ATTENDS_TO_MANY and s.attention_after > ATTENDS_TO_ONE,
+        lambda s: f"the softmax inside the model was {s.attention_before:.1g} of the way to choosing one entry alone at first, and is "
+        f"{s.attention_after:.2g} of it at last",
+    ),
+    Rule(
         "one answer",
         lambda s: s.left > EARLY and not s.leapt and bool(_one_answer(s)),
         _one_answer,
@@ -318,6 +335,13 @@ CAUSES = (
         and (s.delta_growth < LOST_GRADIENT or s.last_hidden_rms < LOST_SIGNAL),
         lambda s: f"signals of RMS {s.last_hidden_rms:.1g} in the last hidden layer, "
         f"gradients of {s.delta_growth:.1g} x in the first",
+    ),
+    Rule(
+        "weights do not move",
+        lambda s: s.slow and s.adam_step < HELD_BY_EPS,
+        lambda s: f"Adam's first steps moved the weights by {s.adam_step:.1g} of its rate, where 1 is usual: the gradients lie far below "
+        "its eps",
+        lambda s: "eps",
     ),
     Rule(
         "learning rate too high",

@@ -36,6 +36,9 @@ SHARE_OF_OUTPUTS = Threshold(0.3, well=0.022, ill=160)
 RUNAWAY = Threshold(3, well=0.98, ill=990)
 BESIDE = 0.1  # as large as this beside the outputs, targets are no rounding errors of theirs
 SIXTH = 6
+LATEST = 3  # records
+ADAMS = ("Adam", "AdamW")
+LAST_DIGIT = {"float16": 2.0**-11, "bfloat16": 2.0**-8}  # of a number, at most
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,10 @@ class Sizes:
     update: float  # largest change of a weight matrix in the first step / its norm
     largest_update: float  # the same over the first five steps
     peak_update: float  # over all
+    adam_step: float  # RMS of the first steps of Adam / its rate, of the middle weight matrix: 1 where eps does nothing; NaN of others
+    last_digits: float  # largest change of the middle weight matrix / what its last digit is worth; NaN in single precision
+    attention_before: float  # how far softmax layers inside the model choose one entry alone, at first: 0 to 1; NaN without any
+    attention_after: float  # the same at last
     rate: float  # the largest learning rate, NaN where none is known
     gradient: float  # norm of all gradients, the middle one of all records
     gradient_varies: float  # its standard deviation over all records / its mean
@@ -150,6 +157,7 @@ def read_signs(recording: Recording, trivial_loss: float | None = None) -> Signs
             **read_relapse(recording, course["left"]),
             **_weights(recording),
             **_layers(recording),
+            **_attention(recording),
             **_outputs(recording),
         )
 
@@ -184,7 +192,8 @@ def _weights(recording: Recording) -> dict:
             "zero_gradients", "zero_weights", "frozen", "recurrent_norm", "recurrent_gradient",
             "update", "largest_update", "peak_update",
         )  # fmt: skip
-        return found | {"sigma_w": math.nan, "sigma_w_max": math.nan} | dict.fromkeys(none, 0.0)
+        unknown = ("sigma_w", "sigma_w_max", "adam_step", "last_digits")
+        return found | dict.fromkeys(unknown, math.nan) | dict.fromkeys(none, 0.0)
     weights, grads = recording.weight_norm[0, matrices], recording.grad_norm[:FIRST, matrices]
     sigma_w = weights / torch.tensor([float(shapes[k][0]) for k in matrices], device="cpu").sqrt()
     trains = torch.tensor(recording.trainable, dtype=torch.bool)[matrices]
@@ -209,7 +218,39 @@ def _weights(recording: Recording) -> dict:
         "update": _worst(updates[0]),
         "largest_update": _worst(updates[:FIRST]),
         "peak_update": _worst(updates),
+        "adam_step": _adam_step(recording, matrices),
+        "last_digits": _last_digits(recording, matrices, updates),
     }
+
+
+def _adam_step(recording: Recording, matrices: list[int]) -> float:
+    """Adam's first step is its rate times g / (|g| + eps), entry by entry."""
+    if recording.optimizer not in ADAMS:
+        return math.nan
+    entries = torch.tensor([float(math.prod(recording.shapes[k])) for k in matrices], device="cpu")
+    step = recording.update_norm[:FIRST, matrices] / (recording.lr[:FIRST, None] * entries.sqrt())
+    step = step.where(recording.grad_norm[:FIRST, matrices] > 0, 0.0).nan_to_num(nan=0.0, posinf=0.0)
+    largest = step.max(0).values
+    return largest[largest > 0].median().item() if (largest > 0).any() else math.nan
+
+
+def _last_digits(recording: Recording, matrices: list[int], updates: Tensor) -> float:
+    """Of weights that all have few digits."""
+    digits = [LAST_DIGIT.get(recording.dtypes[k]) for k in matrices if recording.trainable[k]]
+    if not digits or None in digits:
+        return math.nan
+    trains = torch.tensor([recording.trainable[k] for k in matrices], dtype=torch.bool, device="cpu")
+    return updates[:, trains].median(1).values.max().item() / max(digits)
+
+
+def _attention(recording: Recording) -> dict:
+    """The variance of a softmax's outputs over that of the same mean if all were 0 or 1."""
+    inside = [k for k, kind in enumerate(recording.kinds[:-1]) if kind == "Softmax"]
+    if not inside:
+        return {"attention_before": math.nan, "attention_after": math.nan}
+    mean, std = recording.activation_mean[:, inside], recording.activation_std[:, inside]
+    chosen = (std.square() / (mean * (1 - mean))).max(1).values
+    return {"attention_before": chosen[0].item(), "attention_after": chosen[-LATEST:].nanmedian().item()}
 
 
 def _layers(recording: Recording) -> dict:

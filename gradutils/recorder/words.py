@@ -20,6 +20,7 @@ REMEDIES = {
     "dead signal": "Keep the samples apart: fewer layers, skip connections, tanh or ReLU in place of the sigmoid.",
     "init too large": "Draw weights of variance 2/fan_in for ReLU, 1/fan_in for tanh; or normalise each layer.",
     "learning rate too high": "Divide the learning rate by 10; if it is needed later, warm up to it.",
+    "attention logits grow": "Normalise queries and keys, or lower the learning rate.",
     "relapse": "Go back to a checkpoint from before, look at the batch of that step, and clip the gradient's norm.",
     "one answer": "Weigh rare classes more in the loss, or draw them more often.",
 }  # fmt: skip
@@ -31,6 +32,7 @@ MENDS = {
     "no step": "Call optimizer.step() after each backward pass, on an optimizer that holds this model's parameters.",
     "digits": "Keep the weights in float32 and compute under torch.autocast, or raise the rate.",
     "small": "Raise the rate; if gradients are clipped, clip after scaler.unscale_(optimizer), not before.",
+    "eps": "Lower the optimizer's eps far below the gradients, or raise the rate by as much as it shrinks the steps.",
     "severed": "Look for a detach(), a no_grad() or a loss that is not added between these parameters and what goes backward; "
     "set requires_grad to False where they are to rest.",
     "forgotten": "Give all of model.parameters() to the optimizer, or set requires_grad to False where a part should rest.",
@@ -60,6 +62,7 @@ UNSURE = "Whether it learns is hidden by the noise of the batches: train longer,
 UNCLEAR = "Judge it by another measure than the loss, such as a score on samples that were held back."
 RERUNS = {
     "learning rate too high": "Run again at a tenth of the learning rate: this cures it, and hardly ever cures a bad init.",
+    "attention logits grow": "Run again with queries and keys divided by their RMS, at the same rate: if it trains, it was the logits.",
     "missing warmup": "Run again with the learning rate rising over the first 50 steps: only this tells the two apart.",
     "init too large": "Run again at a tenth of the learning rate: if the loss still starts far too high, it is the init.",
     "loss summed": "Look whether the loss changes with the batch size.",

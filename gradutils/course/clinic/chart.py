@@ -7,7 +7,7 @@ from gradutils import plots
 from gradutils.course.clinic.illnesses import THE_NAMES
 from gradutils.course.clinic.patient import Patient, script_with
 from gradutils.course.clinic.patients import find_patient
-from gradutils.course.clinic.script import Data, TrainingRun, run_script
+from gradutils.course.clinic.script import TrainingRun, run_script
 from gradutils.course.display import Card, block, paragraphs, show
 from gradutils.recorder.recording import Recording
 from gradutils.recorder.signs import read_signs
@@ -35,7 +35,7 @@ def show_patient(patient: Patient) -> None:
 @cache
 def as_it_came(patient: Patient) -> TrainingRun:
     """The untreated run of the chart."""
-    return run_script(patient.script(), SHOWN, watched=True, data=Data(shard=patient.shard))
+    return run_script(patient.script(), SHOWN, watched=True, data=patient.data)
 
 
 def show_script(name: str, script: list[str]) -> None:

@@ -21,9 +21,10 @@ from gradutils.course.clinic.patient import (
     SCHEDULE,
     SEQUENCES,
     SUMMED,
+    Data,
     script_with,
 )
-from gradutils.course.clinic.script import Data, TrainingRun, run_script
+from gradutils.course.clinic.script import TrainingRun, run_script
 from gradutils.recorder import Recording
 
 HARD = 100  # the first number of those that are harder

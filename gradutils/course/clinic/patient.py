@@ -25,6 +25,7 @@ HEALTHY = (
 )
 NET, INIT, INPUTS, OPTIMIZER, SCHEDULE, BATCHES, LOSS, CLEAR, BACKWARD, CLIP = 1, 2, 3, 4, 5, 7, 8, 9, 10, 11
 STEP, AFTER = 12, 14
+STEPS = 100
 SEQUENCES = "x = ((pixels - pixels.mean()) / pixels.std()).view(-1, 8, 8)"
 SUMMED = 'loss = cross_entropy(net(x[rows]), y[rows], reduction="sum")'
 
@@ -48,6 +49,18 @@ class Change(NamedTuple):
     text: str
 
 
+class Data(NamedTuple):
+    """What a run trains on."""
+
+    shard: bool = False  # whether 64 of the rows were written in another way
+    dark: bool = False  # whether the upper lines of each picture are missing for the first 200 steps
+    steps: int = STEPS
+    larger: int = 1  # by how much batches are larger than the script asks for
+
+
+AS_EVER = Data()
+
+
 # A patient equals itself alone: what has been measured of one is cached by it.
 @dataclass(frozen=True, eq=False)
 class Patient:
@@ -59,7 +72,7 @@ class Patient:
     causes      one dict an illness: each name that is right for it -> the illness whose sign tells whether it was mended
     treatment   one change an illness: a cure
     clip_cures  whether a clip is a cure here, and no painkiller
-    shard       whether a part of the data is bad, and comes in the middle of the run
+    data        what it trains on, where a part of the data is bad
     asides      a word in a new line -> what to say of it where it does not heal
     likely      a wrong name that the chart does suggest -> what to say of it
     """
@@ -71,7 +84,7 @@ class Patient:
     causes: Sequence[dict[str, str]] = ()
     treatment: Sequence[Change] = ()
     clip_cures: bool = False
-    shard: bool = False
+    data: Data = AS_EVER
     asides: dict[str, str] = field(default_factory=dict)
     likely: dict[str, str] = field(default_factory=dict)
 

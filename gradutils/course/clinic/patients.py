@@ -15,6 +15,7 @@ from gradutils.course.clinic.patient import (
     STEP,
     SUMMED,
     Change,
+    Data,
     Patient,
     healthy,
     only,
@@ -284,7 +285,7 @@ ADMITTED = (
         causes=[only("relapse", "inputs not normalised")],
         treatment=[Change("relapse", STEP, "saved.restore() if loss > 5 else optimizer.step()")],
         clip_cures=True,
-        shard=True,
+        data=Data(shard=True),
         after="No line of the script is wrong. One part of the data, a shard, was written by another program: black and white exchanged, and "
         "ten times as large. Two batches of it undid what was learnt. To skip such a step, to go back to a state from before it, to clip, or "
         "to bound the inputs: each of them ends the harm, and only the shard itself is the cause. Adam trains as well: "

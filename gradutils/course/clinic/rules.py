@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from gradutils.course.clinic.illnesses import SIGNS
 from gradutils.course.clinic.patient import Change, Patient
-from gradutils.course.clinic.script import Data, TrainingRun, count_trained, run_script
+from gradutils.course.clinic.script import TrainingRun, count_trained, run_script
 from gradutils.course.clinic.still import Look
 
 UNSEEN = (101, 102, 103)  # seeds that judge a treatment
@@ -30,14 +30,10 @@ class Treated:
     def script(self) -> list[str]:
         return self._with(self.changes)
 
-    @property
-    def data(self) -> Data:
-        return Data(shard=self.patient.shard)
-
     @cached_property
     def runs(self) -> list[TrainingRun]:
         """One on each of the unseen seeds."""
-        return [run_script(self.script, seed, data=self.data) for seed in UNSEEN]
+        return [run_script(self.script, seed, data=self.patient.data) for seed in UNSEEN]
 
     @property
     def error(self) -> str:
@@ -104,7 +100,7 @@ class Treated:
         words = ("clip", "inf", "exec", "globals")
         if not any(word in change.text for change in self.changes for word in words):
             return False  # no other line changes what line 11 does
-        runs = (run_script(self.script, seed, clipping=False, data=self.data) for seed in UNSEEN)
+        runs = (run_script(self.script, seed, clipping=False, data=self.patient.data) for seed in UNSEEN)
         return not all(run.trained for run in runs)
 
     @property
@@ -146,7 +142,7 @@ def _of_an_error(treated: Treated) -> str:
 
 
 def _of_the_well(treated: Treated) -> str:
-    before = of_all(count_trained(treated.patient.script(), UNSEEN))
+    before = of_all(count_trained(treated.patient.script(), UNSEEN, treated.patient.data))
     return f"{of_all(treated.trained)} train on new seeds with your line, and {before} without it. {SIGNS['healthy']}"
 
 

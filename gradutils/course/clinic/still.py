@@ -7,7 +7,7 @@ from functools import cached_property
 
 from gradutils.course.clinic.chart import SHOWN, as_it_came
 from gradutils.course.clinic.patient import CLIP, Patient, healthy
-from gradutils.course.clinic.script import Data, TrainingRun, run_script
+from gradutils.course.clinic.script import TrainingRun, run_script
 from gradutils.recorder.rules import (
     ALIKE,
     EARLY_UPDATE,
@@ -47,7 +47,7 @@ class Look:
         return self._few_steps(TWICE)
 
     def _few_steps(self, larger: int) -> TrainingRun:
-        data = Data(shard=self.patient.shard, steps=FEW, larger=larger)
+        data = self.patient.data._replace(steps=FEW, larger=larger)
         return run_script(list(self.script), SHOWN, watched=True, clipping=False, data=data)
 
     @property

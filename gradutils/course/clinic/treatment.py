@@ -10,7 +10,7 @@ from gradutils.course.clinic.illnesses import SIGNS, THE_NAMES, named, no_such
 from gradutils.course.clinic.patient import CLIP, HEALTHY, Change, Patient
 from gradutils.course.clinic.patients import PATIENTS, find_patient, nobody
 from gradutils.course.clinic.rules import RULES, UNSEEN, Treated, of_all
-from gradutils.course.clinic.script import Data, count_trained, quietly
+from gradutils.course.clinic.script import count_trained, quietly
 from gradutils.course.display import Card, paragraphs, show, table
 from gradutils.course.limits import TooLongError, within
 from gradutils.course.progress import read, record_guess, record_pass, record_try
@@ -194,7 +194,7 @@ def with_a_clip(patient_id: str) -> int:
 
 @cache
 def _count_with_a_clip(patient: Patient) -> int:
-    return count_trained(patient.script(CLIPPED), UNSEEN[:2], Data(shard=patient.shard))
+    return count_trained(patient.script(CLIPPED), UNSEEN[:2], patient.data)
 
 
 def sick() -> list[str]:
