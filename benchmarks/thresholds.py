@@ -23,6 +23,9 @@ from torch.nn import functional as F
 from benchmarks import patients
 from benchmarks.reports.healthy import PRACTICES
 from benchmarks.reports.looked_at import REPORTS
+from gradutils.course.clinic.patient import OPTIMIZER
+from gradutils.course.clinic.patients import find_patient
+from gradutils.course.clinic.script import run_script
 from gradutils.models import init_weights_, mlp
 from gradutils.recorder import Recorder, course, facts, relapse, rules, signs
 from gradutils.recorder.signs import Signs, read_signs
@@ -45,6 +48,7 @@ class Separates(NamedTuple):
 RATE, LARGE, SMALL = ("learning rate too high",), ("init too large",), ("init too small",)
 INPUTS, SUMMED, LOOP = ("inputs not normalised",), ("loss summed",), ("recurrent explosion",)
 STILL, RELAPSE, ONE = ("weights do not move",), ("relapse",), ("one answer",)
+ATTENTION = ("attention logits grow",)
 FAR = "targets far from zero"
 SEPARATES = {
     "BEYOND_NOISE": Separates(lambda s: s.fall),
@@ -77,6 +81,11 @@ SEPARATES = {
     "SHRUNK": Separates(
         lambda s: s.spread_left, ONE, lambda s: s.spread_left >= 0 and not s.one_class > 0, beyond=0.3
     ),
+    "HELD_BY_EPS": Separates(
+        lambda s: s.adam_step, STILL, lambda s: s.adam_step > 0 and not s.last_digits > 0
+    ),
+    "ROUNDED_AWAY": Separates(lambda s: s.last_digits, STILL, lambda s: s.last_digits > 0),
+    "ATTENDS_TO_ONE": Separates(lambda s: s.attention_after, ATTENTION, lambda s: s.attention_after > 0),
     "STILL_FALLS": Separates(lambda s: s.drift, ONE, within=0.3),
     "BEATEN": Separates(lambda s: s.level),
     "WELL_BEATEN": Separates(lambda s: s.level, within=0.2),
@@ -172,6 +181,25 @@ def far_from_zero(seed: int) -> Signs:
     return read_signs(recorder.recording)
 
 
+def of_the_ward(seeds: int) -> list[tuple[str, Signs]]:
+    """Patients of what no network drawn has (attention, a large eps, bfloat16), and three of them with another rate or start."""
+    adam = "optimizer = Adam(net.parameters(), lr={})"
+    played = {
+        ("12.20", "attention logits grow"): {},
+        ("12.20", "healthy"): {OPTIMIZER: adam.format(0.02)},
+        ("12.21", "weights do not move"): {},
+        ("12.21", "healthy"): {OPTIMIZER: adam.format(0.003)},
+        ("12.22", "weights do not move"): {},
+        ("12.22", "healthy"): {OPTIMIZER: adam.format(0.001)},
+    }
+    seen = []
+    for (patient_id, truth), changes in played.items():
+        script = find_patient(patient_id).script(changes)
+        runs = (run_script(script, seed, watched=True) for seed in range(1000, 1000 + seeds))
+        seen += [(truth, read_signs(run.recording)) for run in runs]
+    return seen
+
+
 def reported() -> list[tuple[str, Signs]]:
     """The reports that may be looked at, faulty and repaired, and the healthy practices."""
     seen = []
@@ -190,7 +218,7 @@ def reported() -> list[tuple[str, Signs]]:
 
 
 def main(seeds: int) -> None:
-    seen = [(FAR, far_from_zero(seed)) for seed in range(10)] + reported()
+    seen = [(FAR, far_from_zero(seed)) for seed in range(10)] + reported() + of_the_ward(10)
     # Few networks drawn are recurrent; as many seeds again are of such alone.
     runs = (
         patients.drawn(range(seeds), patients.KNOWN, 99),

@@ -8,7 +8,7 @@
 # - tell a cure from a painkiller,
 # - say which of the often listed remedies do the work.
 #
-# About 75 minutes of core; More patients takes 45 minutes more, in any order. Needs lessons 03 to 08. Next: [lesson 13, the verdicts](13_verdicts.ipynb).
+# About 75 minutes of core; More patients takes 65 minutes more, in any order. Needs lessons 03 to 08, and 09 to 11 for the last four. Next: [lesson 13, the verdicts](13_verdicts.ipynb).
 
 # %%
 import torch
@@ -27,7 +27,7 @@ plots.use_style()
 # %% [markdown]
 # ## A healthy run
 #
-# Nineteen patients wait, nine of them in the core. The numbers that are missing there stand under More patients. Each is a script of fourteen lines, run once and watched by a recorder. At work you rarely see the one bad line. You see a run, and the script is yours, and looks right. So the chart comes first here as well, and a patient's script is locked until you have named the illness.
+# Twenty-three patients wait, nine of them in the core. The numbers that are missing there stand under More patients. Each is a script of fourteen lines, run once and watched by a recorder. At work you rarely see the one bad line. You see a run, and the script is yours, and looks right. So the chart comes first here as well, and a patient's script is locked until you have named the illness.
 #
 # First the script of a run that is well, with its chart, and the names of all illnesses. Everything below is compared with it.
 
@@ -356,7 +356,7 @@ verdict("S12", decided, f"{evidence} {without}")
 # %% [markdown]
 # ## More patients
 #
-# Ten more, each by itself, then loss curves alone. About 45 minutes.
+# Fourteen more, each by itself, then loss curves alone. About 65 minutes. The last four need lessons 09 to 11.
 
 # %% [markdown]
 # ### Patient 12.2 · ●○○ · 3 minutes
@@ -487,6 +487,58 @@ treat(
     "12.17",
     ### BEGIN SOLUTION
     ("weights do not move", 5, "schedule = LambdaLR(optimizer, warmup_cosine(10, 100))"),
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 12.20 · ●●○ · 5 minutes
+#
+# "Every layer is normalised, and there is a warmup. What should blow up?" Here a digit is read as eight tokens, its rows; `attention_net` is one attention over them, and a readout. Its layers are, from the input on: the embedding, queries, keys, values, the readout. In the lower row of the chart, queries and keys are the second and the third.
+
+# %%
+treat(
+    "12.20",
+    ### BEGIN SOLUTION
+    ("attention logits grow", 1, "net = attention_net(64, norm_qk=True)"),
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 12.21 · ●●○ · 4 minutes
+#
+# "Adam does not care how small a gradient is. So I have not looked at the gradients."
+
+# %%
+treat(
+    "12.21",
+    ### BEGIN SOLUTION
+    ("weights do not move", 4, "optimizer = Adam(net.parameters(), lr=0.003)"),
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 12.22 · ●●○ · 4 minutes
+#
+# "It is the run of last week, on half of the memory. It has become a little slow."
+
+# %%
+treat(
+    "12.22",
+    ### BEGIN SOLUTION
+    ("weights do not move", 2, "init_weights_(net, 2**0.5)"),
+    ### END SOLUTION
+)
+
+# %% [markdown]
+# ### Patient 12.23 · ●●● · 5 minutes
+#
+# "Of each picture the upper part was missing at first, and we filled in the mean. Since step 200 it is there, and the run is worse for it." Its chart has 225 steps.
+
+# %%
+treat(
+    "12.23",
+    ### BEGIN SOLUTION
+    ("relapse", 4, "optimizer = Adam(net.parameters(), lr=0.03, betas=(0.9, 0.95))"),
     ### END SOLUTION
 )
 

@@ -31,6 +31,7 @@ LESSON = Path(__file__).parent.parent / "solutions" / "12_emergency_room.py"
 NUMBERS = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+    "twenty-one", "twenty-two", "twenty-three",
 ]  # fmt: skip
 
 

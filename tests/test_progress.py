@@ -232,7 +232,7 @@ def test_an_older_file_alone(home, capsys):
     path = written(home, "progress.json", json.dumps(OLDER, indent=1).encode("utf-8-sig"))
     before = path.read_bytes()
     assert read() == KNOWN
-    assert "Patients healed: 1 of 19" in certificate().text
+    assert "Patients healed: 1 of 23" in certificate().text
     assert "From 2025-12-31 to 2026-01-02." in certificate().text
     hit_rate()
     assert re.search(r"new +1 +1 +0\n", capsys.readouterr().out)

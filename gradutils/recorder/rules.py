@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from gradutils.recorder.course import HAD_LEARNT, LEAP, LEARNT_AT_LAST, LOST, NOT_BEATEN
+from gradutils.recorder.course import HAD_LEARNT, HALVED, LEAP, LEARNT_AT_LAST, LOST, NOT_BEATEN
 from gradutils.recorder.outputs import NEAR
 from gradutils.recorder.signs import Signs
 from gradutils.recorder.threshold import EARLY, Threshold
@@ -69,10 +69,9 @@ OFF_CENTRE = Threshold(3, well=0.061, ill=3.3)
 ONE_CLASS = Threshold(0.99, well=0.19, ill=1)
 COLLAPSED = Threshold(0.1, well=7.8, ill=6.4e-08)
 SHRUNK = Threshold(0.5, well=7.8, ill=6.4e-08)
-HELD_BY_EPS = Threshold(0.05, well=0.7, ill=0.0024)
-ROUNDED_AWAY = Threshold(0.5, well=1.2, ill=0.15)
-ATTENDS_TO_MANY = Threshold(0.5, well=0.0054, ill=0.0054)
-ATTENDS_TO_ONE = Threshold(0.9, well=0.77, ill=0.99)
+HELD_BY_EPS = Threshold(0.05, well=0.93, ill=0.0024)
+ROUNDED_AWAY = Threshold(0.5, well=2.6, ill=0.14)
+ATTENDS_TO_ONE = Threshold(0.97, well=0.93, ill=1)
 STILL_FALLS = Threshold(0.02, well=0.06, ill=0.00025)
 
 
@@ -263,7 +262,7 @@ CAUSES = (
     ),
     Rule(
         "attention logits grow",
-        lambda s: s.poor and s.attention_before < ATTENDS_TO_MANY and s.attention_after > ATTENDS_TO_ONE,
+        lambda s: s.end > HALVED and s.attention_after > ATTENDS_TO_ONE > s.attention_before,
         lambda s: f"the softmax inside the model was {s.attention_before:.1g} of the way to choosing one entry alone at first, and is "
         f"{s.attention_after:.2g} of it at last",
     ),
@@ -286,7 +285,7 @@ CAUSES = (
             and bool(s.leapt or not s.opponent)
         ),
         _relapsed,
-        lambda s: f"leapt {s.leapt}",
+        lambda s: f"leapt {s.leapt}" + (" of Adam" if s.leapt == "update" and s.adam_step > 0 else ""),
     ),
     Rule(
         "recurrent explosion",

@@ -32,7 +32,7 @@ MENDS = {
     "no step": "Call optimizer.step() after each backward pass, on an optimizer that holds this model's parameters.",
     "digits": "Keep the weights in float32 and compute under torch.autocast, or raise the rate.",
     "small": "Raise the rate; if gradients are clipped, clip after scaler.unscale_(optimizer), not before.",
-    "eps": "Lower the optimizer's eps far below the gradients, or raise the rate by as much as it shrinks the steps.",
+    "eps": "Lower the optimizer's eps far below the gradients; torch's own is 1e-8.",
     "severed": "Look for a detach(), a no_grad() or a loss that is not added between these parameters and what goes backward; "
     "set requires_grad to False where they are to rest.",
     "forgotten": "Give all of model.parameters() to the optimizer, or set requires_grad to False where a part should rest.",
@@ -49,6 +49,8 @@ MENDS = {
     "leapt inputs": "Go back to a checkpoint from before, and look at the data of that step: bound or drop what lies so far out.",
     "leapt gradient": "Go back to a checkpoint from before, and clip the gradient's norm at what was usual until then.",
     "leapt update": "Go back to a checkpoint from before, lower the learning rate there, and clip the gradient's norm.",
+    "leapt update of Adam": "Go back to a checkpoint from before, and from there lower beta2, warm the rate up again or clip the update: the "
+    "gradient did not leap, so a clip of its norm cuts little.",
     "order": "Call recorder.step(loss) after optimizer.step() and before the gradients are cleared, and record again.",
     "runaway": "Compute the targets with a copy of the network that is held still for many steps, or detach and bound them.",
 }  # fmt: skip

@@ -3,6 +3,8 @@
 illnesses   their names, and how each shows
 patient     what a patient is: the healthy script, and the lines that differ from it
 patients    who is there: the lines that make each ill, its names, a cure
+modern      the last of them: attention, Adam, half precision
+nets        the one network that no lesson builds
 script      a patient's script is run here, and its settings put back
 chart       a patient is shown: what was known at step 0, and six panels of what followed
 still       whether an illness still shows after a treatment: what reaches the network is looked at

@@ -19,6 +19,8 @@ SIGNS = {
     "half-precision overflow": "An overflow of half precision kills a run while its loss is ordinary.",
     "recurrent explosion": "Only a recurrent network has it: its recurrent weight stretches.",
     "missing warmup": "A missing warmup shows only in a second run: with one, the same start trains.",
+    "attention logits grow": "Growing logits show between step 0 and the middle of the run, and only where there is attention: the signals of "
+    "queries and keys leave their scale, those of the other layers less.",
     "relapse": "A relapse shows in the middle of the loss: it had learnt, and then lost it again.",
     "weights do not move": "Where weights do not move the updates fall to nothing, though there are gradients.",
     "loss does not fit the outputs": "Where the loss does not fit, all sizes are in scale, and the loss falls a little and stays high; "

@@ -1,6 +1,5 @@
 """The one network of the emergency room that no lesson builds as a module: attention over the rows of a digit."""
 
-import torch
 from torch import Tensor, nn
 
 

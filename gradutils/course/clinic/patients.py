@@ -1,5 +1,6 @@
 """The patients of the emergency room: for each the lines that make it ill, its names, a cure, and what to know afterwards."""
 
+from gradutils.course.clinic.modern import MODERN
 from gradutils.course.clinic.patient import (
     AFTER,
     BACKWARD,
@@ -12,6 +13,7 @@ from gradutils.course.clinic.patient import (
     OPTIMIZER,
     SCHEDULE,
     SEQUENCES,
+    STANDARD,
     STEP,
     SUMMED,
     Change,
@@ -28,7 +30,6 @@ SLOWER = "optimizer = SGD(net.parameters(), lr=0.03, momentum=0.9)"
 NESTEROV = "optimizer = SGD(net.parameters(), lr=0.03, momentum=0.9, nesterov=True)"
 DECOUPLED = "optimizer = AdamW(net.parameters(), lr=0.003)"
 SMALL, LARGE = "for rows in batches(size=32):", "for rows in batches(size=96):"
-STANDARD = "x = (pixels - 4.9) / 6.0"
 FALLS = "schedule = LambdaLR(optimizer, warmup_cosine(5, 100))"
 
 ADMITTED = (
@@ -349,7 +350,7 @@ ADMITTED = (
     ),
 )
 
-PATIENTS = {patient.id: patient for patient in ADMITTED}
+PATIENTS = {patient.id: patient for patient in (*ADMITTED, *MODERN)}
 
 
 def find_patient(patient_id: str) -> Patient:

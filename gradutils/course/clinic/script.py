@@ -38,7 +38,10 @@ LOOKED_AT, SURE = (
     0.8,
 )  # where more are right so early, the rest of a run that is only judged is not needed
 BAD, BAD_STEPS = 64, (60, 61)  # the rows of a bad shard, and when they come
-MISSING, FILLED_WITH = 5, 4.9  # so many lines of a picture are missing at first, and what stands there: about the mean
+MISSING, FILLED_WITH = (
+    5,
+    4.9,
+)  # so many lines of a picture are missing at first, and what stands there: about the mean
 WAKES = 200  # the step from which on nothing is missing
 
 

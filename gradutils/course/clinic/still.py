@@ -12,6 +12,7 @@ from gradutils.recorder.rules import (
     ALIKE,
     EARLY_UPDATE,
     GRADIENT_GROWTH,
+    HELD_BY_EPS,
     HUGE_OUTPUTS,
     INPUT_OFFSET,
     INPUT_RMS,
@@ -19,6 +20,7 @@ from gradutils.recorder.rules import (
     LOST_GRADIENT,
     LOST_SIGNAL,
     MOST_UNITS_DEAD,
+    ROUNDED_AWAY,
     SATURATED,
     WITHOUT_GRADIENT,
 )
@@ -27,6 +29,7 @@ from gradutils.recorder.signs import Signs, read_signs
 FEW = 12  # steps: step 0 tells most, and five of them the rate
 TWICE = 2  # a batch so many times as large tells a sum from a mean
 STRETCHES = 3  # times: a random recurrent weight at its best scale stretches by 2
+CHOOSES = 0.6  # of the way to one token alone, so early: at a rate that trains it is less than half
 ALL_THE_SAME = 1.5  # outputs within this factor of what they were before the treatment
 
 
@@ -145,6 +148,25 @@ def _misfit(look: Look) -> str:
     return look.signs.misfit or (probabilities if look.run.probabilities else "")
 
 
+def _attends(look: Look) -> str:
+    chosen = look.signs.attention_after
+    return (
+        f"by step {FEW} the softmax is {chosen:.0%} of the way to choosing one token alone"
+        if chosen > CHOOSES
+        else ""
+    )
+
+
+def _holds(look: Look) -> str:
+    """Where a schedule holds the weights, only training tells."""
+    s = look.signs
+    if s.adam_step < HELD_BY_EPS:
+        return f"Adam's first steps are {s.adam_step:.1g} of its rate: the gradients lie far below its eps"
+    if s.last_digits < ROUNDED_AWAY:
+        return f"no step changes the middle weight matrix by more than {s.last_digits:.1g} of its last digit"
+    return ""
+
+
 SHOWS: dict[str, Callable[[Look], str]] = {
     "learning rate too high": _rate,
     "missing warmup": _warmup,
@@ -166,4 +188,6 @@ SHOWS: dict[str, Callable[[Look], str]] = {
     ),
     "half-precision overflow": lambda look: f"{look.signs.died} is not finite" if look.signs.bad else "",
     "loss does not fit the outputs": _misfit,
+    "attention logits grow": _attends,
+    "weights do not move": _holds,
 }
