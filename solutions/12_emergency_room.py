@@ -4,11 +4,11 @@
 # **A training run is ill. What is it, which line does it, and how do you know?**
 #
 # After this you can
-# - read the chart of a run and name its illness, most often from step 0,
+# - name the illness of a run from its chart, most often from step 0,
 # - tell a cure from a painkiller,
 # - say which of the often listed remedies do the work.
 #
-# About 75 minutes of core; More patients takes 65 minutes more, in any order. Needs lessons 03 to 08, and 09 to 11 for the last four. Next: [lesson 13, the verdicts](13_verdicts.ipynb).
+# About 75 minutes of core; More patients takes 65 minutes more. Needs lessons 03 to 08, the last four patients 09 to 11. Next: [lesson 13, the verdicts](13_verdicts.ipynb).
 
 # %%
 import torch
@@ -278,8 +278,6 @@ sgd = {name: learnt(name, [0.01, 0.05, 0.25]) for name in arms}
 # The same with AdamW, for the three readings of the list and the illness itself
 adam = {"adam": True, "weight_decay": 0.01}
 adamw = {name: learnt(name, [0.001, 0.005, 0.025], **adam) for name in list(arms)[:4]}
-
-# %%
 # The best of three rates after both budgets, and the largest rate after the longer one
 rows = {f"SGD, {name}": found for name, found in sgd.items()}
 rows |= {f"AdamW, {name}": found for name, found in adamw.items()}
@@ -356,7 +354,7 @@ verdict("S12", decided, f"{evidence} {without}")
 # %% [markdown]
 # ## More patients
 #
-# Fourteen more, each by itself, then loss curves alone. About 65 minutes. The last four need lessons 09 to 11.
+# Fourteen more, each by itself and in any order, then loss curves alone. About 65 minutes. The last four need lessons 09 to 11.
 
 # %% [markdown]
 # ### Patient 12.2 · ●○○ · 3 minutes
@@ -549,8 +547,6 @@ treat(
 
 # %%
 practice.gallery()
-
-# %%
 practice.name_curves(
     ### BEGIN SOLUTION
     {"A": "half-precision overflow", "B": "init too large", "C": "recurrent explosion", "D": "zero gradient"}

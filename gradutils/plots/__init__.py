@@ -23,7 +23,7 @@ except ModuleNotFoundError as missing:
 
 from gradutils.plots.blocks import draw_statistics
 from gradutils.plots.ceilings import draw_ceiling
-from gradutils.plots.chart import plot_chart
+from gradutils.plots.chart import CHART_SIZE, plot_chart
 from gradutils.plots.curves import (
     colours_of,
     finite_part,
@@ -70,6 +70,7 @@ from gradutils.plots.style import (
 )  # fmt: skip
 
 __all__ = [
+    "CHART_SIZE",
     "EXPLODES",
     "FOURTH",
     "GROWTH",

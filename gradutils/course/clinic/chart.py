@@ -3,6 +3,9 @@
 import math
 from functools import cache
 
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
 from gradutils import plots
 from gradutils.course.clinic.illnesses import THE_NAMES
 from gradutils.course.clinic.patient import Patient, script_with
@@ -50,7 +53,15 @@ def show_chart(name: str, recording: Recording) -> None:
     """A card with the vitals, and the chart below it."""
     text = "\n".join([name, *vitals(recording)])
     show(Card(text, block(text)))
-    show(plots.plot_chart(recording, constant=_constant(recording)))
+    # To save a figure takes its "none" for a layout away, and what is set here comes in its place.
+    with plt.rc_context({"figure.constrained_layout.use": False}):
+        show(plots.plot_chart(recording, _paper(), constant=_constant(recording)))
+
+
+@cache
+def _paper() -> Figure:
+    """One figure for all charts: to build six axes anew costs nearly as much as to draw on them."""
+    return Figure(figsize=plots.CHART_SIZE, layout="none")
 
 
 def vitals(recording: Recording) -> list[str]:
