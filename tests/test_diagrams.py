@@ -144,6 +144,9 @@ DRAWINGS = {
     "arrows, close": (plots.draw_arrows, {"arrows": CLOSE, "reach": (-1, 4, -1, 1)}, (6.4, 1.8)),
     "ceiling": (plots.draw_ceiling, {"rates": [0.1 * (k + 1) / 40 for k in range(40)]}, (6.4, 2.4)),
     "ceiling, half": (plots.draw_ceiling, {"rates": [0.3] * 20}, (3.2, 2.0)),
+    "memory": (plots.draw_memory, {"gradients": [1, -1] * 15}, (6.4, 2.4)),
+    "memory, both": (plots.draw_memory, {"gradients": [0] * 20 + [1] * 10, "beta2": 0.99}, (6.4, 2.4)),
+    "memory, half": (plots.draw_memory, {"gradients": [1, 2, 40, 1], "beta1": None, "beta2": 0.999}, (3.2, 2.0)),
     "directions": (
         plots.draw_directions,
         {"cosines": [-1.0, -0.5, 0.0, 0.32, 0.87, 0.99, 1.0], "names": ["inputs"] + [f"layer {k}" for k in (1, 2, 5, 10, 20, 50)]},
@@ -184,7 +187,7 @@ def test_no_text_is_cut_off_or_covered(new_axes, caplog, name, title):
     with caplog.at_level(logging.WARNING):
         ax = drawn(new_axes, name, title)
     assert not caplog.messages
-    if not name.startswith(("slope", "step", "arrows", "ceiling")):
+    if not name.startswith(("slope", "step", "arrows", "ceiling", "memory")):
         scale = ax.transData.transform([(0, 0), (0, 1)])[:, 1]
         assert scale[1] - scale[0] == pytest.approx(
             110 / 72
@@ -394,6 +397,25 @@ def test_arrows_stand_where_they_are_given_at_one_scale(new_axes):
     low, high = ax.get_xlim()
     assert low <= -3 < 3 <= high
     assert "gradient step from (2, 1) by (0.5, -1.5)" in plots.sentence(ax.figure)
+
+
+def test_what_adam_remembers_is_what_torch_keeps(new_axes):
+    gradients = [2.0, -1.0, 0.0, 0.5]
+    ax = plots.draw_memory(new_axes(), gradients, 0.9, 0.99)
+    p = torch.zeros(1, dtype=torch.float64)
+    optimizer = torch.optim.Adam([p], betas=(0.9, 0.99))
+    means, roots = [], []
+    for t, gradient in enumerate(gradients, 1):
+        p.grad = torch.full_like(p, gradient)
+        optimizer.step()
+        means.append(float(optimizer.state[p]["exp_avg"]) / (1 - 0.9**t))
+        roots.append((float(optimizer.state[p]["exp_avg_sq"]) / (1 - 0.99**t)) ** 0.5)
+    drawn = [line.get_ydata() for line in ax.lines[:2]]
+    assert drawn[0] == pytest.approx(means)
+    assert drawn[1] == pytest.approx(roots)
+    for wrong in ({"gradients": [1.0]}, {"gradients": gradients, "beta1": None}):
+        with pytest.raises(ValueError, match="two or more, and a beta be given"):
+            plots.draw_memory(new_axes(), **wrong)
 
 
 def test_a_row_and_a_column_of_numbers_are_marked(new_axes):

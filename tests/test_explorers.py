@@ -5,10 +5,12 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
 from gradutils import explorers, plots
+from gradutils.explorers.awake import SHOWN, run_awake, steps_awake
 from gradutils.explorers.descent import (
     METHODS,
     measured_rate,
@@ -33,6 +35,7 @@ ALL = [
     explorers.explore_edge,
     explorers.explore_schedule,
     explorers.explore_residual,
+    explorers.explore_awake,
 ]
 
 
@@ -243,3 +246,31 @@ def test_the_cliffs_slope_is_that_of_autograd():
     ours, slope = cliff_and_slope(b.detach().numpy())
     assert np.allclose(ours, loss.detach().numpy(), rtol=1e-10)
     assert np.allclose(slope, b.grad.numpy(), rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("beta1", "beta2", "t"), [(0.9, 0.999, 301), (0.9, 0.95, 1), (0.0, 0.99, 40), (0.99, 0.8, 2)]
+)
+def test_the_steps_of_a_weight_that_slept_are_those_of_torch(beta1, beta2, t):
+    p = torch.zeros(1, dtype=torch.float64)
+    optimizer = torch.optim.Adam([p], lr=1.0, betas=(beta1, beta2), eps=1e-30)
+    taken = []
+    for step in range(1, t + SHOWN):
+        p.grad = torch.full_like(p, 2.5 if step >= t else 0.0)
+        before = p.clone()
+        optimizer.step()
+        taken.append(float(before - p))
+    steps, loudness = steps_awake(beta1, beta2, t)
+    assert steps == pytest.approx(taken[t - 1 :], rel=1e-6)
+    assert loudness[-1] >= 1 - 1e-9
+    assert loudness[0] == pytest.approx(((1 - beta2**t) / (1 - beta2)) ** 0.5)
+
+
+def test_a_long_sleep_is_said_to_be_loud_and_an_update_clip_holds_the_steps():
+    drawn = run_awake(0.9, 3, 3)
+    assert drawn.sentence.startswith(
+        "Asleep for 1000 steps, beta1 0.90, beta2 0.999: the first step is 2.51 rates long"
+    )
+    assert drawn.artists["steps"][2] == plots.EXPLODES
+    assert drawn.artists["clipped"][1].max() <= 1 + 1e-9
+    assert run_awake(0.9, 0.7, 0).artists["steps"][2] == plots.STABLE

@@ -7,9 +7,11 @@ activation       where the signal lies on an activation; initialization: the pha
 clipping         a threshold at the cliff; learning rate against threshold
 schedule         schedules drawn and tried; the edge of stability
 residual         residual blocks and their normalisation
+awake            a weight that slept, under Adam
 """
 
 from gradutils.explorers.activation import explore_activation
+from gradutils.explorers.awake import explore_awake
 from gradutils.explorers.clipping import explore_cliff, explore_rate_and_threshold
 from gradutils.explorers.depth import explore_depth, explore_jacobian, explore_recurrent
 from gradutils.explorers.descent import explore_learning_rate, explore_momentum
@@ -19,6 +21,7 @@ from gradutils.explorers.schedule import explore_edge, explore_schedule
 
 __all__ = [
     "explore_activation",
+    "explore_awake",
     "explore_cliff",
     "explore_depth",
     "explore_edge",

@@ -6,6 +6,7 @@ recordings   a recorded run on one page
 chart        a patient's chart in the emergency room
 networks     a network as boxes and arrows
 ceilings     what a learning rate allows: the ceiling on the sharpness
+memories     what Adam remembers of a weight's gradients
 blocks       a normalisation with its statistics
 sketches     a step in a valley, vectors, a slope under a density, products of matrices
 staircase    a map applied again and again
@@ -41,6 +42,7 @@ from gradutils.plots.curves import (
 )  # fmt: skip
 from gradutils.plots.diagrams import draw_cycle, plot_guide
 from gradutils.plots.directions import draw_directions
+from gradutils.plots.memories import draw_memory
 from gradutils.plots.networks import draw_chain, draw_residual, draw_unit, draw_unrolled
 from gradutils.plots.recordings import picture_of, plot_recording
 from gradutils.plots.sketches import draw_arrows, draw_grid_of_numbers, draw_slope_under_density, draw_step
@@ -91,6 +93,7 @@ __all__ = [
     "draw_cycle",
     "draw_directions",
     "draw_grid_of_numbers",
+    "draw_memory",
     "draw_residual",
     "draw_slope_under_density",
     "draw_staircase",
