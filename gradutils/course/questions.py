@@ -238,6 +238,31 @@ QUESTIONS = {
         "half as large", "The outputs stay, so the same change of the loss needs twice the change of weights.",
         {"twice as large": "The normalisation divides by the size of what it gets, on the way back too.",
          "as large as before": "The outputs are as before. But a step of the same length turns longer weights less."}),
+    "09.r1": Question(
+        "09.2", "Adam, beta1 = 0.9, full batch, squared error. Rate times preconditioned sharpness settles just under…",
+        "38", "The mean lets 1/19 of an alternating gradient through, so the edge lies at 19 times 2.",
+        {"2": "That is the edge without momentum. A mean damps a gradient that changes sides in every step.",
+         "3.8": "That is heavy ball's edge. Its velocity is a sum of gradients, while Adam's m is a mean."}),
+    "09.r2": Question(
+        "09.4", "Weights that had no gradient for long wake under Adam. What shows it in that very step?",
+        "the gradient over the root of v", "The gradient is of ordinary size, and the scale beside it is far too small.",
+        {"the norm of the gradient": "It is of ordinary size, because these weights only join the others.",
+         "the loss of that batch": "It leaps some steps later, after the long steps have been taken."}),
+    "09.r3": Question(
+        "09.1", "In AdamW the decay shrinks a weight by itself. If it were added to the gradient, it would…",
+        "be divided by the root of v", "Adam divides whatever is in the gradient, so large gradients would hide the decay.",
+        {"act twice in every step": "It would act once, by another way. But on that way Adam divides by its scale.",
+         "do the same as before": "So it is in plain descent, where a step is proportional to the gradient."}),
+    "09.r4": Question(
+        "09.3", "beta1 = 0.9, beta2 = 0.999. A weight has its first gradient at step 3000. Its first step is…",
+        "3.1 rates long", "m has taken in a tenth, the root of v a thirtieth, and both corrections are nearly over.",
+        {"1 rate long": "So it is at step 1, because there both corrections make up for the short memory.",
+         "0.1 rates long": "That is what m has taken in. It is divided by the root of v, which is smaller still."}),
+    "09.r5": Question(
+        "09.5", "Weights before a normalisation, AdamW. Ten times the rate and a tenth of the decay: per step they turn…",
+        "by the same angle", "Steps and weights grow alike, because the angle goes with the root of rate times decay.",
+        {"ten times as far": "The steps are ten times as long, but so are the weights once they have settled.",
+         "a tenth as far": "The weights grow with rate over decay. But the steps are longer as well."}),
 }
 # fmt: on
 
@@ -249,4 +274,5 @@ RECALLS = {
     "06": ("01.r2", "03.r3", "05.r2"),
     "07": ("01.r4", "05.r1", "06.r1"),
     "08": ("04.r1", "05.r3", "07.r2"),
+    "09": ("01.r4", "06.r4", "07.r1"),
 }

@@ -41,12 +41,17 @@ CLAIMS = {
     "W14": "A lower beta2 protects from spikes.",
     "W15": "With mu-P the best learning rate transfers across widths.",
     "W16": "Take the learning rate at the minimum of the range test.",
+    "W17": "Adam does not care how small gradients are.",
+    "W18": "Clip gradients at 1, with Adam as well.",
+    "W19": "A lower beta2 is safer.",
+    "W20": "Weight decay keeps weights small.",
+    "W21": "Adam's largest stable rate is 2/sharpness.",
 }
 
 # What each trial decided when a person last looked at it: the tests say when one decides otherwise.
 EXPECTED = {
     "holds": ("S2",),
-    "refuted": ("W2", "W5", "W10", "W12", "W16"),
+    "refuted": ("W2", "W5", "W10", "W12", "W16", "W21"),
     "depends": (
         "S1",
         "S3",
@@ -70,6 +75,10 @@ EXPECTED = {
         "W13",
         "W14",
         "W15",
+        "W17",
+        "W18",
+        "W19",
+        "W20",
     ),
     "not tested": (),
 }
