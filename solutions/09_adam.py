@@ -723,6 +723,8 @@ for k in range(100):
     optimizer.zero_grad()
     F.cross_entropy(net(x), y).backward()
     optimizer.step()
+
+# %%
 p = net.fc1.weight
 v_hat = optimizer.state[p]["exp_avg_sq"] / (1 - 0.999**100)
 rms = float((p.grad**2 / v_hat.clamp(min=1e-16)).mean().sqrt())
