@@ -891,8 +891,8 @@ verdict("W20", found, evidence)
 # %% [markdown]
 # The small start grew, as a thermostat heats as well as cools. The product of rate and decay sets the angle, whatever
 # the start. It takes some $1/(2\,\text{lr}\cdot\text{decay})$ steps to settle. With the usual `0.001` and `0.1` that is
-# 5000 steps, so after 450 the angle is still about half of the formula. And without the noise of batches there is no
-# random walk, and the formula does not hold.
+# 5000 steps, so after 450 the angle is still far below the formula. And without the noise of batches there is no random
+# walk, and the formula does not hold.
 
 # %% [markdown]
 # ### B · Rare classes and a short memory
