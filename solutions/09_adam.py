@@ -434,12 +434,13 @@ def deep_loss(weights, t):
     h, y = data.x_train[batches[t]], data.y_train[batches[t]]
     for W in weights[:-1]:
         h = torch.tanh(h @ W.mT)
-    losses.append(cross_entropy(h @ weights[-1].mT, y))
-    return losses[-1]
+    loss = cross_entropy(h @ weights[-1].mT, y)
+    losses.append(loss.detach())
+    return loss
 
 
 train_adam(deep_loss, starts, 150, lr, eps=eps)
-loss = torch.stack(losses).detach().view(150, 3, 2, 2, 10)
+loss = torch.stack(losses).view(150, 3, 2, 2, 10)
 ends = torch.stack([loss[90:100].mean(0), loss[-10:].mean(0)])
 moved = (ends < 2.2).sum(-1).amax(1)  # at the best rate: budgets, sigmas, values of eps
 names = [f"sigma_w {s}, {k} steps" for k in (100, 150) for s in (0.1, 0.25)]
