@@ -4,13 +4,16 @@ A block is torch.nn.TransformerEncoderLayer without biases and without dropout, 
 sum of path and branch, pre-norm what enters the branch. Source of the two: Xiong et al. 2020.
 """
 
+import math
 from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Mix = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k and v, each (N, B, heads, tokens, d) -> what the heads say
+Mix = Callable[
+    [Tensor, Tensor, Tensor], Tensor
+]  # q, k and v, each (N, B, heads, tokens, d) -> what the heads say
 A_BLOCK = 6  # stacks: the weights of queries, keys and values, of the output, of two dense layers; two gains
 PARTS = ("attention", "output", "dense", "dense", "gains", "gains")  # what `freeze` calls them
 IN_ONE = ("queries", "keys", "values")  # the rows of the first, a third each
@@ -73,6 +76,27 @@ def _still(stack: Tensor, name: str, parts: Collection[str]) -> Tensor:
 def scaled_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(d)) v over the last two axes, (tokens, d)."""
     return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+
+def expected_slope(s: float, tokens: int) -> float:
+    """E[1 - sum of p^2] of a softmax over ``tokens`` independent logits from N(0, s^2): how far it still is from a choice.
+
+    With S the sum of exp(logits), 1/S^2 is the integral of t exp(-t S) over t > 0. Under it the tokens are independent, and
+    two quadratures are left: over t on a logarithmic grid, and over one logit. Raises ValueError for a negative ``s`` or fewer
+    than one token.
+    """
+    if not (s >= 0 and tokens >= 1):
+        raise ValueError(
+            f"s must be at least 0, and there must be a token; got s = {s!r}, tokens = {tokens!r}"
+        )
+    z = torch.linspace(-8, 8, 401, dtype=torch.float64)
+    share = torch.exp(-z.square() / 2) / torch.exp(-z.square() / 2).sum()  # of each logit s * z
+    log_t = torch.linspace(-8 * s - math.log(tokens) - 12, 8 * s + 5, 401, dtype=torch.float64)
+    power = torch.exp((log_t.unsqueeze(1) + s * z).clamp(max=300))  # far beyond, exp(-power) is 0 anyway
+    left = torch.exp(-power)
+    others = (left @ share) ** (tokens - 1)
+    squares = (power.square() * left) @ share * others  # the integral over log t takes one more t
+    return 1 - tokens * float(squares.sum() * (log_t[1] - log_t[0]))
 
 
 def transformer_scores(

@@ -86,7 +86,9 @@ def key_recall(count: int, *, pairs: int = 6, kinds: int = 8, seed: int = 0) -> 
     Raises ValueError unless ``pairs`` lies between 1 and ``kinds``.
     """
     if not 1 <= pairs <= kinds:
-        raise ValueError(f"pairs must lie between 1 and kinds, {kinds}, since no key comes twice; got {pairs}")
+        raise ValueError(
+            f"pairs must lie between 1 and kinds, {kinds}, since no key comes twice; got {pairs}"
+        )
     generator = torch.Generator().manual_seed(seed)
     keys = torch.rand(count, kinds, generator=generator).argsort(1)[:, :pairs]
     values = torch.randint(kinds, (count, pairs), generator=generator)

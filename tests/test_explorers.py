@@ -33,6 +33,7 @@ ALL = [
     explorers.explore_edge,
     explorers.explore_schedule,
     explorers.explore_residual,
+    explorers.explore_softmax,
 ]
 
 
@@ -243,3 +244,14 @@ def test_the_cliffs_slope_is_that_of_autograd():
     ours, slope = cliff_and_slope(b.detach().numpy())
     assert np.allclose(ours, loss.detach().numpy(), rtol=1e-10)
     assert np.allclose(slope, b.grad.numpy(), rtol=1e-8)
+
+
+def test_the_slope_of_a_softmax_is_1_minus_1_over_t_where_logits_are_equal_and_small_where_they_are_far_apart():
+    from gradutils.explorers.softmax import run_softmax
+
+    for doublings in (1, 4, 9):
+        flat, sharp = (run_softmax(spread, doublings).artists for spread in (-1, 1.5))
+        assert flat["dot"][1] == pytest.approx(1 - 2.0**-doublings, abs=0.01)
+        assert sharp["dot"][1] < 0.13
+        assert sharp["largest"][1][-1] > 0.6 > 0.01 > flat["largest"][1][-1]
+        assert (np.diff(flat["slope"][1]) < 1e-9).all()

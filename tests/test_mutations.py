@@ -7,6 +7,7 @@ import pytest
 from gradutils.course.checks import agree, fresh_cases, judge, run_all
 from gradutils.course.exercises import all_exercises
 from tests.free_04_08 import FREE as FREE_LATER
+from tests.free_10 import FREE as FREE_10
 from tests.mutations import variants
 
 SEEDS = 3
@@ -59,7 +60,7 @@ FREE = {
         "_lyapunov: 1 - state ** 2 -> state ** 2 - 1": SIGN,
         "the answer: torch.tensor(_lyapunov(W, h, v), dtype=W.dtype) -> _lyapunov(W, h, v)": "any number is taken",
     },
-} | FREE_LATER
+} | FREE_LATER | FREE_10
 
 
 @pytest.mark.parametrize("exercise_id", EXERCISES)

@@ -41,11 +41,15 @@ CLAIMS = {
     "W14": "A lower beta2 protects from spikes.",
     "W15": "With mu-P the best learning rate transfers across widths.",
     "W16": "Take the learning rate at the minimum of the range test.",
+    "W22": "Without 1/sqrt(d) the softmax's gradient becomes extremely small.",
+    "W23": "QK-norm keeps attention stable.",
+    "W24": "Skip connections stop rank collapse.",
+    "W25": "Low attention entropy is the illness.",
 }
 
 # What each trial decided when a person last looked at it: the tests say when one decides otherwise.
 EXPECTED = {
-    "holds": ("S2",),
+    "holds": ("S2", "W23"),
     "refuted": ("W2", "W5", "W10", "W12", "W16"),
     "depends": (
         "S1",
@@ -70,6 +74,9 @@ EXPECTED = {
         "W13",
         "W14",
         "W15",
+        "W22",
+        "W24",
+        "W25",
     ),
     "not tested": (),
 }

@@ -7,6 +7,7 @@ activation       where the signal lies on an activation; initialization: the pha
 clipping         a threshold at the cliff; learning rate against threshold
 schedule         schedules drawn and tried; the edge of stability
 residual         residual blocks and their normalisation
+softmax          a softmax over random logits
 """
 
 from gradutils.explorers.activation import explore_activation
@@ -16,6 +17,7 @@ from gradutils.explorers.descent import explore_learning_rate, explore_momentum
 from gradutils.explorers.initialization import explore_phase_diagram
 from gradutils.explorers.residual import explore_residual
 from gradutils.explorers.schedule import explore_edge, explore_schedule
+from gradutils.explorers.softmax import explore_softmax
 
 __all__ = [
     "explore_activation",
@@ -30,4 +32,5 @@ __all__ = [
     "explore_recurrent",
     "explore_residual",
     "explore_schedule",
+    "explore_softmax",
 ]

@@ -10,6 +10,7 @@ blocks       a normalisation with its statistics
 sketches     a step in a valley, vectors, a slope under a density, products of matrices
 staircase    a map applied again and again
 diagrams     a loop of boxes, a flow chart
+heads        an attention head, and what a softmax makes of logits
 directions   pairs of vectors and their angles
 sheet        what networks and loops are drawn on
 """
@@ -41,6 +42,7 @@ from gradutils.plots.curves import (
 )  # fmt: skip
 from gradutils.plots.diagrams import draw_cycle, plot_guide
 from gradutils.plots.directions import draw_directions
+from gradutils.plots.heads import draw_head, draw_softmax
 from gradutils.plots.networks import draw_chain, draw_residual, draw_unit, draw_unrolled
 from gradutils.plots.recordings import picture_of, plot_recording
 from gradutils.plots.sketches import draw_arrows, draw_grid_of_numbers, draw_slope_under_density, draw_step
@@ -91,8 +93,10 @@ __all__ = [
     "draw_cycle",
     "draw_directions",
     "draw_grid_of_numbers",
+    "draw_head",
     "draw_residual",
     "draw_slope_under_density",
+    "draw_softmax",
     "draw_staircase",
     "draw_statistics",
     "draw_step",
