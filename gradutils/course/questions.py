@@ -240,7 +240,7 @@ QUESTIONS = {
          "as large as before": "The outputs are as before. But a step of the same length turns longer weights less."}),
     "10.r1": Question(
         "10.1", "Queries and keys have 64 entries of size 1. Undivided, their logits have a size of about…",
-        "8", "A dot product sums 64 products of mean square 1, so that its root mean square is the root of 64.",
+        "8", "It sums 64 products of mean square 1, so that its root mean square is the root of 64.",
         {"1": "That is their size after the division by sqrt(d), which is what it is for.",
          "64": "That is the mean square of a logit. Its size is the root of that."}),
     "10.r2": Question(
@@ -255,7 +255,7 @@ QUESTIONS = {
          "flat, and its slopes are smallest in sum": "They are small one by one, but there are T of them, and their sum is largest."}),
     "10.r4": Question(
         "10.4", "QK-norm in heads of 16 entries, logits divided by sqrt(16). No logit passes…",
-        "4", "Both vectors have the length 4, so that their product is 16 times a cosine, and 16 / 4 is 4.",
+        "4", "Both vectors have the length 4, so their product is at most 16, and 16 / 4 is 4.",
         {"1": "So it is for vectors of length 1 without the division. At an RMS of 1 their length is 4.",
          "16": "That is the largest dot product. It is still divided by the root of 16."}),
     "10.r5": Question(
