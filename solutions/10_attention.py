@@ -84,7 +84,7 @@ plots.finish(ax, "One head: T tokens of n numbers, d numbers a head")
 # Write `attention(q, k, v)`. `q` is (…, S, d), `k` is (…, T, d) and `v` is (…, T, m), where the dots stand for any
 # number of axes in front (batch, heads). Return what each of the S queries hears, (…, S, m):
 #
-# $$\text{softmax}\!\left(\frac{q\,k^T}{\sqrt d}\right) v$$
+# $$\text{softmax}\left(\frac{q\,k^T}{\sqrt d}\right) v$$
 #
 # `k.mT` exchanges the last two axes and leaves the others.
 
@@ -300,10 +300,28 @@ def expected_slope(s, tokens):
 expected_slope = check("10.3", expected_slope).function
 
 # %% [markdown]
-# There is a way without drawing, an integral, which the explorer uses. For a large spread it says that the slope falls
-# as $1/s$: half the slope for twice the spread. So a softmax has no cliff. It closes slowly, and on average over the
-# rows. In the explorer, find the spread at which half of the rows have given one token a weight above one half, for 16
-# tokens and for 512.
+# Your two functions agree: the Jacobian's diagonal sums to the slope that is left. Then the slope over the spread, for
+# three lengths of the list.
+
+# %%
+p = torch.tensor([0.5, 0.25, 0.25])
+print(softmax_jacobian(p))
+print(float(softmax_jacobian(p).diagonal().sum()), float(1 - p.square().sum()))
+
+# %% tags=["drawing"]
+# The drawing
+fig, ax = plt.subplots(figsize=(6.4, 2.6))
+spreads = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
+left_over = {f"{T} tokens": [expected_slope(s, T) for s in spreads] for T in (2, 8, 32)}
+plots.plot_against_theory(ax, spreads, left_over, log="x")
+plots.finish(ax, "The slope that is left", "standard deviation of the logits", "slope")
+
+# %% [markdown]
+# For a large spread the slope falls as $1/s$: half the slope for twice the spread. So a softmax has no cliff. It closes
+# slowly, on average over the rows. The more tokens there are, the further the logits must spread before it closes.
+#
+# In the explorer, find the spread at which half of the rows have given one token a weight above one half, for 16 tokens
+# and for 512. (Answer: about `2.4` and `4.3`. Its dotted line is computed without drawing, by an integral.)
 
 # %%
 explorers.explore_softmax()
@@ -312,7 +330,7 @@ explorers.explore_softmax()
 # ## Claim on trial: W22
 #
 # *Without 1/sqrt(d) the softmax's gradient becomes extremely small.* So A. Vaswani et al. (2017) explain their
-# division, in the section that introduces it: they suspect that "for large values" of $d$ the products push "the
+# division, in the section that introduces it. They suspect that "for large values" of $d$ the products push "the
 # softmax function into regions where it has extremely small gradients". It is taught with every transformer.
 #
 # Two gradients are near at hand, and easily confused.
@@ -1010,8 +1028,8 @@ table({"at 0.1": ["softcap at 4", "z-loss 1e-4"], "learnt": plots.how_many(saved
 # %% [markdown]
 # ## Further reading
 #
-# - A. Vaswani et al., [Attention is all you need](https://arxiv.org/abs/1706.03762) (2017): the division,
-#   and the reason given for it.
+# - A. Vaswani et al., [Attention is all you need](https://arxiv.org/abs/1706.03762) (2017): the division, and the
+#   reason given for it.
 # - M. Wortsman et al., [Small-scale proxies for large-scale transformer training
 #   instabilities](https://arxiv.org/abs/2309.14322) (2023): rates, QK-norm and z-loss in small models.
 # - S. Zhai et al., [Stabilizing transformer training by preventing attention entropy
