@@ -311,7 +311,7 @@ print(float(softmax_jacobian(p).diagonal().sum()), float(1 - p.square().sum()))
 # %% tags=["drawing"]
 # The drawing
 fig, ax = plt.subplots(figsize=(6.4, 2.6))
-spreads = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0]
+spreads = [0.25, 0.5, 1.0, 2.0, 4.0, 8.0]
 slopes = {f"{T} tokens": [expected_slope(s, T) for s in spreads] for T in (2, 8, 32)}
 plots.plot_against_theory(ax, spreads, slopes, log="x")
 plots.finish(ax, "The slope that is left", "standard deviation of the logits", "slope")

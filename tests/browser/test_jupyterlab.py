@@ -120,6 +120,7 @@ EXPLORERS = {
     "06": ["cliff", "rate_and_threshold"],
     "07": ["edge", "schedule"],
     "08": ["residual"],
+    "10": ["softmax"],
 }
 
 
