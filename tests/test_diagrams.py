@@ -154,6 +154,10 @@ DRAWINGS = {
     ),
     "directions, two": (plots.draw_directions, {"cosines": [0.5, 0.998], "names": ["before", "after"]}, (6.4, 2.4)),
     "directions, half": (plots.draw_directions, {"cosines": [0.0, 0.32, 0.49], "names": ["inputs", "layer 1", "layer 2"]}, (3.2, 1.6)),
+    "head": (plots.draw_head, {}, (6.4, 2.6)),
+    "head, normed": (plots.draw_head, {"names": ["q / rms(q)", "k / rms(k)", "v"], "shapes": ["(B, T, n)", "(B, T, d)", "(B, T, T)"]}, (6.4, 2.4)),
+    "softmax": (plots.draw_softmax, {"logits": [2.0, 1.0, 0.0]}, (3.2, 2.2)),
+    "softmax, sharp": (plots.draw_softmax, {"logits": [32.0, 16.0, 0.0, -8.0]}, (3.2, 2.0)),
     "numbers": (plots.draw_grid_of_numbers, {"matrices": PRODUCT, "highlight": {"h": (0, None)}}, (6.4, 1.6)),
     "numbers, large": (plots.draw_grid_of_numbers, {"matrices": LARGE}, (6.4, 2.0)),
     "numbers, half": (plots.draw_grid_of_numbers, {"matrices": PRODUCT, "shapes": False}, (3.2, 1.6)),
@@ -187,7 +191,7 @@ def test_no_text_is_cut_off_or_covered(new_axes, caplog, name, title):
     with caplog.at_level(logging.WARNING):
         ax = drawn(new_axes, name, title)
     assert not caplog.messages
-    if not name.startswith(("slope", "step", "arrows", "ceiling", "memory")):
+    if not name.startswith(("slope", "step", "arrows", "ceiling", "memory", "softmax")):
         scale = ax.transData.transform([(0, 0), (0, 1)])[:, 1]
         assert scale[1] - scale[0] == pytest.approx(
             110 / 72
@@ -465,3 +469,19 @@ def test_two_directions_stand_at_the_angle_of_their_cosine(new_axes):
         plots.draw_directions(new_axes(), [0.5], ["a", "b"])
     with pytest.raises(ValueError, match=r"between -1 and 1; got 1\.5"):
         plots.draw_directions(new_axes(), [0.5, 1.5], ["a", "b"])
+
+
+def test_a_head_has_an_arrow_for_every_step(new_axes):
+    ax = plots.draw_head(new_axes(6.4, 2.6))
+    assert len(arrows(ax, INK)) == 3 + 2 + 1 + 1 + 1
+    assert "the tokens h (T, n) become q, k and v, each (T, d)" in plots.sentence(ax.figure)
+    with pytest.raises(ValueError, match="names must hold 3 entries, of queries, keys and values; got 2"):
+        plots.draw_head(new_axes(), names=["q", "k"])
+
+
+def test_the_bars_of_a_softmax_are_its_weights(new_axes):
+    logits = [3.0, 1.0, -2.0]
+    ax = plots.draw_softmax(new_axes(3.2, 2.2), logits)
+    heights = torch.tensor([float(bar.get_height()) for bar in ax.patches])
+    assert torch.allclose(heights, torch.tensor(logits).softmax(0), atol=1e-6)
+    assert "3 gets 0.88" in plots.sentence(ax.figure)

@@ -36,6 +36,7 @@ ALL = [
     explorers.explore_schedule,
     explorers.explore_residual,
     explorers.explore_awake,
+    explorers.explore_softmax,
 ]
 
 
@@ -274,3 +275,14 @@ def test_a_long_sleep_is_said_to_be_loud_and_an_update_clip_holds_the_steps():
     assert drawn.artists["steps"][2] == plots.EXPLODES
     assert drawn.artists["clipped"][1].max() <= 1 + 1e-9
     assert run_awake(0.9, 0.7, 0).artists["steps"][2] == plots.STABLE
+
+
+def test_the_slope_of_a_softmax_is_1_minus_1_over_t_where_logits_are_equal_and_small_where_they_are_far_apart():
+    from gradutils.explorers.softmax import run_softmax
+
+    for doublings in (1, 4, 9):
+        flat, sharp = (run_softmax(spread, doublings).artists for spread in (-1, 1.5))
+        assert flat["dot"][1] == pytest.approx(1 - 2.0**-doublings, abs=0.01)
+        assert sharp["dot"][1] < 0.13
+        assert sharp["largest"][1][-1] > 0.6 > 0.01 > flat["largest"][1][-1]
+        assert (np.diff(flat["slope"][1]) < 1e-9).all()

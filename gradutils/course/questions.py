@@ -263,6 +263,31 @@ QUESTIONS = {
         "by the same angle", "Steps and weights grow alike, because the angle goes with the root of rate times decay.",
         {"ten times as far": "The steps are ten times as long, but so are the weights once they have settled.",
          "a tenth as far": "The weights grow with rate over decay. But the steps are longer as well."}),
+    "10.r1": Question(
+        "10.1", "Queries and keys have 64 entries of size 1. Undivided, their logits have a size of about…",
+        "8", "It sums 64 products of mean square 1, so that its root mean square is the root of 64.",
+        {"1": "That is their size after the division by sqrt(d), which is what it is for.",
+         "64": "That is the mean square of a logit. Its size is the root of that."}),
+    "10.r2": Question(
+        "10.2", "A softmax gives one token the weight 0.99. Its derivative with respect to that token's logit is…",
+        "0.01", "It is p (1 - p), because what the token gains is taken from the others.",
+        {"0.99": "That is p alone. The factor 1 - p is missing: nothing is left to take from the others.",
+         "1": "That is the slope of a unit without a softmax. Here the weights have to sum to 1."}),
+    "10.r3": Question(
+        "10.3", "A softmax over logits that are all alike is…",
+        "flat, and its slopes are largest in sum", "The sum of p (1 - p) is 1 - 1/T there, and no weights give more.",
+        {"sharp, and its slopes are smallest in sum": "It is sharp where one logit lies far above the others. Equal logits share evenly.",
+         "flat, and its slopes are smallest in sum": "They are small one by one, but there are T of them, and their sum is largest."}),
+    "10.r4": Question(
+        "10.4", "QK-norm in heads of 16 entries, logits divided by sqrt(16). No logit passes…",
+        "4", "Both vectors have the length 4, so their product is at most 16, and 16 / 4 is 4.",
+        {"1": "So it is for vectors of length 1 without the division. At an RMS of 1 their length is 4.",
+         "16": "That is the largest dot product. It is still divided by the root of 16."}),
+    "10.r5": Question(
+        "10.4", "A transformer fails at a rate where it learns with frozen queries and keys. What was at fault?",
+        "the growth of the logits", "Only queries and keys make the logits, and all other parts still moved as fast.",
+        {"the step of the readout": "The readout moved as before. What was taken away is the movement of queries and keys.",
+         "the size of the values": "Values were trained at the same rate in both runs, so they cannot make the difference."}),
 }
 # fmt: on
 
@@ -275,4 +300,5 @@ RECALLS = {
     "07": ("01.r4", "05.r1", "06.r1"),
     "08": ("04.r1", "05.r3", "07.r2"),
     "09": ("01.r4", "06.r4", "07.r1"),
+    "10": ("04.r1", "07.r2", "08.r2"),
 }

@@ -8,6 +8,7 @@ clipping         a threshold at the cliff; learning rate against threshold
 schedule         schedules drawn and tried; the edge of stability
 residual         residual blocks and their normalisation
 awake            a weight that slept, under Adam
+softmax          a softmax over random logits
 """
 
 from gradutils.explorers.activation import explore_activation
@@ -18,6 +19,7 @@ from gradutils.explorers.descent import explore_learning_rate, explore_momentum
 from gradutils.explorers.initialization import explore_phase_diagram
 from gradutils.explorers.residual import explore_residual
 from gradutils.explorers.schedule import explore_edge, explore_schedule
+from gradutils.explorers.softmax import explore_softmax
 
 __all__ = [
     "explore_activation",
@@ -33,4 +35,5 @@ __all__ = [
     "explore_recurrent",
     "explore_residual",
     "explore_schedule",
+    "explore_softmax",
 ]

@@ -11,6 +11,7 @@ blocks       a normalisation with its statistics
 sketches     a step in a valley, vectors, a slope under a density, products of matrices
 staircase    a map applied again and again
 diagrams     a loop of boxes, a flow chart
+heads        an attention head, and what a softmax makes of logits
 directions   pairs of vectors and their angles
 sheet        what networks and loops are drawn on
 """
@@ -42,6 +43,7 @@ from gradutils.plots.curves import (
 )  # fmt: skip
 from gradutils.plots.diagrams import draw_cycle, plot_guide
 from gradutils.plots.directions import draw_directions
+from gradutils.plots.heads import draw_head, draw_softmax
 from gradutils.plots.memories import draw_memory
 from gradutils.plots.networks import draw_chain, draw_residual, draw_unit, draw_unrolled
 from gradutils.plots.recordings import picture_of, plot_recording
@@ -93,9 +95,11 @@ __all__ = [
     "draw_cycle",
     "draw_directions",
     "draw_grid_of_numbers",
+    "draw_head",
     "draw_memory",
     "draw_residual",
     "draw_slope_under_density",
+    "draw_softmax",
     "draw_staircase",
     "draw_statistics",
     "draw_step",

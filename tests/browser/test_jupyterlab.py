@@ -121,6 +121,7 @@ EXPLORERS = {
     "07": ["edge", "schedule"],
     "08": ["residual"],
     "09": ["awake"],
+    "10": ["softmax"],
 }
 
 
