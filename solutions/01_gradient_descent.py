@@ -290,7 +290,7 @@ explorers.explore_learning_rate()
 # ## Claim on trial: S1
 #
 # *In steep regions a step overshoots: first it oscillates, then it diverges.* (Claims are numbered through the course,
-# S or W, and lesson 10 lists them all.) This one is often taught, and rarely with a number. "First" can only mean *as
+# S or W, and lesson 13 lists them all.) This one is often taught, and rarely with a number. "First" can only mean *as
 # the rate grows*, because within one run the factor never changes.
 #
 # **Our prediction.** A step begins to cross the minimum where the rate times the steepest curvature passes 1, and the

@@ -622,7 +622,7 @@ plots.finish(ax, title, "layer", "1 - cosine")
 # gradient in section 3. The looks-linear start falls once, at its first ReLU, and then stays. (Behind a ReLU its
 # vectors have no negative entry either, but the next layer takes the differences and undoes it.)
 #
-# **The same in a recording?** `Recorder` and lesson 09 say how much "samples differ", as a share of the mean square.
+# **The same in a recording?** `Recorder` and lesson 12 say how much "samples differ", as a share of the mean square.
 # For vectors of one length that is 1 less the mean cosine, because the square of their sum is made of the products of
 # all pairs. But samples differ in length too, ReLU hands lengths on, and the recorder counts them in. Here are both
 # numbers behind the 50 layers of He's start.

@@ -754,10 +754,10 @@ def test_an_exercise_that_was_meant_is_named(home, capsys, given):
 
 
 def test_a_patient_is_told_from_an_exercise(home, capsys):
-    check("09.3", lambda x: x)
-    assert "09.3 is a patient, not an exercise: treat('09.3', ...)." in capsys.readouterr().out
-    hint("9.3")
-    assert "Did you mean 09.3?" in capsys.readouterr().out
+    check("12.3", lambda x: x)
+    assert "12.3 is a patient, not an exercise: treat('12.3', ...)." in capsys.readouterr().out
+    hint("012.3")
+    assert "Did you mean 12.3?" in capsys.readouterr().out
 
 
 def test_a_text_that_calls_itself_equal_to_everything_is_not():

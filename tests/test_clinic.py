@@ -24,10 +24,10 @@ WELL = [patient_id for patient_id in PATIENTS if patient_id not in SICK]
 DOUBLY = [patient_id for patient_id in SICK if len(PATIENTS[patient_id].causes) > 1]
 SEEDS = range(300, 306)  # neither those of the charts nor those that judge
 CLIPPED = "clip_grad_norm_(net.parameters(), 1.0)"
-HIDDEN_BY_A_CLIP = ["09.3", "09.4", "09.7", "09.8", "09.13"]
+HIDDEN_BY_A_CLIP = ["12.3", "12.4", "12.7", "12.8", "12.13"]
 STANDARDISED = "(pixels - pixels.mean()) / pixels.std()"
 SHUFFLED = f"x, y = ({STANDARDISED})[(o := torch.randperm(len(pixels)))], y[o]"
-LESSON = Path(__file__).parent.parent / "solutions" / "09_emergency_room.py"
+LESSON = Path(__file__).parent.parent / "solutions" / "12_emergency_room.py"
 NUMBERS = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
     "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
@@ -63,7 +63,7 @@ def test_the_lesson_counts_its_patients_right():
     assert f"{NUMBERS[len(PATIENTS) - len(here)].capitalize()} more, each by itself" in more
     assert f"{NUMBERS[len(practice.GALLERY)].capitalize()} patients that you have met" in lesson
     counted = re.search(r"for number in \((.*?)\)", core)[1]
-    assert [f"09.{number}" for number in counted.split(", ")] == [one for one in here if one in SICK]
+    assert [f"12.{number}" for number in counted.split(", ")] == [one for one in here if one in SICK]
 
 
 def test_the_minutes_add_up():
@@ -83,7 +83,7 @@ def test_more_than_half_of_the_patients_hide_their_line_among_harmless_ones():
 
 
 def test_a_script_is_the_healthy_one_but_for_what_is_changed():
-    patient = PATIENTS["09.14"]
+    patient = PATIENTS["12.14"]
     assert script_with({}) == list(HEALTHY)
     differ = [number for number, line in enumerate(HEALTHY, start=1) if patient.script()[number - 1] != line]
     assert differ == list(patient.lines)
@@ -139,17 +139,17 @@ def test_a_clip_is_called_a_painkiller(patient_id):
 
 
 def test_the_painkiller_is_shown_by_a_measurement():
-    summed = said("09.7", "loss summed", CLIP, CLIPPED)[1]
+    summed = said("12.7", "loss summed", CLIP, CLIPPED)[1]
     assert "“loss summed” still shows: on batches twice as large the gradient doubles." in summed
     assert (
         "still shows: what reaches the first weights has RMS 25"
-        in said("09.3", "inputs not normalised", CLIP, CLIPPED)[1]
+        in said("12.3", "inputs not normalised", CLIP, CLIPPED)[1]
     )
-    shallow = said("09.5", "init too small", 1, 'net = mlp(1, 64, "tanh")')[1]
+    shallow = said("12.5", "init too small", 1, 'net = mlp(1, 64, "tanh")')[1]
     assert "3 of 3 train" in shallow
     assert "A painkiller, though: “init too small” still shows: signals have RMS 0.01" in shallow
     probabilities = said(
-        "09.18", "loss does not fit the outputs", OPTIMIZER, "optimizer = AdamW(net.parameters(), lr=0.01)"
+        "12.18", "loss does not fit the outputs", OPTIMIZER, "optimizer = AdamW(net.parameters(), lr=0.01)"
     )[1]
     assert "still shows: the outputs are probabilities already" in probabilities
 
@@ -157,12 +157,12 @@ def test_the_painkiller_is_shown_by_a_measurement():
 @pytest.mark.parametrize(
     ("patient_id", "illness", "number", "line"),
     [
-        ("09.8", "gradients not cleared", 9, CLIPPED),
-        ("09.8", "gradients not cleared", 10, f"loss.backward(), {CLIPPED}"),
-        ("09.7", "loss summed", 10, f"loss.backward(), {CLIPPED}"),
-        ("09.7", "loss summed", 10, "(loss / 64).backward()"),
-        ("09.10", "dead signal", 4, "optimizer = AdamW(net.parameters(), lr=0.01)"),
-        ("09.10", "dead signal", 1, 'net = mlp(4, 64, "sigmoid", norm=nn.LayerNorm)'),
+        ("12.8", "gradients not cleared", 9, CLIPPED),
+        ("12.8", "gradients not cleared", 10, f"loss.backward(), {CLIPPED}"),
+        ("12.7", "loss summed", 10, f"loss.backward(), {CLIPPED}"),
+        ("12.7", "loss summed", 10, "(loss / 64).backward()"),
+        ("12.10", "dead signal", 4, "optimizer = AdamW(net.parameters(), lr=0.01)"),
+        ("12.10", "dead signal", 1, 'net = mlp(4, 64, "sigmoid", norm=nn.LayerNorm)'),
     ],
 )
 def test_what_hides_the_cause_on_its_own_line_is_a_painkiller_as_well(patient_id, illness, number, line):
@@ -171,7 +171,7 @@ def test_what_hides_the_cause_on_its_own_line_is_a_painkiller_as_well(patient_id
 
 @pytest.mark.parametrize("line", [f"x, y = {STANDARDISED}, y * 0", f"x, y = {STANDARDISED}, y.flip(0)"])
 def test_other_labels_are_no_cure(line):
-    outcome, message = said("09.19", "labels of another order", 3, line)
+    outcome, message = said("12.19", "labels of another order", 3, line)
     assert outcome == "not yet"
     assert "0 of 3 train" in message
 
@@ -179,17 +179,17 @@ def test_other_labels_are_no_cure(line):
 @pytest.mark.parametrize("times", [3, 10])
 def test_a_multiple_of_probabilities_fits_no_better(times):
     line = f"loss = cross_entropy({times} * net(x[rows]), y[rows])"
-    outcome, message = said("09.18", "loss does not fit the outputs", 8, line)
+    outcome, message = said("12.18", "loss does not fit the outputs", 8, line)
     assert outcome == "not yet"
     assert "what enters the cross-entropy adds up to the same for each sample" in message
 
 
 @pytest.mark.parametrize("limit", [0.1, 1.0])
 def test_a_step_is_said_to_be_large_without_the_clip(limit):
-    message = said("09.1", "learning rate too high", CLIP, f"clip_grad_norm_(net.parameters(), {limit})")[1]
+    message = said("12.1", "learning rate too high", CLIP, f"clip_grad_norm_(net.parameters(), {limit})")[1]
     assert "without the clip a step would change a weight matrix by" in message
     twice = said(
-        "09.1", "learning rate too high", OPTIMIZER, "optimizer = SGD(net.parameters(), lr=0.5, momentum=0.9)"
+        "12.1", "learning rate too high", OPTIMIZER, "optimizer = SGD(net.parameters(), lr=0.5, momentum=0.9)"
     )
     assert "shows: a step changes a weight matrix by" in twice[1]
 
@@ -197,8 +197,8 @@ def test_a_step_is_said_to_be_large_without_the_clip(limit):
 @pytest.mark.parametrize(
     ("patient_id", "name", "words"),
     [
-        ("09.6", "init too small", "do shrink from layer to layer, and yet it learns"),
-        ("09.12", "learning rate too high", "Yes, at first"),
+        ("12.6", "init too small", "do shrink from layer to layer, and yet it learns"),
+        ("12.12", "learning rate too high", "Yes, at first"),
     ],
 )
 def test_a_likely_name_of_the_well_is_not_denied_what_the_chart_shows(patient_id, name, words):
@@ -209,17 +209,17 @@ def test_a_likely_name_of_the_well_is_not_denied_what_the_chart_shows(patient_id
 
 
 def test_all_that_heals_a_relapse_is_named():
-    outcome, message = said("09.16", "relapse", OPTIMIZER, "optimizer = Adam(net.parameters(), lr=0.001)")
+    outcome, message = said("12.16", "relapse", OPTIMIZER, "optimizer = Adam(net.parameters(), lr=0.001)")
     assert outcome == "correct"
     assert "Adam trains as well" in message
     assert "both names are right" in message
     lower = "optimizer = SGD(net.parameters(), lr=0.005, momentum=0.9)"
-    assert said("09.16", "relapse", OPTIMIZER, lower)[0] == "not yet"
+    assert said("12.16", "relapse", OPTIMIZER, lower)[0] == "not yet"
 
 
 def test_a_painkiller_is_told_by_the_name_that_was_given():
     for name in ("init too large", "missing warmup"):
-        assert f"“{name}” still shows" in said("09.13", name, CLIP, CLIPPED)[1]
+        assert f"“{name}” still shows" in said("12.13", name, CLIP, CLIPPED)[1]
 
 
 def test_only_units_of_relu_die():
@@ -231,7 +231,7 @@ def test_only_units_of_relu_die():
 
 
 def test_step_0_can_be_seen_where_a_run_explodes():
-    for patient_id in ("09.1", "09.3", "09.13"):
+    for patient_id in ("12.1", "12.3", "12.13"):
         figure = plots.plot_chart(chart.as_it_came(PATIENTS[patient_id]).recording)
         for ax in figure.axes[3:]:
             first = np.log10(ax.lines[0].get_ydata())
@@ -242,61 +242,61 @@ def test_step_0_can_be_seen_where_a_run_explodes():
 
 
 def test_a_clip_is_a_cure_in_a_recurrent_network():
-    assert said("09.11", "recurrent explosion", CLIP, CLIPPED)[0] == "correct"
+    assert said("12.11", "recurrent explosion", CLIP, CLIPPED)[0] == "correct"
 
 
 @pytest.mark.parametrize(
     ("patient_id", "answer"),
     [
-        ("09.1", ("learning rate too high", 5, "schedule = LambdaLR(optimizer, lambda step: 0.03)")),
-        ("09.4", ("init too large", 1, 'net = mlp(4, 64, "relu", norm=nn.LayerNorm)')),
-        ("09.1", ("learning rate too high", 8, "loss = cross_entropy(net(x[rows]), y[rows]) / 20")),
-        ("09.1", ("learning rate too high", 4, "optimizer = AdamW(net.parameters(), lr=0.001)")),
+        ("12.1", ("learning rate too high", 5, "schedule = LambdaLR(optimizer, lambda step: 0.03)")),
+        ("12.4", ("init too large", 1, 'net = mlp(4, 64, "relu", norm=nn.LayerNorm)')),
+        ("12.1", ("learning rate too high", 8, "loss = cross_entropy(net(x[rows]), y[rows]) / 20")),
+        ("12.1", ("learning rate too high", 4, "optimizer = AdamW(net.parameters(), lr=0.001)")),
         (
-            "09.3",
+            "12.3",
             (
                 "inputs not normalised",
                 8,
                 "loss = cross_entropy(net((x[rows] - x.mean()) / x.std()), y[rows])",
             ),
         ),
-        ("09.3", ("inputs not normalised", 8, "loss = cross_entropy(net(x[rows] / 50), y[rows])")),
-        ("09.3", ("inputs not normalised", 1, 'net = nn.Sequential(nn.BatchNorm1d(64), mlp(5, 64, "relu"))')),
-        ("09.4", ("init too large", 2, "init_weights_(net, 2.0)")),
-        ("09.5", ("init too small", 1, 'net = mlp(4, 64, "tanh", norm=nn.LayerNorm)')),
+        ("12.3", ("inputs not normalised", 8, "loss = cross_entropy(net(x[rows] / 50), y[rows])")),
+        ("12.3", ("inputs not normalised", 1, 'net = nn.Sequential(nn.BatchNorm1d(64), mlp(5, 64, "relu"))')),
+        ("12.4", ("init too large", 2, "init_weights_(net, 2.0)")),
+        ("12.5", ("init too small", 1, 'net = mlp(4, 64, "tanh", norm=nn.LayerNorm)')),
         (
-            "09.7",
+            "12.7",
             ("loss summed", 8, 'loss = cross_entropy(net(x[rows]), y[rows], reduction="sum") / len(rows)'),
         ),
-        ("09.10", ("dead signal", 2, "init_weights_(net, 10.0)")),
-        ("09.10", ("dead signal", 1, 'net = mlp(4, 64, "sigmoid", norm=nn.BatchNorm1d)')),
-        ("09.11", ("recurrent explosion", 2, "init_weights_(net, 1.0)")),
-        ("09.13", ("missing warmup", 5, "schedule = LambdaLR(optimizer, warmup(20))")),
+        ("12.10", ("dead signal", 2, "init_weights_(net, 10.0)")),
+        ("12.10", ("dead signal", 1, 'net = mlp(4, 64, "sigmoid", norm=nn.BatchNorm1d)')),
+        ("12.11", ("recurrent explosion", 2, "init_weights_(net, 1.0)")),
+        ("12.13", ("missing warmup", 5, "schedule = LambdaLR(optimizer, warmup(20))")),
         (
-            "09.13",
+            "12.13",
             ("missing warmup", 5, "schedule = LambdaLR(optimizer, lambda step: min(1, (step + 1) / 40))"),
         ),
-        ("09.13", ("init too large", 1, 'net = mlp(5, 96, "relu", norm=nn.LayerNorm)')),
-        ("09.16", ("relapse", CLIP, CLIPPED)),
-        ("09.19", ("labels of another order", 3, SHUFFLED)),
-        ("09.19", ("labels of another order", 3, "x, y = ((pixels - 4.9) / 6.0).flip(0), y.flip(0)")),
-        ("09.16", ("relapse", 12, "optimizer.step() if loss < 5 else None")),
-        ("09.16", ("inputs not normalised", 3, "x = ((pixels - 4.9) / 6.0).clamp(-3, 3)")),
-        ("09.17", ("weights do not move", 14, "pass")),
-        ("09.18", ("loss does not fit the outputs", 8, "loss = F.nll_loss(net(x[rows]).log(), y[rows])")),
-        ("09.2", ("Dead units", 2, "init_weights_(net, 2**0.5)")),
-        ("09.3", ("inputs not normalized", 3, "x = pixels / 16 - 0.3")),
-        ("09.7", ("loss summed", 10, "(loss / len(rows)).backward()")),
-        ("09.13", ("missing warmup", 5, "schedule = LambdaLR(optimizer, warmup_cosine(30, 100))")),
-        ("09.13", ("learning rate too high", 5, "schedule = LambdaLR(optimizer, lambda step: 0.1)")),
-        ("09.8", ("gradients not cleared", 10, "net.zero_grad(), loss.backward()")),
-        ("09.8", ("gradients not cleared", 12, "optimizer.step(), optimizer.zero_grad()")),
-        ("09.8", ("gradients not cleared", np.int64(14), "schedule.step(), optimizer.zero_grad()")),
-        ("09.6", ("Healthy ",)),
-        ("09.12", (("healthy",),)),
-        ("09.9", ("half-precision overflow", 10, "loss.backward()")),
-        ("09.13", ("init too large", 2, "init_weights_(net, 2**0.5)")),
-        ("09.13", ("learning rate too high", 4, "optimizer = SGD(net.parameters(), lr=0.005, momentum=0.9)")),
+        ("12.13", ("init too large", 1, 'net = mlp(5, 96, "relu", norm=nn.LayerNorm)')),
+        ("12.16", ("relapse", CLIP, CLIPPED)),
+        ("12.19", ("labels of another order", 3, SHUFFLED)),
+        ("12.19", ("labels of another order", 3, "x, y = ((pixels - 4.9) / 6.0).flip(0), y.flip(0)")),
+        ("12.16", ("relapse", 12, "optimizer.step() if loss < 5 else None")),
+        ("12.16", ("inputs not normalised", 3, "x = ((pixels - 4.9) / 6.0).clamp(-3, 3)")),
+        ("12.17", ("weights do not move", 14, "pass")),
+        ("12.18", ("loss does not fit the outputs", 8, "loss = F.nll_loss(net(x[rows]).log(), y[rows])")),
+        ("12.2", ("Dead units", 2, "init_weights_(net, 2**0.5)")),
+        ("12.3", ("inputs not normalized", 3, "x = pixels / 16 - 0.3")),
+        ("12.7", ("loss summed", 10, "(loss / len(rows)).backward()")),
+        ("12.13", ("missing warmup", 5, "schedule = LambdaLR(optimizer, warmup_cosine(30, 100))")),
+        ("12.13", ("learning rate too high", 5, "schedule = LambdaLR(optimizer, lambda step: 0.1)")),
+        ("12.8", ("gradients not cleared", 10, "net.zero_grad(), loss.backward()")),
+        ("12.8", ("gradients not cleared", 12, "optimizer.step(), optimizer.zero_grad()")),
+        ("12.8", ("gradients not cleared", np.int64(14), "schedule.step(), optimizer.zero_grad()")),
+        ("12.6", ("Healthy ",)),
+        ("12.12", (("healthy",),)),
+        ("12.9", ("half-precision overflow", 10, "loss.backward()")),
+        ("12.13", ("init too large", 2, "init_weights_(net, 2**0.5)")),
+        ("12.13", ("learning rate too high", 4, "optimizer = SGD(net.parameters(), lr=0.005, momentum=0.9)")),
     ],
 )
 def test_other_right_answers(patient_id, answer):
@@ -313,7 +313,7 @@ def test_other_right_answers(patient_id, answer):
     ],
 )
 def test_a_cure_has_to_bear_the_name_of_what_it_mends(illness, number, line):
-    outcome, message = said("09.13", illness, number, line)
+    outcome, message = said("12.13", illness, number, line)
     assert outcome == "not yet"
     assert f"no cure of “{illness}”" in message
 
@@ -322,13 +322,13 @@ def test_a_schedule_that_falls_is_on_the_right_line():
     falling = "schedule = LambdaLR(optimizer, lambda step: 1 - step / 100)"
     assert (
         "The name is right, but it still shows: the rate does not rise"
-        in said("09.13", "missing warmup", 5, falling)[1]
+        in said("12.13", "missing warmup", 5, falling)[1]
     )
 
 
 def test_a_script_without_a_schedule_is_judged_as_well():
     outcome, message = said(
-        "09.14", ("inputs not normalised", 5, "pass"), ("gradients not cleared", 14, "pass")
+        "12.14", ("inputs not normalised", 5, "pass"), ("gradients not cleared", 14, "pass")
     )
     assert outcome == "not yet"
     assert "0 of 3 train" in message
@@ -336,7 +336,7 @@ def test_a_script_without_a_schedule_is_judged_as_well():
 
 def test_a_lower_rate_is_a_painkiller_where_the_loss_is_summed():
     lower = "optimizer = SGD(net.parameters(), lr=0.05 / 64, momentum=0.9)"
-    assert "A painkiller" in said("09.7", "loss summed", 4, lower)[1]
+    assert "A painkiller" in said("12.7", "loss summed", 4, lower)[1]
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -389,27 +389,27 @@ def test_half_a_cure_is_said_to_be_half(patient_id, which):
     ],
 )  # fmt: skip
 def test_what_is_said_of_wrong_answers(answer, words):
-    outcome, message = said("09.4", *answer)
+    outcome, message = said("12.4", *answer)
     assert outcome in ("not yet", "not attempted")
     assert words in message
 
 
 def test_exchanged_names_are_said_to_be_exchanged():
-    (one, *first), (other, *second) = PATIENTS["09.14"].treatment
-    outcome, message = said("09.14", (other, *first), (one, *second))
+    (one, *first), (other, *second) = PATIENTS["12.14"].treatment
+    outcome, message = said("12.14", (other, *first), (one, *second))
     assert outcome == "not yet"
     assert "their names are exchanged" in message
 
 
 def test_a_treatment_of_the_well_is_turned_down():
     outcome, message = said(
-        "09.12", "learning rate too high", OPTIMIZER, "optimizer = SGD(net.parameters(), lr=0.3)"
+        "12.12", "learning rate too high", OPTIMIZER, "optimizer = SGD(net.parameters(), lr=0.3)"
     )
     assert outcome == "not yet"
     assert "and 3 of 3 without it" in message
     assert (
         "Line 4 raises NameError"
-        in said("09.12", "learning rate too high", OPTIMIZER, "optimizer = sgd(net)")[1]
+        in said("12.12", "learning rate too high", OPTIMIZER, "optimizer = sgd(net)")[1]
     )
 
 
@@ -418,7 +418,7 @@ def test_a_script_does_not_touch_the_random_state_or_the_data():
     wanted = torch.rand(3)
     torch.manual_seed(0)
     before = script._data()[0].clone()
-    run_script(PATIENTS["09.3"].script({INIT: "pixels.zero_()"}), 0)
+    run_script(PATIENTS["12.3"].script({INIT: "pixels.zero_()"}), 0)
     assert torch.equal(torch.rand(3), wanted)
     assert torch.equal(script._data()[0], before)
 
@@ -434,7 +434,7 @@ def test_a_script_does_not_touch_the_random_state_or_the_data():
     ],
 )  # what else a line can set is tried in test_settings
 def test_a_line_leaves_nothing_behind(line, capsys):
-    run_script(PATIENTS["09.3"].script({INIT: line}), 0)
+    run_script(PATIENTS["12.3"].script({INIT: line}), 0)
     assert capsys.readouterr().out == ""
     assert run_script(list(HEALTHY), 0).trained
     assert not torch.are_deterministic_algorithms_enabled()
@@ -452,19 +452,19 @@ def test_a_script_runs_in_the_usual_settings_whatever_the_kernel_has(request):
 def test_each_script_is_run_once_for_a_verdict(monkeypatch):
     made = []
     monkeypatch.setattr(rules, "run_script", lambda *a, **k: made.append(str((a, k))) or run_script(*a, **k))
-    assert "A painkiller" in said("09.8", "gradients not cleared", CLEAR, CLIPPED)[1]
+    assert "A painkiller" in said("12.8", "gradients not cleared", CLEAR, CLIPPED)[1]
     # Three seeds; the few steps that are looked at are another matter.
     assert len(made) == len(set(made)) == 3
     made.clear()
-    said("09.3", "inputs not normalised", 99, CLIPPED)
-    said("09.6", "healthy")
+    said("12.3", "inputs not normalised", 99, CLIPPED)
+    said("12.6", "healthy")
     assert not made
 
 
 def test_an_interrupted_treatment_says_so(home, capsys, monkeypatch):
     monkeypatch.setattr(rules, "run_script", _interrupted)
     monkeypatch.setattr(treatment, "show_patient", lambda patient: None)
-    treatment.treat("09.4", "init too large", 2, "init_weights_(net, 1.0)")
+    treatment.treat("12.4", "init too large", 2, "init_weights_(net, 1.0)")
     assert "was interrupted" in capsys.readouterr().out
 
 
@@ -472,45 +472,45 @@ def test_an_interrupted_treatment_says_so(home, capsys, monkeypatch):
 def test_a_treatment_that_does_not_end_is_stopped(home, capsys, monkeypatch, line):
     monkeypatch.setattr(treatment, "SECONDS", 0.5)
     monkeypatch.setattr(treatment, "show_patient", lambda patient: None)
-    verdict = treatment.treat("09.4", "init too large", 2, line)
+    verdict = treatment.treat("12.4", "init too large", 2, line)
     assert verdict.message.startswith("Stopped after 0.5 seconds: the script was still running.")
     print("still heard")
     assert capsys.readouterr().out.endswith("still heard\n")
 
 
 def test_a_patient_that_nobody_knows_is_answered_in_a_sentence(capsys):
-    for given in ("9.3", "09.20", 9.3, None):
+    for given in ("9.3", "12.20", 9.3, None):
         assert treatment.treat(given, "healthy").outcome == "not attempted"
-        assert f"There is no patient {str(given)!r}; there are 09.1" in capsys.readouterr().out
+        assert f"There is no patient {str(given)!r}; there are 12.1" in capsys.readouterr().out
     treatment.treat("9.3")
-    assert "Did you mean 09.3?" in capsys.readouterr().out
+    assert "Did you mean 12.3?" in capsys.readouterr().out
 
 
 def test_the_script_opens_when_the_illness_is_named(home, capsys):
-    script_of = PATIENTS["09.10"].script()[0]
-    treatment.treat("09.10", ...)
+    script_of = PATIENTS["12.10"].script()[0]
+    treatment.treat("12.10", ...)
     assert script_of not in capsys.readouterr().out
-    treatment.treat("09.10", "flu")
+    treatment.treat("12.10", "flu")
     assert script_of not in capsys.readouterr().out
     assert read().guesses == {}
-    assert treatment.treat("09.10", "Saturated").outcome == "not yet"
+    assert treatment.treat("12.10", "Saturated").outcome == "not yet"
     out = capsys.readouterr().out
     assert script_of in out
     assert "The script is open all the same" in out
-    assert treatment.treat("09.10", "dead signal").outcome == "named"
+    assert treatment.treat("12.10", "dead signal").outcome == "named"
     assert "The name is right. Above is the script" in capsys.readouterr().out
-    treatment.treat("09.10", ...)
+    treatment.treat("12.10", ...)
     assert script_of in capsys.readouterr().out  # once open, it stays open
-    assert read().guesses == {"09.10": (False, True)}  # the first name counts
+    assert read().guesses == {"12.10": (False, True)}  # the first name counts
     assert read().tries == {}
 
 
 def test_names_are_taken_alone_for_one_illness_and_for_two(home):
-    assert judge(PATIENTS["09.14"], ("inputs not normalised",)).message.startswith("One of its illnesses.")
-    both = judge(PATIENTS["09.14"], ("inputs not normalised", "gradients not cleared"))
+    assert judge(PATIENTS["12.14"], ("inputs not normalised",)).message.startswith("One of its illnesses.")
+    both = judge(PATIENTS["12.14"], ("inputs not normalised", "gradients not cleared"))
     assert both.outcome == "named"
-    assert judge(PATIENTS["09.6"], ("dead signal",)).outcome == "not yet"
-    assert "0 of 3 train on new seeds as it is" in judge(PATIENTS["09.4"], ("healthy",)).message
+    assert judge(PATIENTS["12.6"], ("dead signal",)).outcome == "not yet"
+    assert "0 of 3 train on new seeds as it is" in judge(PATIENTS["12.4"], ("healthy",)).message
     for answer in (
         ("dead signal", 1, "x"),
         (("dead signal", 1, "x"), ("loss summed", 2, "y")),
@@ -521,9 +521,9 @@ def test_names_are_taken_alone_for_one_illness_and_for_two(home):
 
 
 def test_a_patient_healed_before_names_were_asked_for_is_open(home, capsys):
-    record_pass("09.4")
-    treatment.treat("09.4", ...)
-    assert "Patient 09.4: the script" in capsys.readouterr().out
+    record_pass("12.4")
+    treatment.treat("12.4", ...)
+    assert "Patient 12.4: the script" in capsys.readouterr().out
 
 
 def _interrupted(*_, **__):
@@ -532,28 +532,28 @@ def _interrupted(*_, **__):
 
 def test_treating_healing_and_the_table(home, capsys):
     treatment.repairs()
-    assert "09.4" not in capsys.readouterr().out
-    treatment.treat("09.4", "init too large", CLIP, CLIPPED)
+    assert "12.4" not in capsys.readouterr().out
+    treatment.treat("12.4", "init too large", CLIP, CLIPPED)
     assert "A painkiller" in capsys.readouterr().out
     assert read().passed == {}
-    treatment.treat("09.4", *PATIENTS["09.4"].treatment[0])
-    assert "✓ 09.4 correct" in capsys.readouterr().out
-    assert "✓ 09.4" in str(progress("09"))
+    treatment.treat("12.4", *PATIENTS["12.4"].treatment[0])
+    assert "✓ 12.4 correct" in capsys.readouterr().out
+    assert "✓ 12.4" in str(progress("12"))
     treatment.repairs()
     assert "2 of 2  3 of 3" in capsys.readouterr().out
-    with pytest.raises(ValueError, match=r"There is no patient '09\.99'"):
-        chart.visit("09.99")
+    with pytest.raises(ValueError, match=r"There is no patient '12\.99'"):
+        chart.visit("12.99")
 
 
 def test_the_table_says_under_which_name_a_patient_was_healed(home, capsys):
-    treatment.treat("09.13", "init too large", 2, "init_weights_(net, 2**0.5)")
+    treatment.treat("12.13", "init too large", 2, "init_weights_(net, 2**0.5)")
     capsys.readouterr()
     treatment.repairs()
-    assert re.search(r"09\.13 +init too large +no", capsys.readouterr().out)
+    assert re.search(r"12\.13 +init too large +no", capsys.readouterr().out)
 
 
 def test_visits_show_vitals_and_chart_and_no_script(capsys):
-    chart.visit("09.9")
+    chart.visit("12.9")
     shown = capsys.readouterr().out
     assert "backward_in_half" not in shown
     assert "not finite  the gradient of" in shown
@@ -563,12 +563,12 @@ def test_visits_show_vitals_and_chart_and_no_script(capsys):
     assert "A healthy run: the script" in shown
     assert "The names are: healthy, learning rate too high" in shown
     assert "Later: the inputs stay in scale." in shown
-    chart.visit("09.16")
+    chart.visit("12.16")
     assert re.search(r"Later: inputs of RMS \d\d at step 60\.", capsys.readouterr().out)
 
 
 def test_a_few_steps_without_a_recording_say_nothing():
-    look = still.Look(PATIENTS["09.4"], tuple(PATIENTS["09.4"].script({1: "net = None"})))
+    look = still.Look(PATIENTS["12.4"], tuple(PATIENTS["12.4"].script({1: "net = None"})))
     assert look.failed
     assert look.shows("init too large") == ""
     assert {sign for p in PATIENTS.values() for cause in p.causes for sign in cause.values()} - set(
@@ -642,7 +642,7 @@ def test_new_patients(home, capsys):
     said = capsys.readouterr().out
     assert f"It is {truth}" in said
     assert "New patient 5: where its script differs" in said
-    treatment.treat("09.6", "healthy")
+    treatment.treat("12.6", "healthy")
     capsys.readouterr()
     practice.hit_rate()
     assert re.findall(r"(the ward|new|harder) +(\d) +(\d) +(\d)", capsys.readouterr().out) == [

@@ -285,12 +285,12 @@ def test_words_for_counts_are_told_beside_them(name):
 
 def test_every_patient_is_visited_and_treated_once():
     """Some in the core, the others in the part More patients, each part in order."""
-    found = "\n".join(prose("09_emergency_room")).split("## More patients\n")
+    found = "\n".join(prose("12_emergency_room")).split("## More patients\n")
     parts = [re.findall(r"### Patient (\d\d\.\d+) · [●○]{3} · \d+ minutes", text) for text in found]
     assert all(part == in_order(part) for part in parts)
     visited = [patient_id for part in parts for patient_id in part]
     assert in_order(visited) == in_order(PATIENTS)
-    cells = [cell.source for cell in notebook("lessons", "09_emergency_room").cells]
+    cells = [cell.source for cell in notebook("lessons", "12_emergency_room").cells]
     stubs = [source for source in cells if source.startswith("treat(")]
     assert stubs == [f'treat(\n    "{name}",\n    ...\n)' for name in visited]
 

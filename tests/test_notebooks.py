@@ -297,12 +297,12 @@ def test_a_table_that_shows_another_verdict_than_its_trial_is_named(tmp_path, ca
     shutil.copytree(ROOT / "lessons", tmp_path / "lessons")
     tried = tmp_path / "solutions" / "01_gradient_descent.ipynb"
     change_a_verdict(tried, evidence="Something else.")
-    said = "lesson 10 shows other evidence on S9 than lesson 01 found: build 10"
+    said = "lesson 13 shows other evidence on S9 than lesson 01 found: build 13"
     assert contradicted(sources(tmp_path, [])) == [said]
     change_a_verdict(tried, outcome="refuted")
     assert main(["--check", "--root", str(tmp_path), "01"]) == 1
-    assert "lesson 10 shows S9 as depends, lesson 01 found refuted: build 10" in capsys.readouterr().out
+    assert "lesson 13 shows S9 as depends, lesson 01 found refuted: build 13" in capsys.readouterr().out
     change_a_verdict(tried, outcome="not tested")
     assert contradicted(sources(tmp_path, [])) == [
-        "lesson 10 shows S9 as depends, lesson 01 found not tested: build 10"
+        "lesson 13 shows S9 as depends, lesson 01 found not tested: build 13"
     ]

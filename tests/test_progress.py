@@ -48,7 +48,7 @@ def written(home, name, content):
 
 
 def line(**fields):
-    return "\n" + json.dumps({"v": 1} | fields)
+    return "\n" + json.dumps({"v": 2} | fields)
 
 
 PASSED = line(event="passed", id="01.1", at="2026-01-01")
@@ -84,7 +84,7 @@ def test_each_event_is_one_line_of_one_write(home, monkeypatch):
     assert len(sizes) == content.count(b"\n") == 6
     assert content.startswith(b"\n{")
     assert content.endswith(b"}")
-    assert all(event["v"] == 1 and event["at"][:2] == "20" for event in logged(home))
+    assert all(event["v"] == 2 and event["at"][:2] == "20" for event in logged(home))
     (day,) = read().passed.values()
     assert len(day) == len("2026-01-01")
     assert read() == State(
@@ -113,7 +113,7 @@ def test_the_first_pass_the_last_choice_and_the_first_guess_count(home):
 
 DAMAGE = [
     "{", "null", "[]", "3", '"event"', '"passed"', "{}", '{"event": "passed"}', "[" * 90_000, '{"event":' * 10_000, "\x00\x01",
-    "1" * 10_000, PASSED[:-1], PASSED[5:], PASSED.replace("1,", "2,", 1), PASSED.replace("passed", "healed"),
+    "1" * 10_000, PASSED[:-1], PASSED[5:], PASSED.replace("2,", "3,", 1), PASSED.replace("passed", "healed"),
     PASSED.replace('"2026-01-01"', "5"), PASSED.replace("2026-01-01", "yesterday"), PASSED.replace('"01.1"', '["01.1"]'),
     line(event="settled", id="01.a", choice="up", right=1), line(event="chosen", id="01.a", choice=None),
     line(event="guessed", id="5", right=True), line(event="tried", id="01.1"), line(event="tried", id="01.1", mistake=["a"]),
@@ -221,7 +221,7 @@ OLDER = {
     "healed": ["patient 3"],
 }  # fmt: skip
 KNOWN = State(
-    {"01.1": "2025-12-31", "09.4": "2026-01-02"},
+    {"01.1": "2025-12-31", "12.4": "2026-01-02"},
     {},
     {"00.a": Prediction("up", True), "01.a": Prediction("down"), "01.b": Prediction("x")},
     {"5": Guess(True, False)},
@@ -249,11 +249,27 @@ def test_an_older_file_and_the_log_after_it(home):
     record_guess(5, False, True)
     state = read()
     assert state.passed["01.1"] == "2025-12-31"
-    assert set(state.passed) == {"01.1", "09.4", "01.2"}
+    assert set(state.passed) == {"01.1", "12.4", "01.2"}
     assert state.predictions["00.a"] == Prediction("up", True)
     assert state.predictions["01.a"] == Prediction("down", False)
     assert state.guesses == KNOWN.guesses
     assert json.loads(path.read_text()) == OLDER
+
+
+def test_events_of_an_earlier_numbering_of_the_lessons(home):
+    written(
+        home,
+        "progress.jsonl",
+        line(v=1, event="passed", id="09.4", at="2026-01-02")
+        + line(v=1, event="settled", id="10.a", choice="x", right=True)
+        + line(v=1, event="passed", id="01.1", at="2026-01-02")
+        + line(event="passed", id="09.1", at="2026-02-01")
+        + line(event="chosen", id="10.a", choice="y"),
+    )
+    state = read()
+    assert state.passed == {"12.4": "2026-01-02", "01.1": "2026-01-02", "09.1": "2026-02-01"}
+    assert state.predictions == {"13.a": Prediction("x", True), "10.a": Prediction("y")}
+    assert not state.skipped
 
 
 @pytest.mark.parametrize(
@@ -333,15 +349,15 @@ def test_the_table(home):
     assert "✓&nbsp;01.1  ○&nbsp;01.2" in progress("01")._repr_mimebundle_()["text/html"]
     with pytest.raises(ValueError, match="lesson must be one of"):
         progress("99")
-    assert "\n10" not in text
+    assert "\n13" not in text
     record_recalled("01.r2", True)  # asked in lesson 02
     record_recalled("01.r3", True)
     record_recalled("01.r3", False)  # the last answer counts
     assert "0 of 5" in str(progress("02"))
     assert "1 of 3" in str(progress("02"))
-    record_choice("10.a", "at most 7")  # a lesson without exercises is shown for its predictions
-    assert str(progress()).splitlines()[-1].split() == ["10", "1", "made"]
-    assert str(progress("10")).splitlines()[-1].split() == ["10", "1", "made"]
+    record_choice("13.a", "at most 7")  # a lesson without exercises is shown for its predictions
+    assert str(progress()).splitlines()[-1].split() == ["13", "1", "made"]
+    assert str(progress("13")).splitlines()[-1].split() == ["13", "1", "made"]
 
 
 def test_core_and_deeper_are_counted_apart(home):

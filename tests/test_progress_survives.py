@@ -309,12 +309,12 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-IDS = st.sampled_from(["00.a", "01.1", "09.4", "10.a", "01.r1", "<b>.1", "01.<b>", ".", ""])
+IDS = st.sampled_from(["00.a", "01.1", "09.4", "12.4", "13.a", "01.r1", "<b>.1", "01.<b>", ".", ""])
 NAMES = st.sampled_from(["passed", "tried", "chosen", "settled", "guessed", "recalled", "learner", "healed"])
 FIELDS = {"choice": "up", "right": True, "diagnose": False, "mistake": "", "at": "2026-01-01"}
 DAYS = st.sampled_from(["2026-01-01", "2026-13-45", "0000-00-00", "9999-12-31"])
 EVENTS = st.fixed_dictionaries(
-    {"v": st.sampled_from([1, 1, 1, 2, "1", None]), "event": NAMES | VALUES, "id": IDS | VALUES},
+    {"v": st.sampled_from([1, 1, 2, 3, "1", None]), "event": NAMES | VALUES, "id": IDS | VALUES},
     optional={name: st.just(value) | VALUES for name, value in FIELDS.items()} | {"at": DAYS | VALUES},
 )
 JSON = (EVENTS | VALUES).map(json.dumps).map(str.encode)

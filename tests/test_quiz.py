@@ -122,7 +122,7 @@ def test_letters_and_the_text_keep_the_order_given(notebook):
 # The page of results ---------------------------------------------------------------------------------------------------
 def test_the_certificate_counts_what_was_done(home, tmp_path):
     record_pass("01.1")
-    record_pass("09.4")
+    record_pass("12.4")
     record_settled("00.a", "a", True)
     record_settled("01.a", "b", False)
     page = certificate("Ada <b>")

@@ -160,8 +160,8 @@ def test_the_tables_of_trials_and_of_the_guide(capsys):
     found = trials(ROOT / "solutions")
     module.show_trials(found)
     assert len(capsys.readouterr().out.splitlines()) == len(CLAIMS)
-    module.show_guide([("it\nleaps", "a number", "a remedy", "S1 09.4")], found)
-    assert capsys.readouterr().out == "it leaps -> a number -> a remedy  (S1 09.4)\n"
+    module.show_guide([("it\nleaps", "a number", "a remedy", "S1 12.4")], found)
+    assert capsys.readouterr().out == "it leaps -> a number -> a remedy  (S1 12.4)\n"
     link = module._link("S1", found)
     assert link == f"[{CLAIMS['S1'].rstrip('.')}]({found['S1'].link}) (S1: {found['S1'].outcome})"
     assert module._link("01", found) == "[lesson 01](01_gradient_descent.ipynb)"

@@ -2,7 +2,8 @@
 
 The log is only ever appended to, each event by one write. A line begins with the newline that ends a torn one before it,
 so that several kernels need no lock and a crash costs one line at most (on a local disk: NFS has no such appending).
-The file of before the log, ``progress.json``, is read first and left as it is.
+The file of before the log, ``progress.json``, is read first and left as it is. An event says by which numbering of the lessons
+it was written ("v"); an earlier one is read by the present numbers.
 """
 
 import json
@@ -36,8 +37,10 @@ TROUBLE = {
     "as that works. The environment variable GRADUTILS_HOME names another folder.",
     OLD: "The older progress file {path} could not be read ({reason}). It is left as it is.",
 }
+VERSION = 2  # of an event; up to 1 the emergency room was lesson 09, and the verdicts were lesson 10
+RENUMBERED = {"09.": "12.", "10.": "13."}
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
-WITHOUT_EXERCISES = ("10",)  # lessons that only predictions bring into the table
+WITHOUT_EXERCISES = ("13",)  # lessons that only predictions bring into the table
 
 _waiting: deque[dict] = deque()  # events that could not be written yet; they are written before the next one
 _turn = Lock()  # for what waits: a kernel may have threads
@@ -80,21 +83,23 @@ class State:
     def add(self, event) -> None:
         """Count an event; skip what is damaged, unknown or of a later version."""
         match event:
-            case {"v": 1, "event": "passed", "id": str(key), "at": str(at)} if DAY.match(at):
+            case {"v": 1, "id": str(key)}:
+                self.add(event | {"v": VERSION, "id": RENUMBERED.get(key[:3], key[:3]) + key[3:]})
+            case {"v": 2, "event": "passed", "id": str(key), "at": str(at)} if DAY.match(at):
                 self.passed.setdefault(key, at[:10])
-            case {"v": 1, "event": "tried", "id": str(key), "mistake": str(mistake)}:
+            case {"v": 2, "event": "tried", "id": str(key), "mistake": str(mistake)}:
                 self.tries.setdefault(key, []).append(mistake)
-            case {"v": 1, "event": "chosen", "id": str(key), "choice": str(choice)}:
+            case {"v": 2, "event": "chosen", "id": str(key), "choice": str(choice)}:
                 self._predict(key, Prediction(choice))
-            case {"v": 1, "event": "settled", "id": str(key), "choice": str(choice), "right": bool(right)}:
+            case {"v": 2, "event": "settled", "id": str(key), "choice": str(choice), "right": bool(right)}:
                 self._predict(key, Prediction(choice, right))
-            case {"v": 1, "event": "guessed", "id": str(key), "right": bool(you), "diagnose": bool(rules)}:
+            case {"v": 2, "event": "guessed", "id": str(key), "right": bool(you), "diagnose": bool(rules)}:
                 self.guesses.setdefault(key, Guess(you, rules))
-            case {"v": 1, "event": "recalled", "id": str(key), "right": bool(right), "at": str(at)} if (
+            case {"v": 2, "event": "recalled", "id": str(key), "right": bool(right), "at": str(at)} if (
                 DAY.match(at)
             ):
                 self.recalled.setdefault(key, []).append(Recalled(at[:10], right))
-            case {"v": 1, "event": "learner", "id": str(key)} if key.isalnum():
+            case {"v": 2, "event": "learner", "id": str(key)} if key.isalnum():
                 self.learner = self.learner or key  # of two kernels that began together the first counts
             case _:
                 self.skipped += 1
@@ -226,7 +231,7 @@ def today() -> date:
 def _record(event: str, key: str, **more) -> None:
     """Append an event after those that wait; where that fails they go on waiting. Only an interrupt is raised."""
     at = now().isoformat(timespec="seconds")
-    _waiting.append({"v": 1, "event": event, "id": key, "at": at, **more})
+    _waiting.append({"v": VERSION, "event": event, "id": key, "at": at, **more})
     try:
         with _turn:
             while _waiting:

@@ -324,7 +324,7 @@ def show_guide(rows: list[tuple[str, str, str, str]], found: dict[str, Trial]) -
 def _link(name: str, found: dict[str, Trial]) -> str:
     """The way to a patient, to a lesson, or to a claim, which is named by its words and its verdict."""
     if name in PATIENTS:
-        return f"[patient {name}](09_emergency_room.ipynb)"
+        return f"[patient {name}](12_emergency_room.ipynb)"
     lessons = {trial.lesson[:2]: trial.lesson for trial in found.values()}
     if name in lessons:
         return f"[lesson {name}]({lessons[name]}.ipynb)"

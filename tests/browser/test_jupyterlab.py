@@ -356,25 +356,25 @@ def test_an_exercise_answered_wrongly_then_rightly(lab, page, name):
 
 def test_a_patient_treated_wrongly_then_rightly(lab, page):
     only_in_the_light(lab)
-    notebook = Page(page, lab, "09_emergency_room")
+    notebook = Page(page, lab, "12_emergency_room")
     notebook.run_all()
-    closed = notebook.cell('"09.4"').inner_text()
-    assert "09.4 not attempted" in closed
-    assert "09.4: the script" not in closed
-    named = notebook.answer('"09.4"', 'treat("09.4", "init too large")')
-    assert "09.4 named" in named
-    assert "Patient 09.4: the script" in named
-    clip = 'treat("09.4", "init too large", 11, "clip_grad_norm_(net.parameters(), 1.0)")'
-    assert "A painkiller" in notebook.answer('"09.4"', clip)
+    closed = notebook.cell('"12.4"').inner_text()
+    assert "12.4 not attempted" in closed
+    assert "12.4: the script" not in closed
+    named = notebook.answer('"12.4"', 'treat("12.4", "init too large")')
+    assert "12.4 named" in named
+    assert "Patient 12.4: the script" in named
+    clip = 'treat("12.4", "init too large", 11, "clip_grad_norm_(net.parameters(), 1.0)")'
+    assert "A painkiller" in notebook.answer('"12.4"', clip)
     notebook.picture("painkiller")
-    cured = notebook.answer('"09.4"', 'treat("09.4", "init too large", 2, "init_weights_(net, 2**0.5)")')
-    assert "09.4 correct" in cured
-    assert ("passed", "09.4") in events(lab)
+    cured = notebook.answer('"12.4"', 'treat("12.4", "init too large", 2, "init_weights_(net, 2**0.5)")')
+    assert "12.4 correct" in cured
+    assert ("passed", "12.4") in events(lab)
 
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_solution_can_be_read_without_running_it(lab, page, name):
     only_in_the_light(lab)
     notebook = Page(page, lab, name, "solutions")
-    notebook.cell({"09": "practice.gallery(", "10": "plot_guide("}.get(name[:2], "explorers.explore_"))
+    notebook.cell({"12": "practice.gallery(", "13": "plot_guide("}.get(name[:2], "explorers.explore_"))
     notebook.picture("solution")

@@ -1,4 +1,4 @@
-"""The emergency room of lesson 09: training scripts that are ill, to be named from their charts and mended.
+"""The emergency room of lesson 12: training scripts that are ill, to be named from their charts and mended.
 
 illnesses   their names, and how each shows
 patient     what a patient is: the healthy script, and the lines that differ from it

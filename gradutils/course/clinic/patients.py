@@ -32,7 +32,7 @@ FALLS = "schedule = LambdaLR(optimizer, warmup_cosine(5, 100))"
 
 ADMITTED = (
     Patient(
-        id="09.1",
+        id="12.1",
         lines={
             NET: 'net = mlp(4, 96, "relu")',
             INPUTS: STANDARD,
@@ -48,7 +48,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.2",
+        id="12.2",
         lines={INIT: "init_weights_(net, 0.0)", OPTIMIZER: SLOWER, SCHEDULE: FALLS},
         causes=[only("zero gradient", "init too small", "dead units")],
         treatment=[Change("zero gradient", INIT, healthy(INIT))],
@@ -59,7 +59,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.3",
+        id="12.3",
         lines={
             NET: 'net = mlp(5, 64, "relu")',
             INPUTS: "x = (pixels - 0.1307) / 0.3081",
@@ -76,7 +76,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.4",
+        id="12.4",
         lines={
             INIT: "init_weights_(net, 4 * 2**0.5)",
             INPUTS: STANDARD,
@@ -92,7 +92,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.5",
+        id="12.5",
         lines={
             NET: 'net = mlp(4, 64, "tanh")',
             INIT: "init_weights_(net, 0.01)",
@@ -108,7 +108,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.6",
+        id="12.6",
         lines={INIT: "pass  # as torch draws it", INPUTS: STANDARD},
         likely={
             "init too small": "The signals do shrink from layer to layer, and yet it learns: look at where the loss ends, and at the "
@@ -121,7 +121,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.7",
+        id="12.7",
         lines={NET: 'net = mlp(3, 96, "relu")', INPUTS: STANDARD, SCHEDULE: FALLS, LOSS: SUMMED},
         causes=[only("loss summed")],
         treatment=[Change("loss summed", LOSS, healthy(LOSS))],
@@ -133,7 +133,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.8",
+        id="12.8",
         lines={
             NET: 'net = mlp(3, 96, "relu")',
             INPUTS: STANDARD,
@@ -149,7 +149,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.9",
+        id="12.9",
         lines={
             NET: 'net = mlp(5, 64, "relu")',
             OPTIMIZER: DECOUPLED,
@@ -164,7 +164,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.10",
+        id="12.10",
         lines={
             NET: 'net = mlp(4, 64, "sigmoid")',
             INIT: "init_weights_(net, 1.0)",
@@ -185,7 +185,7 @@ ADMITTED = (
         },
     ),
     Patient(
-        id="09.11",
+        id="12.11",
         lines={
             NET: 'net = elman_rnn(8, 64, activation="relu")',
             INPUTS: SEQUENCES,
@@ -202,7 +202,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.12",
+        id="12.12",
         lines={
             NET: 'net = mlp(2, 64, "tanh")',
             INIT: "init_weights_(net, 1.0)",
@@ -217,7 +217,7 @@ ADMITTED = (
         hints=("The start is alarming. And then?", "How far below the dashed line does it end?"),
     ),
     Patient(
-        id="09.13",
+        id="12.13",
         lines={
             NET: 'net = mlp(5, 96, "relu")',
             INIT: "init_weights_(net, 2.1)",
@@ -235,7 +235,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.14",
+        id="12.14",
         lines={
             NET: 'net = mlp(3, 96, "relu")',
             INPUTS: "x = pixels",
@@ -254,7 +254,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.15",
+        id="12.15",
         lines={
             NET: 'net = mlp(4, 64, "sigmoid")',
             INIT: "init_weights_(net, 1.0)",
@@ -273,7 +273,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.16",
+        id="12.16",
         lines={
             NET: 'net = mlp(4, 96, "relu")',
             INPUTS: STANDARD,
@@ -295,7 +295,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.17",
+        id="12.17",
         lines={
             NET: 'net = mlp(3, 96, "relu")',
             INPUTS: STANDARD,
@@ -314,7 +314,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.18",
+        id="12.18",
         lines={
             NET: 'net = nn.Sequential(mlp(4, 64, "relu"), nn.Softmax(dim=1))',
             OPTIMIZER: "optimizer = SGD(net.parameters(), lr=0.005, momentum=0.9)",
@@ -330,7 +330,7 @@ ADMITTED = (
         ),
     ),
     Patient(
-        id="09.19",
+        id="12.19",
         lines={
             NET: 'net = mlp(3, 96, "relu")',
             INPUTS: "x = ((pixels - pixels.mean()) / pixels.std())[torch.randperm(len(pixels))]",

@@ -23,9 +23,9 @@ _mended_now: dict[str, list[str]] = {}  # patients mended while this kernel ran,
 def treat(patient_id: str, *answer) -> Verdict:
     """Show a patient's chart; take the name of its illness, and open its script; judge a treatment on seeds that were not shown.
 
-    ``treat("09.1", "learning rate too high")`` names it, ``treat("09.1", "learning rate too high", 4, "optimizer = ...")`` mends
+    ``treat("12.1", "learning rate too high")`` names it, ``treat("12.1", "learning rate too high", 4, "optimizer = ...")`` mends
     it: the illness, the number of one line, and what it should be. Two illnesses are two such names, or two such triples, each
-    in brackets. A patient who is well: ``treat("09.1", "healthy")``. Says what was found, and returns it.
+    in brackets. A patient who is well: ``treat("12.1", "healthy")``. Says what was found, and returns it.
     """
     if patient_id not in PATIENTS:
         verdict = Verdict("not attempted", nobody(patient_id))

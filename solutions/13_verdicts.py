@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 10 · Verdicts
+# # 13 · Verdicts
 #
 # **What of all that is taught about exploding gradients has held, and what follows for your next run?**
 #
@@ -31,7 +31,7 @@ plots.use_style()
 
 # %%
 third, half, more = "fewer than one in three", "one to two in three", "more than two in three"
-predict("10.a", "Over all settings of all trials, at how many was the claim true?", [third, half, more])
+predict("13.a", "Over all settings of all trials, at how many was the claim true?", [third, half, more])
 
 # %% [markdown]
 # Nothing here is typed. The next cell reads the outputs of the solutions, where the trials were run. It counts the settings, then the verdicts that a rule made of them (lesson 01): true everywhere *holds*, false wherever it is usually said is *refuted*, anything else *depends*. What nobody tried is *not tested*.
@@ -52,7 +52,7 @@ wrong |= {half: "The trials looked mostly where the claim is at home, or mostly 
 wrong |= {
     more: "Each claim was also taken to where it could fail: another activation, size, optimizer or rate."
 }
-reveal("10.a", third if share < 1 / 3 else half if share < 2 / 3 else more, because, wrong)
+reveal("13.a", third if share < 1 / 3 else half if share < 2 / 3 else more, because, wrong)
 
 # %% [markdown]
 # ## All verdicts
@@ -89,30 +89,30 @@ table({"": kinds, "claims": [", ".join(claims) for claims in named]})
 
 # %%
 guide = [
-    ("loss leaps\nor NaN", "gradient inf, loss ordinary", "a lower loss scale", "09.9"),
-    ("loss leaps\nor NaN", "cosine of gradients near 1", "call zero_grad()", "09.8"),
-    ("loss leaps\nor NaN", "step 0: outputs ordinary, loss not", "the mean of the loss, not its sum", "09.7"),
-    ("loss leaps\nor NaN", "step 0: inputs far from RMS 1", "normalise the inputs", "09.3"),
-    ("loss leaps\nor NaN", "step 0: outputs, gradients large", "start that fits, or warm up", "S5 S10 09.13"),
+    ("loss leaps\nor NaN", "gradient inf, loss ordinary", "a lower loss scale", "12.9"),
+    ("loss leaps\nor NaN", "cosine of gradients near 1", "call zero_grad()", "12.8"),
+    ("loss leaps\nor NaN", "step 0: outputs ordinary, loss not", "the mean of the loss, not its sum", "12.7"),
+    ("loss leaps\nor NaN", "step 0: inputs far from RMS 1", "normalise the inputs", "12.3"),
+    ("loss leaps\nor NaN", "step 0: outputs, gradients large", "start that fits, or warm up", "S5 S10 12.13"),
     ("loss leaps\nor NaN", "the same, but BatchNorm is there", "no alarm: look again at step 10", "W11"),
-    ("loss leaps\nor NaN", "step 0 in scale, update > 0.3", "a tenth of the rate", "S1 S9 09.1"),
-    ("loss leaps\nor NaN", "recurrent, gradient grows with T", "orthogonal start, and clip", "09.11 S6"),
+    ("loss leaps\nor NaN", "step 0 in scale, update > 0.3", "a tenth of the rate", "S1 S9 12.1"),
+    ("loss leaps\nor NaN", "recurrent, gradient grows with T", "orthogonal start, and clip", "12.11 S6"),
 ]
 
 # %%
 guide += [
     ("loss flat", "signals shrink by layer", "start that fits, or a skip path", "S8"),
     ("loss flat", "torch's own start, ten layers, SGD", "He's start, or AdamW and time", "W6"),
-    ("loss flat", "samples alike in the last layer", "skip path, BatchNorm, tanh", "W5 W11 09.10"),
+    ("loss flat", "samples alike in the last layer", "skip path, BatchNorm, tanh", "W5 W11 12.10"),
     ("loss flat", "deltas shrink by layer, sigmoid", "another activation, or its own scale", "S7 W4"),
-    ("loss flat", "in scale, the rate is 0 too soon", "count the schedule in steps", "09.17"),
-    ("loss flat", "in scale, outputs add up to 1", "no softmax before cross_entropy", "09.18"),
-    ("loss flat", "in scale, and nothing is learnt", "look at inputs beside labels", "09.19"),
+    ("loss flat", "in scale, the rate is 0 too soon", "count the schedule in steps", "12.17"),
+    ("loss flat", "in scale, outputs add up to 1", "no softmax before cross_entropy", "12.18"),
+    ("loss flat", "in scale, and nothing is learnt", "look at inputs beside labels", "12.19"),
 ]
 
 # %%
 guide += [
-    ("late spikes", "inputs leap for one batch", "skip it, go back to a saved state, or clip", "09.16"),
+    ("late spikes", "inputs leap for one batch", "skip it, go back to a saved state, or clip", "12.16"),
     ("late spikes", "Adam, one bad batch", "clip, smaller beta2", "W13 W14"),
     (
         "late spikes",
@@ -193,7 +193,7 @@ print(f"s = 1, 50 blocks: {2.0**50:.0e}; s = 1/sqrt(50): {(1 + 1 / 50) ** 50:.2f
 print(f"BatchNorm, ReLU: {math.sqrt(math.pi / (math.pi - 1)):.2f} a layer")
 
 # %% [markdown]
-# **A constant answer** loses $\ln C$ with $C$ classes. A first loss far above it speaks of the start, the inputs, or a sum; a last loss at it of a network asleep. (Lesson 09)
+# **A constant answer** loses $\ln C$ with $C$ classes. A first loss far above it speaks of the start, the inputs, or a sum; a last loss at it of a network asleep. (Lesson 12)
 
 # %%
 print({classes: round(math.log(classes), 2) for classes in (2, 10, 1000, 50_000)})
@@ -246,4 +246,4 @@ print(certificate().text.splitlines()[1])
 # A clip keeps a direction and mends a wild length, of one batch or of an explosion in scale; chaos and NaN it does not mend, and it hides bugs. Under Adam it has no size.
 # Most else depends, and now you can say on what.
 #
-# [The solution of this lesson](../solutions/10_verdicts.ipynb) · [Back to the start](00_start_here.ipynb)
+# [The solution of this lesson](../solutions/13_verdicts.ipynb) · [Back to the start](00_start_here.ipynb)

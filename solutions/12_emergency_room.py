@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 09 · Emergency room
+# # 12 · Emergency room
 #
 # **A training run is ill. What is it, which line does it, and how do you know?**
 #
@@ -8,7 +8,7 @@
 # - tell a cure from a painkiller,
 # - say which of the often listed remedies do the work.
 #
-# About 75 minutes of core; More patients takes 45 minutes more, in any order. Needs lessons 03 to 08. Next: [lesson 10, the verdicts](10_verdicts.ipynb).
+# About 75 minutes of core; More patients takes 45 minutes more, in any order. Needs lessons 03 to 08. Next: [lesson 13, the verdicts](13_verdicts.ipynb).
 
 # %%
 import torch
@@ -59,7 +59,7 @@ chart.visit()
 #
 # Then add the **number of one line** and the **new line**:
 #
-# `treat("09.1", "saturated", 3, "x = pixels / 16")`
+# `treat("12.1", "saturated", 3, "x = pixels / 16")`
 #
 # Your line is tried on three seeds that you have not seen. What counts is what reaches the network, on whichever line you arrange it. No semicolons. Lines may differ from the healthy script and do no harm. Who is well is treated with `"healthy"`.
 
@@ -68,120 +68,120 @@ chart.visit()
 
 # %%
 few, some, most = "at most 2", "from 3 to 5", "6 or more"
-predict("09.a", "With a clip at 1 and no other change there train…", [few, some, most])
+predict("12.a", "With a clip at 1 and no other change there train…", [few, some, most])
 
 # %% [markdown]
-# ### Patient 09.1 · ●○○ · 4 minutes
+# ### Patient 12.1 · ●○○ · 4 minutes
 #
 # "I have changed one number since it last ran well."
 
 # %%
 treat(
-    "09.1",
+    "12.1",
     ### BEGIN SOLUTION
     ("learning rate too high", 4, "optimizer = SGD(net.parameters(), lr=0.05, momentum=0.9)"),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.3 · ●○○ · 4 minutes
+# ### Patient 12.3 · ●○○ · 4 minutes
 #
 # "We copied it from the tutorial, line by line."
 
 # %%
 treat(
-    "09.3",
+    "12.3",
     ### BEGIN SOLUTION
     ("inputs not normalised", 3, "x = (pixels - pixels.mean()) / pixels.std()"),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.4 · ●○○ · 4 minutes
+# ### Patient 12.4 · ●○○ · 4 minutes
 #
 # "We have already lowered the rate. Smaller weights? They are random, what could be wrong with them?"
 
 # %%
 treat(
-    "09.4",
+    "12.4",
     ### BEGIN SOLUTION
     ("init too large", 2, "init_weights_(net, 2**0.5)"),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.6 · ●●○ · 3 minutes
+# ### Patient 12.6 · ●●○ · 3 minutes
 #
 # "We did not touch the weights at all. After twenty steps it had learnt nothing."
 
 # %%
 treat(
-    "09.6",
+    "12.6",
     ### BEGIN SOLUTION
     "healthy",
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.8 · ●●○ · 4 minutes
+# ### Patient 12.8 · ●●○ · 4 minutes
 #
 # "I have compared it with the healthy script, word for word."
 
 # %%
 treat(
-    "09.8",
+    "12.8",
     ### BEGIN SOLUTION
     ("gradients not cleared", 9, "optimizer.zero_grad()"),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.10 · ●●○ · 5 minutes
+# ### Patient 12.10 · ●●○ · 5 minutes
 #
 # "Every signal has a good size in every layer. I have checked."
 
 # %%
 treat(
-    "09.10",
+    "12.10",
     ### BEGIN SOLUTION
     ("dead signal", 1, 'net = mlp(4, 64, "tanh")'),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.16 · ●●○ · 6 minutes
+# ### Patient 12.16 · ●●○ · 6 minutes
 #
 # "Nobody has touched the script since it last ran well." In it, `saved` keeps the state of every tenth step, and `saved.restore()` goes back to it.
 
 # %%
 treat(
-    "09.16",
+    "12.16",
     ### BEGIN SOLUTION
     ("relapse", 12, "saved.restore() if loss > 5 else optimizer.step()"),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.18 · ●●○ · 5 minutes
+# ### Patient 12.18 · ●●○ · 5 minutes
 #
 # "It learns. It only stops early, at whatever rate."
 
 # %%
 treat(
-    "09.18",
+    "12.18",
     ### BEGIN SOLUTION
     ("loss does not fit the outputs", 1, 'net = mlp(4, 64, "relu")'),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.19 · ●●● · 5 minutes
+# ### Patient 12.19 · ●●● · 5 minutes
 #
 # "Each number on the chart is what it should be."
 
 # %%
 treat(
-    "09.19",
+    "12.19",
     ### BEGIN SOLUTION
     ("labels of another order", 3, "x = (pixels - pixels.mean()) / pixels.std()"),
     ### END SOLUTION
@@ -197,12 +197,12 @@ treatment.repairs()
 
 # %% tags=["reveal"]
 # Counts on how many of the eight the clip alone trains both times
-ill = [f"09.{number}" for number in (1, 3, 4, 8, 10, 16, 18, 19)]
+ill = [f"12.{number}" for number in (1, 3, 4, 8, 10, 16, 18, 19)]
 numbed = sum(treatment.with_a_clip(patient) > 1 for patient in ill)
 wrong = {few: "A run that is only out of scale trains with a clip, because the clip bounds its steps."}
 wrong |= {some: "A clip bounds the steps, and a run whose steps were all that was wrong trains."}
 wrong |= {most: "What sleeps has nothing to cut, and no clip makes a right label of a wrong one."}
-reveal("09.a", few if numbed < 3 else some if numbed < 6 else most, f"{numbed} of 8.", wrong)
+reveal("12.a", few if numbed < 3 else some if numbed < 6 else most, f"{numbed} of 8.", wrong)
 
 # %% [markdown]
 # A clip hides raw inputs, a start that is too large and gradients that are never cleared. Such a run trains, so nobody looks for the line, and the next change of data, depth or batch size finds it. Against a bad part of the data it is more: it keeps two bad batches from undoing what sixty good ones taught.
@@ -226,7 +226,7 @@ practice.consult(
 )
 
 # %% [markdown]
-# The rules look at one number after the other, bugs first: a stale gradient, an overflow, a sum. Then come inputs, signals and gradients at step 0; the learning rate last, when all else is in scale. What they never name is wrong data, as in patient 09.19: then they say that nothing is learnt, and what to print.
+# The rules look at one number after the other, bugs first: a stale gradient, an overflow, a sum. Then come inputs, signals and gradients at step 0; the learning rate last, when all else is in scale. What they never name is wrong data, as in patient 12.19: then they say that nothing is learnt, and what to print.
 #
 # More of them come without end: `practice.admit(6, ...)` in a cell of your own, and from number 100 on the harder ones. Go on until you are as good as the rules.
 
@@ -240,7 +240,7 @@ practice.consult(
 # %%
 clip, tanh, whole, fits = "the clip alone", "tanh alone", "the whole list, with 0.1", "He's scale alone"
 predict(
-    "09.b", "With SGD, at the largest of three rates, most networks learn with…", [clip, tanh, whole, fits]
+    "12.b", "With SGD, at the largest of three rates, most networks learn with…", [clip, tanh, whole, fits]
 )
 
 # %% [markdown]
@@ -306,7 +306,7 @@ wrong |= {
     whole: "Its start fits, and the warmup and the clip let it bear a rate that is too large for the others."
 }
 because = "; ".join(f"{option}: {word}" for option, word in zip(counts, plots.how_many(counts.values())))
-reveal("09.b", max(counts, key=counts.get), f"Of ten networks learn with {because}.", wrong)
+reveal("12.b", max(counts, key=counts.get), f"Of ten networks learn with {because}.", wrong)
 
 # %%
 names = {
@@ -359,104 +359,104 @@ verdict("S12", decided, f"{evidence} {without}")
 # Ten more, each by itself, then loss curves alone. About 45 minutes.
 
 # %% [markdown]
-# ### Patient 09.2 · ●○○ · 3 minutes
+# ### Patient 12.2 · ●○○ · 3 minutes
 #
 # "Nothing happens. It does not even get worse."
 
 # %%
 treat(
-    "09.2",
+    "12.2",
     ### BEGIN SOLUTION
     ("zero gradient", 2, "init_weights_(net, 2**0.5)"),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.5 · ●○○ · 3 minutes
+# ### Patient 12.5 · ●○○ · 3 minutes
 #
 # "I read that small weights are safe."
 
 # %%
 treat(
-    "09.5",
+    "12.5",
     ### BEGIN SOLUTION
     ("init too small", 2, "init_weights_(net, 1.0)"),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.7 · ●●○ · 4 minutes
+# ### Patient 12.7 · ●●○ · 4 minutes
 #
 # "It trained with batches of one. Since we use 64 at a time it explodes."
 
 # %%
 treat(
-    "09.7",
+    "12.7",
     ### BEGIN SOLUTION
     ("loss summed", 8, "loss = cross_entropy(net(x[rows]), y[rows])"),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.9 · ●●○ · 4 minutes
+# ### Patient 12.9 · ●●○ · 4 minutes
 #
 # "On the old cards it ran in single precision." (`backward_in_half` carries the gradients through 16 bits, multiplied by a scale on the way.)
 
 # %%
 treat(
-    "09.9",
+    "12.9",
     ### BEGIN SOLUTION
     ("half-precision overflow", 10, "backward_in_half(loss, net, scale=2.0**10)"),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.11 · ●●○ · 4 minutes
+# ### Patient 12.11 · ●●○ · 4 minutes
 #
 # "It reads the digits row by row. Networks of this depth have never been a problem."
 
 # %%
 treat(
-    "09.11",
+    "12.11",
     ### BEGIN SOLUTION
     ("recurrent explosion", 2, "init_weights_(net, 1.0, orthogonal=True)"),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.12 · ●●○ · 3 minutes
+# ### Patient 12.12 · ●●○ · 3 minutes
 #
 # "The loss shot up at once, and I stopped it. Here is the same run to its end."
 
 # %%
 treat(
-    "09.12",
+    "12.12",
     ### BEGIN SOLUTION
     "healthy",
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.13 · ●●● · 6 minutes
+# ### Patient 12.13 · ●●● · 6 minutes
 #
 # "Two of us have cured it, each with another line. A third says there is another way yet."
 
 # %%
 treat(
-    "09.13",
+    "12.13",
     ### BEGIN SOLUTION
     ("missing warmup", 5, "schedule = LambdaLR(optimizer, lambda step: min(1, (step + 1) / 30))"),
     ### END SOLUTION
 )
 
 # %% [markdown]
-# ### Patient 09.14 · ●●● · 5 minutes
+# ### Patient 12.14 · ●●● · 5 minutes
 #
 # Two illnesses: first two names, then two answers in brackets, `("…", 1, "…"), ("…", 2, "…")`. "We repaired it, and it is as ill as before."
 
 # %%
 treat(
-    "09.14",
+    "12.14",
     ### BEGIN SOLUTION
     ("inputs not normalised", 3, "x = (pixels - pixels.mean()) / pixels.std()"),
     ("gradients not cleared", 9, "optimizer.zero_grad()"),
@@ -464,13 +464,13 @@ treat(
 )
 
 # %% [markdown]
-# ### Patient 09.15 · ●●● · 5 minutes
+# ### Patient 12.15 · ●●● · 5 minutes
 #
 # Two illnesses again. "As soon as we heal the one, the other breaks out."
 
 # %%
 treat(
-    "09.15",
+    "12.15",
     ### BEGIN SOLUTION
     ("dead signal", 1, 'net = mlp(4, 64, "tanh")'),
     ("loss summed", 8, "loss = cross_entropy(net(x[rows]), y[rows])"),
@@ -478,13 +478,13 @@ treat(
 )
 
 # %% [markdown]
-# ### Patient 09.17 · ●●○ · 4 minutes
+# ### Patient 12.17 · ●●○ · 4 minutes
 #
 # "It begins well. Then it rests."
 
 # %%
 treat(
-    "09.17",
+    "12.17",
     ### BEGIN SOLUTION
     ("weights do not move", 5, "schedule = LambdaLR(optimizer, warmup_cosine(10, 100))"),
     ### END SOLUTION
@@ -517,4 +517,4 @@ practice.name_curves(
 # - A. Lewkowycz et al., [The large learning rate phase of deep learning: the catapult mechanism](https://arxiv.org/abs/2003.02218) (2020): the patient who was well.
 # - J. Gilmer et al., [A loss curvature perspective on training instability in deep learning](https://arxiv.org/abs/2110.04369) (2021): why a warmup heals a start.
 #
-# [The solution of this lesson](../solutions/09_emergency_room.ipynb) · [Back to the start](00_start_here.ipynb)
+# [The solution of this lesson](../solutions/12_emergency_room.ipynb) · [Back to the start](00_start_here.ipynb)
