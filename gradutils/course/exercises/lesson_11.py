@@ -80,7 +80,7 @@ ULP = Exercise(
         "k = math.floor(math.log2(abs(x))), and the gap is 2.0 ** (k - bits).",
     ),
     alternatives=(
-        lambda x, bits: math.ulp(abs(x)) * 2.0 ** (52 - bits),
+        lambda x, bits: math.ulp(x) * 2.0 ** (52 - bits),
         lambda x, bits: math.ldexp(1.0, math.frexp(x)[1] - 1 - bits),
     ),
 )
@@ -88,7 +88,7 @@ ULP = Exercise(
 
 # 11.2 ----------------------------------------------------------------------------------------------------------------
 def _lost(w, update):
-    return (w.float() + update).to(HALF) == w
+    return (w + update).to(HALF) == w  # the sum of both formats is float32
 
 
 def _gap(w):
@@ -100,7 +100,7 @@ def _lost_cases(generator):
 
     def case(n, w=None):
         w = (randn(n) * 0.2).to(HALF) if w is None else w
-        part = torch.tensor([0.1, 0.2, 0.4, 0.6, 0.8, 1.5])  # of a gap, far from the edges
+        part = torch.tensor([0.03, 0.2, 0.4, 0.6, 0.8, 1.5])  # of a gap, far from the edges
         part = part[torch.randint(6, (len(w),), generator=generator)] * (
             0.9 + 0.2 * torch.rand(len(w), generator=generator)
         )
@@ -146,17 +146,11 @@ LOST = Exercise(
         "The update has a sign: a large one that is negative is not lost.": (
             lambda w, update: update < _gap(w) / 2
         ),
-        "The gap was taken where the update lies. It is the weight's neighbours that count.": (
-            lambda w, update: update.abs() < _gap(update) / 2
-        ),
         "Cut off instead of rounded: a cast to bfloat16 takes the nearest number.": (
             lambda w, update: _truncated(w.float() + update) == w.float()
         ),
         "The other way round: True where the weight moves.": lambda w, update: ~_lost(w, update),
         "This is the sum itself. Compare it with w.": lambda w, update: (w.float() + update).to(HALF),
-        "This asks whether the update is 0 in bfloat16. It is not: the format has small numbers. The sum is rounded.": (
-            lambda w, update: update.to(HALF) == 0
-        ),
         "This asks whether the update itself was rounded. It is the sum that is stored.": (
             lambda w, update: update.to(HALF).float() != update
         ),
@@ -170,7 +164,7 @@ LOST = Exercise(
     ),
     alternatives=(
         lambda w, update: w + update.to(HALF) == w,
-        lambda w, update: (w.double() + update.double()).to(torch.float32).to(HALF).float() == w.float(),
+        lambda w, update: torch.add(w, update).bfloat16().eq(w),
     ),
 )
 
@@ -248,9 +242,6 @@ STOCHASTIC_ROUND = Exercise(
         "The chances are exchanged: near the upper one it must go up more often.": (
             lambda x, gap, noise: (torch.floor(x / gap) + (noise > (x / gap) % 1)) * gap
         ),
-        "Rounded to the nearest before the noise was added. Add the noise first.": (
-            lambda x, gap, noise: torch.floor(torch.round(x / gap) + noise) * gap
-        ),
         "It is not on the grid: noise was added and nothing rounded.": lambda x, gap, noise: (
             x + (noise - 0.5) * gap
         ),
@@ -277,9 +268,7 @@ def _stuck(beta2):
 def _stuck_cases(generator):
     draws = torch.rand(4, generator=generator, dtype=torch.float64)
     between = 1 - 2.0 ** (-9 + 0.05 + 0.9 * draws)  # where the share lies between 0 and 1
-    return [(b,) for b in (0.9, 0.997, 0.99, 0.995, 0.998, 0.999, 0.9999)] + [
-        (b,) for b in between.tolist()
-    ]
+    return [(b,) for b in (0.9, 0.997, 0.99, 0.995, 0.998, 0.999, 0.9999)] + [(b,) for b in between.tolist()]
 
 
 def _stuck_variant(share):
@@ -311,9 +300,7 @@ STUCK = Exercise(
             _stuck_variant(lambda b: math.log(2**-8 / (1 - b)))
         ),
         "This is the share that can fall. Stuck is what lies below the border.": lambda b: 1 - _stuck(b),
-        "v falls by (1 - beta2) v per step, not by beta2 v.": _stuck_variant(
-            lambda b: math.log2(2**-8 / b)
-        ),
+        "v falls by (1 - beta2) v per step, not by beta2 v.": _stuck_variant(lambda b: math.log2(2**-8 / b)),
         "Upside down: with a larger beta2 v falls by less, and more of it is stuck.": (
             _stuck_variant(lambda b: math.log2((1 - b) / 2**-8))
         ),
@@ -501,8 +488,10 @@ SAFE_SOFTMAX = Exercise(
     ),
     alternatives=(
         lambda z: torch.softmax(z, -1),
-        lambda z: torch.softmax(z.float(), -1).to(z.dtype),
-        lambda z: (z - z.amax(-1, keepdim=True) - (z - z.amax(-1, keepdim=True)).exp().sum(-1, keepdim=True).log()).exp(),
+        lambda z: torch.softmax(z, -1, dtype=torch.float32).to(z.dtype),
+        lambda z: (
+            z - z.amax(-1, keepdim=True) - (z - z.amax(-1, keepdim=True)).exp().sum(-1, keepdim=True).log()
+        ).exp(),
     ),
     deeper=True,
 )
