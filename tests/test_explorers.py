@@ -33,6 +33,7 @@ ALL = [
     explorers.explore_edge,
     explorers.explore_schedule,
     explorers.explore_residual,
+    explorers.explore_precision,
 ]
 
 
@@ -243,3 +244,18 @@ def test_the_cliffs_slope_is_that_of_autograd():
     ours, slope = cliff_and_slope(b.detach().numpy())
     assert np.allclose(ours, loss.detach().numpy(), rtol=1e-10)
     assert np.allclose(slope, b.grad.numpy(), rtol=1e-8)
+
+
+def test_the_purple_weights_are_those_that_a_sum_in_bfloat16_leaves_alone():
+    import torch
+
+    from gradutils.explorers.precision import POWERS, run_precision
+
+    drawn = run_precision(-3.5, 6, 7)
+    x = torch.tensor(2.0**POWERS, dtype=torch.float32).bfloat16()
+    stays = (x.float() + 10**-3.5).bfloat16() == x
+    (kept, _), (lost, _) = drawn.artists["kept"], drawn.artists["lost"]
+    assert len(kept) + len(lost) == 3 * len(POWERS)
+    assert set(lost) == set(POWERS[stays.numpy()])
+    assert "No network" not in drawn.sentence
+    assert "the formula alone" in run_precision(-3.5, 12, 7).sentence

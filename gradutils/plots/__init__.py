@@ -11,6 +11,7 @@ sketches     a step in a valley, vectors, a slope under a density, products of m
 staircase    a map applied again and again
 diagrams     a loop of boxes, a flow chart
 directions   pairs of vectors and their angles
+numbers      a number in bits; the numbers of a format, and updates between them
 sheet        what networks and loops are drawn on
 """
 
@@ -42,6 +43,7 @@ from gradutils.plots.curves import (
 from gradutils.plots.diagrams import draw_cycle, plot_guide
 from gradutils.plots.directions import draw_directions
 from gradutils.plots.networks import draw_chain, draw_residual, draw_unit, draw_unrolled
+from gradutils.plots.numbers import draw_bits, draw_updates
 from gradutils.plots.recordings import picture_of, plot_recording
 from gradutils.plots.sketches import draw_arrows, draw_grid_of_numbers, draw_slope_under_density, draw_step
 from gradutils.plots.staircase import draw_staircase
@@ -86,6 +88,7 @@ __all__ = [
     "colours_of",
     "describe",
     "draw_arrows",
+    "draw_bits",
     "draw_ceiling",
     "draw_chain",
     "draw_cycle",
@@ -98,6 +101,7 @@ __all__ = [
     "draw_step",
     "draw_unit",
     "draw_unrolled",
+    "draw_updates",
     "finish",
     "finite_part",
     "how_many",
