@@ -41,6 +41,10 @@ CLAIMS = {
     "W14": "A lower beta2 protects from spikes.",
     "W15": "With mu-P the best learning rate transfers across widths.",
     "W16": "Take the learning rate at the minimum of the range test.",
+    "W26": "bfloat16 has the range of float32, so it trains like it.",
+    "W27": "Unstable in low precision? Lower the learning rate.",
+    "W28": "The rounding error of a sum grows as the root of its length.",
+    "W29": "Adam works in half precision with its default epsilon.",
 }
 
 # What each trial decided when a person last looked at it: the tests say when one decides otherwise.
@@ -70,6 +74,10 @@ EXPECTED = {
         "W13",
         "W14",
         "W15",
+        "W26",
+        "W27",
+        "W28",
+        "W29",
     ),
     "not tested": (),
 }
