@@ -103,6 +103,7 @@ plots.finish(axes[0], "Below the best rate they part", "rate", "loss after 200 s
 shown, style = {"ratio": ratio[:3]}, {"log": "xy", "rough": True}
 plots.plot_against_theory(axes[1], rates[:3], shown, **style, colours=[plots.SECOND])
 axes[1].axhline(1, color=plots.REFERENCE)
+axes[1].set(xlim=(1e-4, 1e-2))
 plots.finish(axes[1], "The lower the rate, the wider", "rate", "bfloat16 / float32")
 
 # %% tags=["reveal"]
@@ -260,7 +261,7 @@ def shares_of(rates, steps, **options):  # (steps, rates, seeds), and the runs
 
 stairs, three = [2.0 ** (k - 0.5) for k in range(-16, -6)], [3e-4, 1e-3, 3e-3]
 first = shares_of(stairs, 1)[0][0]
-fine = torch.logspace(-4.9, -2, 200).tolist()
+fine = torch.logspace(-4.9, -2.4, 200).tolist()
 theory = [share_lost(lr, (2 / 64) ** 0.5) for lr in fine]
 later = shares_of(three, 100)[0].unflatten(0, (-1, 10)).mean((1, 3))  # by tens
 fig, axes = plt.subplots(1, 2, sharey=True)
@@ -280,7 +281,8 @@ plots.finish(axes[1], "And it rises: later steps are shorter", "step")
 #
 # So a weight is deaf to anything below one part in 256 to 512 of itself. A thousandth of the weight per step is often
 # named as a healthy update. In `bfloat16` a typical step of that size is lost. In the explorer, find the rate at which
-# half of the weights are stuck with 64 inputs a unit, and then with 4096. Which format bits would you need?
+# about half of the weights are stuck with 64 inputs a unit, and then with 4096. With 64 inputs, how many bits more
+# would serve that second rate? (Answer: about $10^{-3.5}$ and $10^{-4.4}$; three bits.)
 
 # %%
 explorers.explore_precision()
@@ -362,6 +364,7 @@ over = {name: loss / by_adam["float32"][-1, :3] for name, loss in low.items()}
 colours = [plots.SECOND, plots.THIRD, plots.FOURTH]
 plots.plot_against_theory(ax, rates[:3], over, **style, colours=colours)
 ax.axhline(1, color=plots.REFERENCE)
+ax.set(xlim=(2e-4, 4e-3))
 title = "Weights need their bits, or chance; all else does not"
 plots.finish(ax, title, "rate", "loss / that of float32")
 
@@ -559,9 +562,11 @@ columns = {name: [f"{x:.2f}" for x in values] for name, values in columns.items(
 table({"beta2": beta2s} | columns)
 
 # %% [markdown]
-# With `0.999`, the default, an average held in `bfloat16` can rise and never fall. A single spike would make it large
-# for good, and keep the steps of that weight short. Does that harm training? Deeper C tries it for 200 steps and finds
-# nothing. In so short a run $v$ has no time to fall anyway. So the law is sure, and the harm is not shown.
+# With `0.999`, the default, an average held in `bfloat16` can rise and never fall. Nor does it rise all the way. From 0
+# towards $g^2 = 1$ it stops at $0.25$: half a gap is $0.00098$ there, and the step $0.001 \cdot 0.75$ is less. A single
+# spike would make it large for good, and keep the steps of that weight short. Does that harm training? Deeper C tries
+# it for 200 steps and finds nothing. In so short a run $v$ has no time to fall anyway. So the law is sure, and the harm
+# is not shown.
 
 # %% [markdown]
 # ## 5 · Float16: digits without range
@@ -637,11 +642,12 @@ print(f"bfloat16 loses some deltas within 40 layers: {bool(at_all)}")
 # %% [markdown]
 # So a scale moves the window, and does not widen it: what it saves below it may lose above, at 65504. `bfloat16` needs
 # no scale, because its window is that of `float32`.
-#
+
+# %% [markdown]
 # ## Claim on trial: W29
 #
-# *Adam works in half precision with its default epsilon.* It is tempting, because a model can be turned into `float16`
-# by one call of `.half()`.
+# *Adam works in half precision with its default epsilon.* It is often carried over from `float32`, because one call of
+# `.half()` turns a model into `float16`.
 #
 # The step is $\text{lr} \cdot m/(\sqrt v + \epsilon)$. In the first step $v = 0.001\, g^2$ for $\beta_2 = 0.999$. With
 # $g = 0.005$ that is $2.5 \cdot 10^{-8}$, below $2^{-25}$, so $v = 0$ in `float16`. The epsilon is there for this case,
