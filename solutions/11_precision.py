@@ -365,8 +365,7 @@ colours = [plots.SECOND, plots.THIRD, plots.FOURTH]
 plots.plot_against_theory(ax, rates[:3], over, **style, colours=colours)
 ax.axhline(1, color=plots.REFERENCE)
 ax.set(xlim=(2e-4, 4e-3))
-title = "Weights need their bits, or chance; all else does not"
-plots.finish(ax, title, "rate", "loss / that of float32")
+plots.finish(ax, "Weights need their bits, or chance", "rate", "loss / float32's")
 
 # %% [markdown]
 # That is the answer to the question of this lesson: **the half that adds up notices.** Everything that is read once may
@@ -427,8 +426,7 @@ plots.finish(axes[1], "Ten networks at the end", "", "loss")
 
 
 def like(arm, other):  # of ten a tenth above at most, where it speaks most against
-    counts = arm[:, :2] <= 1.1 * other["float32"][:, :2]  # (budgets, rates, seeds)
-    counts = counts.sum(-1)
+    counts = (arm[:, :2] <= 1.1 * other["float32"][:, :2]).sum(-1)  # (budgets, rates)
     return int(counts.min() if counts.float().mean() > 5 else counts.max())
 
 
@@ -632,12 +630,12 @@ cases, measured = [(0.5, 1), (0.5, 256), (0.7, 1)], []
 for factor, scale in cases:
     runs = [zeros_by_layer(factor, scale, seed) for seed in range(10)]
     measured.append(int((torch.stack(runs) < 0.5).sum(1).median()) + 1)
-at_all = zeros_by_layer(0.5, 1, 0, torch.bfloat16).max() > 0
-columns = {"factor, scale": cases}
-columns["predicted"] = [f"{layers_seen(f, 0.001, s):.0f}" for f, s in cases]
+at_all = bool(zeros_by_layer(0.5, 1, 0, torch.bfloat16).max() > 0)
+depths = [f"{layers_seen(f, 0.001, s):.0f}" for f, s in cases]
+columns = {"factor, scale": cases, "predicted": depths}
 near = [abs(m - layers_seen(f, 1e-3, s)) < 3 for m, (f, s) in zip(measured, cases)]
 table(columns | {"measured within 3 layers": near})
-print(f"bfloat16 loses some deltas within 40 layers: {bool(at_all)}")
+print(f"bfloat16 loses some deltas within 40 layers: {at_all}")
 
 # %% [markdown]
 # So a scale moves the window, and does not widen it: what it saves below it may lose above, at 65504. `bfloat16` needs
