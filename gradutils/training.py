@@ -13,6 +13,8 @@ from gradutils.data import Digits
 from gradutils.models import stack_scores
 from gradutils.schedules import Schedule
 
+TINY = torch.finfo(torch.float32).tiny  # under a root in place of 0, whose root can take ten times as long
+
 
 @dataclass
 class History:
@@ -165,7 +167,7 @@ def train_stacks(
     lr, beta1, beta2, eps, weight_decay = (_one_each(value, count) for value in settings[:5])
     decays = bool(weight_decay.any())
     learnt, kept = [p.detach().repeat(count // len(p), *[1] * (p.ndim - 1)) for p in parameters], None
-    first, second = ([torch.zeros_like(p) for p in learnt] for _ in range(2))
+    first = second = None  # of Adam, or the momentum
     generator, accuracies = torch.Generator().manual_seed(seed), []
     losses, norms = torch.empty(
         2, steps, count, dtype=learnt[0].dtype
@@ -182,8 +184,10 @@ def train_stacks(
         grads = torch.autograd.grad(loss.sum(), learnt)
         if kept is not None:
             grads = [g + old for g, old in zip(grads, kept, strict=True)]
+        if first is None:  # in the layout of the gradients: mixed layouts cost ten times as much
+            first, second = ([torch.zeros_like(g) for g in grads] for _ in range(2))
         losses[step - 1] = loss.detach()
-        norms[step - 1] = sum(g.reshape(len(g), -1).square().sum(1) for g in grads).sqrt()
+        norms[step - 1] = torch.stack([_norm_each(g) for g in grads]).norm(dim=0)
         if max_norm is not None:
             limit = max_norm(norms[:step]) if callable(max_norm) else max_norm
             shrink = (limit / (norms[step - 1] + 1e-6)).clamp(max=1)
@@ -206,7 +210,8 @@ def train_stacks(
                     m.copy_(stored("first", m, before[1]))
                     v.copy_(stored("second", v, before[2]))
                 if adam:
-                    p -= rate / (1 - b1**step) * m / ((v / (1 - b2**step)).sqrt() + _beside(eps, p))
+                    size = (v / (1 - b2**step)).clamp_(min=TINY).sqrt_() + _beside(eps, p)
+                    p -= rate / (1 - b1**step) * m / size
                 else:
                     p -= rate * m
                 if stored:
@@ -229,6 +234,11 @@ def grid(*settings: Sequence[float], seeds: int = 10) -> tuple[Tensor, ...]:
 
 def _one_each(value: float | Tensor, count: int) -> Tensor:
     return torch.as_tensor(value, dtype=torch.float32).expand(count)
+
+
+def _norm_each(stack: Tensor) -> Tensor:
+    """The norm of each network's part of a stack: (N, ...) -> (N,)."""
+    return torch.linalg.vector_norm(stack, dim=tuple(range(1, stack.ndim)))
 
 
 def _beside(values: Tensor, stack: Tensor) -> Tensor:

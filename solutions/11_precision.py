@@ -8,7 +8,7 @@
 # - tell what may be kept in `bfloat16` and what needs `float32`, or chance,
 # - say what `float16` cannot hold, and how far a loss scale helps.
 #
-# Core: about 70 minutes. Deeper: another 35 minutes. It runs in 15 seconds. Needs: [lesson 10](10_attention.ipynb).
+# Core: about 65 minutes. Deeper: another 25 minutes. It runs in 15 seconds. Needs: [lesson 10](10_attention.ipynb).
 # Next: [lesson 12](12_emergency_room.ipynb).
 
 # %%

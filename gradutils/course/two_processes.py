@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.multiprocessing import ProcessExitedException, spawn
+from torch.multiprocessing import ProcessExitedException, start_processes
 from torch.nn import functional as F
 
 from gradutils.data import digits
@@ -22,6 +22,8 @@ from gradutils.models import init_weights_, mlp
 from gradutils.recorder import Recorder
 
 DONE = "done"  # a file that says that both have done all that they had to do
+# A fork need not import torch once more. It is safe on Linux, and here, where no thread runs yet.
+START = "fork" if sys.platform == "linux" else "spawn"
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}  # what a machine calls the way to itself
 
 
@@ -112,7 +114,7 @@ def main() -> None:
         )  # a host name need not lead anywhere
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        processes = spawn(worker, (folder,), nprocs=2, join=False)
+        processes = start_processes(worker, (folder,), nprocs=2, join=False, start_method=START)
         try:
             while not processes.join():
                 pass
