@@ -93,8 +93,8 @@ def ends(runs):  # losses (budgets, rates, seeds)
     return torch.stack(last).unflatten(1, (-1, 10))
 
 
-runs = {"float32": trained(rates), "bfloat16": trained(rates, nearest)}
-by_adam = {name: ends(run) for name, run in runs.items()}
+both = {"float32": trained(rates), "bfloat16": trained(rates, nearest)}
+by_adam = {name: ends(run) for name, run in both.items()}
 ratio = (by_adam["bfloat16"] / by_adam["float32"])[-1]  # (rates, seeds)
 fig, axes = plt.subplots(1, 2)
 shown = {name: loss[-1] for name, loss in by_adam.items()}
@@ -430,7 +430,7 @@ def like(arm, other):  # of ten a tenth above at most, where it speaks most agai
     return int(counts.min() if counts.float().mean() > 5 else counts.max())
 
 
-accuracy = [float(run.accuracy[-1, 20:30].mean()) for run in runs.values()]
+accuracy = [float(run.accuracy[-1, 20:30].mean()) for run in both.values()]
 counts = {
     "activations, deltas and the copy in use": like(by_adam["float32 copy"], by_adam),
     "weights, Adam at 0.0003 and 0.001": like(by_adam["bfloat16"], by_adam),
