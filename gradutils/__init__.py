@@ -1,6 +1,6 @@
 """gradutils: the helper package of a course on training stability.
 
-    data models attention schedules training curvature
+    data models attention schedules training curvature precision
                                                  the science, in torch: what a lesson has built, kept to be used again
     meanfield                                    what theory predicts of a random network; no network is run
     propagation                                  the same quantities measured

@@ -9,7 +9,7 @@
 # - tell a weight that wakes from a bad batch, and clip the right thing.
 #
 # Core: about 65 minutes. Deeper: another 35 minutes. It runs in 15 seconds. Needs: [lesson
-# 07](07_learning_rate_schedules.ipynb). Next: [lesson 12](12_emergency_room.ipynb).
+# 07](07_learning_rate_schedules.ipynb). Next: [lesson 10](10_attention.ipynb).
 
 # %%
 import math

@@ -158,6 +158,11 @@ DRAWINGS = {
     "head, normed": (plots.draw_head, {"names": ["q / rms(q)", "k / rms(k)", "v"], "shapes": ["(B, T, n)", "(B, T, d)", "(B, T, T)"]}, (6.4, 2.4)),
     "softmax": (plots.draw_softmax, {"logits": [2.0, 1.0, 0.0]}, (3.2, 2.2)),
     "softmax, sharp": (plots.draw_softmax, {"logits": [32.0, 16.0, 0.0, -8.0]}, (3.2, 2.0)),
+    "bits": (plots.draw_bits, {"value": 0.1}, (6.4, 1.8)),
+    "bits, of nothing": (plots.draw_bits, {"value": -1e-8, "formats": ["bfloat16", "float16"]}, (6.4, 1.4)),
+    "bits, half": (plots.draw_bits, {"value": 3.0, "formats": ["float16"]}, (3.2, 1.4)),
+    "updates": (plots.draw_updates, {"start": 0.1, "updates": [0.0002, 0.0003, -0.0006], "low": 0.0985, "high": 0.1015}, (6.4, 1.8)),
+    "updates, at a power of two": (plots.draw_updates, {"start": 1.0, "updates": [0.003, -0.003], "low": 0.98, "high": 1.03}, (6.4, 1.6)),
     "numbers": (plots.draw_grid_of_numbers, {"matrices": PRODUCT, "highlight": {"h": (0, None)}}, (6.4, 1.6)),
     "numbers, large": (plots.draw_grid_of_numbers, {"matrices": LARGE}, (6.4, 2.0)),
     "numbers, half": (plots.draw_grid_of_numbers, {"matrices": PRODUCT, "shapes": False}, (3.2, 1.6)),
@@ -485,3 +490,30 @@ def test_the_bars_of_a_softmax_are_its_weights(new_axes):
     heights = torch.tensor([float(bar.get_height()) for bar in ax.patches])
     assert torch.allclose(heights, torch.tensor(logits).softmax(0), atol=1e-6)
     assert "3 gets 0.88" in plots.sentence(ax.figure)
+
+
+def test_the_bits_are_those_that_torch_stores(new_axes):
+    ax = plots.draw_bits(new_axes(), 0.1)
+    names = [text.get_text() for text in ax.texts]
+    assert names[4:7] == ["0", "01111011", "10011001100110011001101"]
+    assert {"0.1000977", "0.09997559"} <= set(names)
+    assert "bfloat16 0 01111011 1001101, which is 0.1000977" in plots.sentence(ax.figure)
+    zero = plots.draw_bits(new_axes(), 1e-8, ["float16"])
+    assert "0 00000 0000000000, which is 0." in plots.sentence(zero.figure)
+    with pytest.raises(ValueError, match="some of float32, bfloat16, float16; got 'float8'"):
+        plots.draw_bits(new_axes(), 1.0, ["float8"])
+
+
+def test_an_update_is_lost_where_torch_stores_the_same_number(new_axes):
+    updates = [0.0002, 0.0003, -0.0006]
+    ax = plots.draw_updates(new_axes(), 0.1, updates, low=0.0985, high=0.1015)
+    w = torch.tensor(0.1).bfloat16()
+    for u, text in zip(updates, ax.texts[1:], strict=True):
+        assert text.get_text().endswith(f"is stored as {(w.float() + u).bfloat16().item():.5g}")
+    assert len(arrows(ax, plots.VANISHES)) == 1
+    assert len(arrows(ax, plots.STABLE)) == 2
+    assert "A line of 6 numbers" in plots.sentence(ax.figure)
+    assert "1 of 3 are lost" in plots.sentence(ax.figure)
+    for low, message in ((0.2, "must rise"), (0.001, "40 numbers at most")):
+        with pytest.raises(ValueError, match=message):
+            plots.draw_updates(new_axes(), 0.1, [0.1], low=low, high=0.3)

@@ -37,6 +37,7 @@ ALL = [
     explorers.explore_residual,
     explorers.explore_awake,
     explorers.explore_softmax,
+    explorers.explore_precision,
 ]
 
 
@@ -270,7 +271,7 @@ def test_the_steps_of_a_weight_that_slept_are_those_of_torch(beta1, beta2, t):
 def test_a_long_sleep_is_said_to_be_loud_and_an_update_clip_holds_the_steps():
     drawn = run_awake(0.9, 3, 3)
     assert drawn.sentence.startswith(
-        "Asleep for 1000 steps, beta1 0.90, beta2 0.999: the first step is 2.51 rates long"
+        "Asleep for 1000 steps, beta1 0.90, beta2 0.999: the first step is 2.52 rates long"
     )
     assert drawn.artists["steps"][2] == plots.EXPLODES
     assert drawn.artists["clipped"][1].max() <= 1 + 1e-9
@@ -286,3 +287,18 @@ def test_the_slope_of_a_softmax_is_1_minus_1_over_t_where_logits_are_equal_and_s
         assert sharp["dot"][1] < 0.13
         assert sharp["largest"][1][-1] > 0.6 > 0.01 > flat["largest"][1][-1]
         assert (np.diff(flat["slope"][1]) < 1e-9).all()
+
+
+def test_the_purple_weights_are_those_that_a_sum_in_bfloat16_leaves_alone():
+    import torch
+
+    from gradutils.explorers.precision import POWERS, run_precision
+
+    drawn = run_precision(-3.5, 6, 7)
+    x = torch.tensor(2.0**POWERS, dtype=torch.float32).bfloat16()
+    stays = (x.float() + 10**-3.5).bfloat16() == x
+    (kept, _), (lost, _) = drawn.artists["kept"], drawn.artists["lost"]
+    assert len(kept) + len(lost) == 3 * len(POWERS)
+    assert set(lost) == set(POWERS[stays.numpy()])
+    assert "No network" not in drawn.sentence
+    assert "the formula alone" in run_precision(-3.5, 12, 7).sentence

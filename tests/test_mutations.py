@@ -9,6 +9,7 @@ from gradutils.course.exercises import all_exercises
 from tests.free_04_08 import FREE as FREE_LATER
 from tests.free_09 import FREE as FREE_09
 from tests.free_10 import FREE as FREE_10
+from tests.free_11 import FREE as FREE_11
 from tests.mutations import variants
 
 SEEDS = 3
@@ -71,6 +72,7 @@ FREE = (
     | FREE_LATER
     | FREE_09
     | FREE_10
+    | FREE_11
 )
 
 

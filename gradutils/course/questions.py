@@ -288,6 +288,31 @@ QUESTIONS = {
         "the growth of the logits", "Only queries and keys make the logits, and all other parts still moved as fast.",
         {"the step of the readout": "The readout moved as before. What was taken away is the movement of queries and keys.",
          "the size of the values": "Values were trained at the same rate in both runs, so they cannot make the difference."}),
+    "11.r1": Question(
+        "11.2", "A weight of 1.5 is kept in bfloat16, and an update adds 0.003. What is stored then is…",
+        "1.5", "Neighbours are 1/128 apart there, so less than half of that is rounded away.",
+        {"1.503": "That number lies between two neighbours of the format, which are 1/128 apart.",
+         "1.508": "That is the next neighbour. An update reaches it from half a gap on, 0.0039."}),
+    "11.r2": Question(
+        "11.3", "Weights in bfloat16, rounded to the nearest, lose half of their updates. A lower rate makes that share…",
+        "larger", "The gap belongs to the weight and stays, so that fewer of the smaller updates reach half of it.",
+        {"smaller": "Smaller steps are gentler, but a step below half a gap is no step at all.",
+         "as large as before": "It would be so if gaps shrank with the steps. They belong to the weights."}),
+    "11.r3": Question(
+        "11.4", "An average with beta2 = 0.999 is kept in bfloat16, and all gradients become 0. The average…",
+        "stays", "It wants to fall by a thousandth, and half a gap is at least one part in 512.",
+        {"falls to 0": "In float32 it does. Here each fall is rounded away before the next one comes.",
+         "falls to half": "A smaller average has smaller gaps as well, so it stays wherever it is."}),
+    "11.r4": Question(
+        "11.5", "float16, and going back each layer halves delta. A loss scale four times as large lets how many more layers see it?",
+        "2", "Each layer divides by two, so two layers use up a factor of four.",
+        {"1": "One layer uses up a factor of two. The scale grew by four.",
+         "4": "The scale multiplies delta once. Layers multiply among themselves, so a logarithm counts them."}),
+    "11.r5": Question(
+        "11.3", "Rounded at random, a weight goes up with the chance that…",
+        "makes its mean right", "A quarter of a gap goes up once in four times, and nothing is lost on average.",
+        {"is one half for all": "Then a weight just above a neighbour would rise far too often.",
+         "grows with the learning rate": "The chance is the share of the gap already covered, whatever made the update."}),
 }
 # fmt: on
 
@@ -301,4 +326,5 @@ RECALLS = {
     "08": ("04.r1", "05.r3", "07.r2"),
     "09": ("01.r4", "06.r4", "07.r1"),
     "10": ("04.r1", "07.r2", "08.r2"),
+    "11": ("01.r5", "03.r2", "06.r4"),
 }

@@ -50,6 +50,10 @@ CLAIMS = {
     "W23": "QK-norm keeps attention stable.",
     "W24": "Skip connections stop rank collapse.",
     "W25": "Low attention entropy is the illness.",
+    "W26": "bfloat16 has the range of float32, so it trains like it.",
+    "W27": "Unstable in low precision? Lower the learning rate.",
+    "W28": "The rounding error of a sum grows as the root of its length.",
+    "W29": "Adam works in half precision with its default epsilon.",
 }
 
 # What each trial decided when a person last looked at it: the tests say when one decides otherwise.
@@ -86,6 +90,10 @@ EXPECTED = {
         "W22",
         "W24",
         "W25",
+        "W26",
+        "W27",
+        "W28",
+        "W29",
     ),
     "not tested": (),
 }

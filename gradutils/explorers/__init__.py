@@ -9,6 +9,7 @@ schedule         schedules drawn and tried; the edge of stability
 residual         residual blocks and their normalisation
 awake            a weight that slept, under Adam
 softmax          a softmax over random logits
+precision        weights that an update no longer moves
 """
 
 from gradutils.explorers.activation import explore_activation
@@ -17,6 +18,7 @@ from gradutils.explorers.clipping import explore_cliff, explore_rate_and_thresho
 from gradutils.explorers.depth import explore_depth, explore_jacobian, explore_recurrent
 from gradutils.explorers.descent import explore_learning_rate, explore_momentum
 from gradutils.explorers.initialization import explore_phase_diagram
+from gradutils.explorers.precision import explore_precision
 from gradutils.explorers.residual import explore_residual
 from gradutils.explorers.schedule import explore_edge, explore_schedule
 from gradutils.explorers.softmax import explore_softmax
@@ -31,6 +33,7 @@ __all__ = [
     "explore_learning_rate",
     "explore_momentum",
     "explore_phase_diagram",
+    "explore_precision",
     "explore_rate_and_threshold",
     "explore_recurrent",
     "explore_residual",

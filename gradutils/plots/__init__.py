@@ -13,6 +13,7 @@ staircase    a map applied again and again
 diagrams     a loop of boxes, a flow chart
 heads        an attention head, and what a softmax makes of logits
 directions   pairs of vectors and their angles
+numbers      a number in bits; the numbers of a format, and updates between them
 sheet        what networks and loops are drawn on
 """
 
@@ -46,6 +47,7 @@ from gradutils.plots.directions import draw_directions
 from gradutils.plots.heads import draw_head, draw_softmax
 from gradutils.plots.memories import draw_memory
 from gradutils.plots.networks import draw_chain, draw_residual, draw_unit, draw_unrolled
+from gradutils.plots.numbers import draw_bits, draw_updates
 from gradutils.plots.recordings import picture_of, plot_recording
 from gradutils.plots.sketches import draw_arrows, draw_grid_of_numbers, draw_slope_under_density, draw_step
 from gradutils.plots.staircase import draw_staircase
@@ -90,6 +92,7 @@ __all__ = [
     "colours_of",
     "describe",
     "draw_arrows",
+    "draw_bits",
     "draw_ceiling",
     "draw_chain",
     "draw_cycle",
@@ -105,6 +108,7 @@ __all__ = [
     "draw_step",
     "draw_unit",
     "draw_unrolled",
+    "draw_updates",
     "finish",
     "finite_part",
     "how_many",
