@@ -27,7 +27,7 @@ quick: .venv/test.stamp lint
 	$(BIN)/python -m tools.quick $(QUICK_ARGS)
 
 # Lessons in the new form keep to 88 columns, which a reader's page has.
-NARROW = --line-length 88 $(wildcard solutions/0[0-8]_*.py)
+NARROW = --line-length 88 $(wildcard solutions/0[0-9]_*.py solutions/1[01]_*.py)
 lint: .venv/test.stamp
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ruff format --check $(NARROW) && $(BIN)/codespell
 	$(BIN)/python -m tools.notebooks --check

@@ -1,6 +1,6 @@
 """gradutils: the helper package of a course on training stability.
 
-    data models attention schedules training curvature
+    data models attention schedules training curvature precision
                                                  the science, in torch: what a lesson has built, kept to be used again
     meanfield                                    what theory predicts of a random network; no network is run
     propagation                                  the same quantities measured
@@ -13,4 +13,4 @@ Imports go downwards only: the science knows of no lesson, and ``import gradutil
 nothing of the course and changes no setting.
 """
 
-__version__ = "1.4.0"
+__version__ = "1.5.0"

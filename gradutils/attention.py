@@ -4,13 +4,19 @@ A block is torch.nn.TransformerEncoderLayer without biases and without dropout, 
 sum of path and branch, pre-norm what enters the branch. Source of the two: Xiong et al. 2020.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Mix = Callable[
+    [Tensor, Tensor, Tensor], Tensor
+]  # q, k and v, each (N, B, heads, tokens, d) -> what the heads say
 A_BLOCK = 6  # stacks: the weights of queries, keys and values, of the output, of two dense layers; two gains
+PARTS = ("attention", "output", "dense", "dense", "gains", "gains")  # what `freeze` calls them
+IN_ONE = ("queries", "keys", "values")  # the rows of the first, a third each
 
 
 def transformer_stacks(
@@ -46,29 +52,96 @@ def transformer_stacks(
     return [stack.float() for stack in (*learnt, uniform(width**-0.5, outputs, width))]
 
 
-def transformer_scores(
-    learnt: Sequence[Tensor], x: Tensor, *, heads: int = 2, pre_norm: bool = False
-) -> Tensor:
-    """What N transformers say of x, (B, tokens * inputs) or (B, tokens, inputs): (N, B, outputs), read off the mean token.
+def freeze(learnt: Sequence[Tensor], parts: Collection[str]) -> list[Tensor]:
+    """The same stacks, of which some parts pass no gradient on: an optimizer without weight decay leaves them as they are.
 
-    ``learnt`` is what `transformer_stacks` gives. Pre-norm normalises what leaves the last block once more, without a gain.
+    The parts are "embedding", "positions", "queries", "keys", "values", "output", "dense", "gains" and "readout", each in
+    all blocks. Raises ValueError for any other.
+    """
+    if unknown := set(parts) - {"embedding", "positions", "readout", *IN_ONE, *PARTS[1:]}:
+        raise ValueError(f"parts must be names of parts of a transformer; got {sorted(unknown)}")
+    names = ["embedding", "positions", *PARTS * (len(learnt) // A_BLOCK), "readout"]
+    return [_still(stack, name, parts) for stack, name in zip(learnt, names, strict=True)]
+
+
+def _still(stack: Tensor, name: str, parts: Collection[str]) -> Tensor:
+    """The stack, with a gradient of 0 where it is frozen: to torch it is still a part of the loss."""
+    moving = [part not in parts for part in (IN_ONE if name == "attention" else (name,))]
+    if all(moving):
+        return stack
+    rows = torch.tensor(moving, dtype=stack.dtype).repeat_interleave(stack.shape[1] // len(moving))
+    return stack.detach() + rows.unsqueeze(1) * (stack - stack.detach())
+
+
+def scaled_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(d)) v over the last two axes, (tokens, d)."""
+    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+
+def expected_slope(s: float, tokens: int) -> float:
+    """E[1 - sum of p^2] of a softmax over ``tokens`` independent logits from N(0, s^2): how far it still is from a choice.
+
+    With S the sum of exp(logits), 1/S^2 is the integral of t exp(-t S) over t > 0. Under it the tokens are independent, and
+    two quadratures are left: over t on a logarithmic grid, and over one logit. Raises ValueError for a negative ``s`` or fewer
+    than one token.
+    """
+    if not (s >= 0 and tokens >= 1):
+        raise ValueError(
+            f"s must be at least 0, and there must be a token; got s = {s!r}, tokens = {tokens!r}"
+        )
+    z = torch.linspace(-8, 8, 401, dtype=torch.float64)
+    share = torch.exp(-z.square() / 2) / torch.exp(-z.square() / 2).sum()  # of each logit s * z
+    log_t = torch.linspace(-8 * s - math.log(tokens) - 12, 8 * s + 5, 401, dtype=torch.float64)
+    power = torch.exp((log_t.unsqueeze(1) + s * z).clamp(max=300))  # far beyond, exp(-power) is 0 anyway
+    left = torch.exp(-power)
+    others = (left @ share) ** (tokens - 1)
+    squares = (power.square() * left) @ share * others  # the integral over log t takes one more t
+    return 1 - tokens * float(squares.sum() * (log_t[1] - log_t[0]))
+
+
+def transformer_scores(
+    learnt: Sequence[Tensor],
+    x: Tensor,
+    *,
+    heads: int = 2,
+    pre_norm: bool = False,
+    mix: Mix = scaled_attention,
+    token: int | None = None,
+) -> Tensor:
+    """What N transformers say of x, (B, tokens * inputs) or (B, tokens, inputs): (N, B, outputs).
+
+    ``learnt`` is what `transformer_stacks` gives. The scores are read off the mean token, or off the one at the place
+    ``token``; then the last block asks for that one alone. Pre-norm normalises what leaves the last block once more, without
+    a gain. ``mix`` stands in each block where the heads mix their values.
     """
     embedding, positions, *inner, readout = learnt
     x = x.reshape(len(x), -1, embedding.shape[-1])
     h = x @ embedding.unsqueeze(1).mT + positions  # (N, B, T, width)
-    shape = h.shape
+    tokens, (count, batch) = h.shape[2], h.shape[:2]
     h = h.flatten(1, 2)
     for k in range(0, len(inner), A_BLOCK):
-        h = transformer_block(inner[k : k + A_BLOCK], h, shape[2], heads=heads, pre_norm=pre_norm)
+        asked = token if k + A_BLOCK == len(inner) else None
+        block = inner[k : k + A_BLOCK]
+        h = transformer_block(block, h, tokens, heads=heads, pre_norm=pre_norm, mix=mix, token=asked)
     if pre_norm:
         h = F.layer_norm(h, h.shape[-1:])
-    return h.view(shape).mean(2) @ readout.mT
+    return h.view(count, batch, -1, h.shape[-1]).mean(2) @ readout.mT
 
 
 def transformer_block(
-    block: Sequence[Tensor], h: Tensor, tokens: int, *, heads: int = 2, pre_norm: bool = False
+    block: Sequence[Tensor],
+    h: Tensor,
+    tokens: int,
+    *,
+    heads: int = 2,
+    pre_norm: bool = False,
+    mix: Mix = scaled_attention,
+    token: int | None = None,
 ) -> Tensor:
-    """One block of N transformers: h (N, B * tokens, width) -> the same; ``block`` holds its six stacks."""
+    """One block of N transformers: h (N, B * tokens, width) -> the same; ``block`` holds its six stacks.
+
+    With ``token`` only that token asks, and only it leaves the block: (N, B, width).
+    """
     attention, output, dense1, dense2, gain1, gain2 = block
 
     def norm(h, gain):
@@ -77,14 +150,18 @@ def transformer_block(
     def attend(h):
         parts = (h @ attention.mT).view(len(h), -1, tokens, 3, heads, h.shape[-1] // heads)
         q, k, v = parts.permute(3, 0, 1, 4, 2, 5)  # each (N, B, heads, tokens, width / heads)
-        mixed = (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
-        return mixed.transpose(2, 3).reshape(h.shape) @ output.mT
+        if token is not None:
+            q = q[..., [token], :]
+        return mix(q, k, v).transpose(2, 3).flatten(3).flatten(1, 2) @ output.mT
 
     def think(h):
         return torch.relu(h @ dense1.mT) @ dense2.mT
 
+    def path(h):
+        return h if token is None else h.view(len(h), -1, tokens, h.shape[-1])[:, :, token]
+
     if pre_norm:
-        h = h + attend(norm(h, gain1))
+        h = path(h) + attend(norm(h, gain1))
         return h + think(norm(h, gain2))
-    h = norm(h + attend(h), gain1)
+    h = norm(path(h) + attend(h), gain1)
     return norm(h + think(h), gain2)

@@ -1,4 +1,4 @@
-"""Small data that ships with the course: handwritten digits, as images or as sequences, and quadratics with chosen curvatures."""
+"""Small data of the course: handwritten digits, as images or as sequences, lists to look up in, quadratics of chosen curvatures."""
 
 from importlib.resources import files
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 class Digits(NamedTuple):
@@ -73,3 +74,26 @@ def quadratic(eigenvalues, seed=None) -> Tensor:
     rotation, _ = torch.linalg.qr(gaussian)
     matrix = rotation @ torch.diag(values) @ rotation.T
     return (matrix + matrix.T) / 2  # rounding left it a hair from symmetric
+
+
+def key_recall(count: int, *, pairs: int = 6, kinds: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Lists of pairs and a question: x (count, pairs + 1, 3 * kinds), and the value asked for, (count,) from 0 to kinds - 1.
+
+    A token holds a key, a value and a question, each as one-hot of ``kinds`` or as zeros. First come the pairs, each a key
+    and a value; no key comes twice. The last token asks for one of the keys. Whoever cannot look up where that key stood can
+    at best guess among the values of the list.
+
+    Raises ValueError unless ``pairs`` lies between 1 and ``kinds``.
+    """
+    if not 1 <= pairs <= kinds:
+        raise ValueError(
+            f"pairs must lie between 1 and kinds, {kinds}, since no key comes twice; got {pairs}"
+        )
+    generator = torch.Generator().manual_seed(seed)
+    keys = torch.rand(count, kinds, generator=generator).argsort(1)[:, :pairs]
+    values = torch.randint(kinds, (count, pairs), generator=generator)
+    asked = torch.randint(pairs, (count, 1), generator=generator)
+    x = torch.zeros(count, pairs + 1, 3, kinds)
+    x[:, :pairs, :2] = F.one_hot(torch.stack([keys, values], 2), kinds).float()
+    x[:, pairs, 2] = F.one_hot(keys.gather(1, asked)[:, 0], kinds).float()
+    return x.flatten(2), values.gather(1, asked)[:, 0]

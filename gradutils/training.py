@@ -130,6 +130,7 @@ def train_stacks(
     schedule: Callable[[int], float | Tensor] | None = None,
     reduction: str = "mean",
     clear: bool = True,
+    stored: Callable[[str, Tensor, Tensor], Tensor] | None = None,
     seed: int = 0,
 ) -> ManyRuns:
     """Train N networks of one shape at once with cross-entropy; ``parameters`` are stacks (N, ...), and stay as they are.
@@ -143,6 +144,9 @@ def train_stacks(
     gives the limit. ``schedule`` maps the step, from 0, to a multiplier of the rate. Two well-known bugs can be had on
     purpose: ``reduction="sum"`` adds up the losses of a batch, and without ``clear`` each gradient is added to the
     (clipped) one before.
+
+    ``stored(name, new, old)`` says what is kept of a tensor after each step, such as its rounding; the name is "weights",
+    "first" (the velocity, or Adam's first mean) or "second". Each step itself is computed in the parameters' own format.
 
     ``at`` counts the steps after which test accuracy is taken; the last is always among them. A network that left the
     finite numbers keeps NaN, and its accuracy is that of guessing or less.
@@ -194,15 +198,24 @@ def train_stacks(
             learnt = [p.detach() for p in learnt]
             for p, g, m, v in zip(learnt, grads, first, second, strict=True):
                 b1, b2, rate = _beside(beta1, p), _beside(beta2, p), _beside(now, p)
+                before = [x.clone() for x in (p, m, v)] if stored else ()
                 if decays:
                     p *= 1 - rate * _beside(weight_decay, p)
                 if adam:
                     m.lerp_(g, 1 - b1)
                     v.lerp_(g * g, 1 - b2)
+                else:
+                    m.mul_(b1).add_(g)
+                if stored:
+                    m.copy_(stored("first", m, before[1]))
+                    v.copy_(stored("second", v, before[2]))
+                if adam:
                     size = (v / (1 - b2**step)).clamp_(min=TINY).sqrt_() + _beside(eps, p)
                     p -= rate / (1 - b1**step) * m / size
                 else:
-                    p -= rate * m.mul_(b1).add_(g)
+                    p -= rate * m
+                if stored:
+                    p.copy_(stored("weights", p, before[0]))
             if step in at:
                 found = [scores(learnt, x).argmax(-1) for x in data.x_test.split(100)]  # spares memory
                 accuracies.append((torch.cat(found, -1) == data.y_test).float().mean(-1))

@@ -4,7 +4,7 @@
 # **What of all that is taught about exploding gradients has held, and what follows for your next run?**
 #
 # After this you can
-# - say of each of 28 claims what its trial found, and go there,
+# - say of each of 41 claims what its trial found, and go there,
 # - go from a symptom to a measurement to a remedy, and name the evidence for each step,
 # - say what this course did not test.
 #
@@ -17,6 +17,7 @@ import re
 import torch
 
 from gradutils import plots
+from gradutils.attention import expected_slope
 from gradutils.course import certificate, predict, progress, reveal, show, table, trials
 from gradutils.data import quadratic
 from gradutils.meanfield import chi_1, critical_sigma_w, depth_scale
@@ -27,7 +28,7 @@ plots.use_style()
 # %% [markdown]
 # ## Before the table
 #
-# Twenty-eight claims were put on trial, as they are often taught: ten random seeds or more, the learning rate swept where there was one. Each was tried at several *settings*: an activation, an optimizer, a size, a number of steps. At each setting code said whether the claim is true there.
+# Forty-one claims were put on trial, as they are often taught: ten random seeds or more, the learning rate swept where there was one. Each was tried at several *settings*: an activation, an optimizer, a size, a number of steps. At each setting code said whether the claim is true there.
 
 # %%
 third, half, more = "fewer than one in three", "one to two in three", "more than two in three"
@@ -95,6 +96,8 @@ guide = [
     ("loss leaps\nor NaN", "step 0: inputs far from RMS 1", "normalise the inputs", "12.3"),
     ("loss leaps\nor NaN", "step 0: outputs, gradients large", "start that fits, or warm up", "S5 S10 12.13"),
     ("loss leaps\nor NaN", "the same, but BatchNorm is there", "no alarm: look again at step 10", "W11"),
+    ("loss leaps\nor NaN", "attention, logits grow with the rate", "warmup and decay, then QK-norm", "W23 12.20"),
+    ("loss leaps\nor NaN", "float16 weights, Adam's v is 0", "a float32 copy, or fused=True", "W29"),
     ("loss leaps\nor NaN", "step 0 in scale, update > 0.3", "a tenth of the rate", "S1 S9 12.1"),
     ("loss leaps\nor NaN", "recurrent, gradient grows with T", "orthogonal start, and clip", "12.11 S6"),
 ]
@@ -105,6 +108,8 @@ guide += [
     ("loss flat", "torch's own start, ten layers, SGD", "He's start, or AdamW and time", "W6"),
     ("loss flat", "samples alike in the last layer", "skip path, BatchNorm, tanh", "W5 W11 12.10"),
     ("loss flat", "deltas shrink by layer, sigmoid", "another activation, or its own scale", "S7 W4"),
+    ("loss flat", "Adam, gradients far below epsilon", "a smaller epsilon, or a start that fits", "W17 12.21"),
+    ("loss flat", "samples alike, attention only", "a skip path, branches over sqrt(L)", "W24"),
     ("loss flat", "in scale, the rate is 0 too soon", "count the schedule in steps", "12.17"),
     ("loss flat", "in scale, outputs add up to 1", "no softmax before cross_entropy", "12.18"),
     ("loss flat", "in scale, and nothing is learnt", "look at inputs beside labels", "12.19"),
@@ -113,7 +118,8 @@ guide += [
 # %%
 guide += [
     ("late spikes", "inputs leap for one batch", "skip it, go back to a saved state, or clip", "12.16"),
-    ("late spikes", "Adam, one bad batch", "clip, smaller beta2", "W13 W14"),
+    ("late spikes", "Adam, one bad batch", "clip, smaller beta2", "W13 W14 W18"),
+    ("late spikes", "Adam, RMS of g over root v far above 1", "clip the update, or smaller beta2", "W18 12.23"),
     (
         "late spikes",
         "Adam, tiny gradients, then a burst",
@@ -122,6 +128,7 @@ guide += [
     ),
     ("most steps\nare clipped", "gradient descent", "fix rate or threshold, tune the other", "06"),
     ("most steps\nare clipped", "AdamW", "nothing: a clip has no size there", "06 W13"),
+    ("slow", "bfloat16 weights, updates rounded away", "a float32 copy, not a lower rate", "W26 W27 12.22"),
     ("slow", "rate far below 2 / sharpness", "range test, a tenth of its minimum", "W10 W16"),
 ]
 
@@ -179,6 +186,32 @@ print(f"{min(1, 1.0 / 25.0)} at c = 1, |g| = 25; cosine by value {math.sqrt(2 / 
 print({beta2: round(0.1 / math.sqrt(1 - beta2), 2) for beta2 in (0.9, 0.99, 0.999)})
 
 # %% [markdown]
+# **Adam's edge** is $(2 + 2\beta_1)/(1 - \beta_1)$ over the rate, for the sharpness divided by Adam's own scale. With **epsilon** a weight whose gradient is $g$ moves by the share $|g|/(|g| + \epsilon)$ of a rate. (Lesson 09)
+
+# %%
+print({beta1: round((2 + 2 * beta1) / (1 - beta1)) for beta1 in (0.0, 0.5, 0.9)})
+print({g: round(g / (g + 1e-8), 2) for g in (1e-6, 1e-8, 1e-10)})
+
+# %% [markdown]
+# **Weights before a normalisation turn** by $\sqrt{2\,\text{lr} \cdot \text{decay}\,(1 - \beta_1)/(1 + \beta_1)}$ per step, where batches are noisy. (Lesson 09)
+
+# %%
+print(f"lr 0.001, decay 0.1: {math.sqrt(2 * 0.001 * 0.1 * 0.1 / 1.9):.4f} radians")
+
+# %% [markdown]
+# **The slope of a softmax** is $1 - E\sum p^2$ in sum over its weights: large where logits are alike, small where they are far apart. (Lesson 10)
+
+# %%
+print({spread: round(expected_slope(spread, 16), 2) for spread in (0.5, 2.0, 8.0)})
+
+# %% [markdown]
+# **A bfloat16 number** between $2^k$ and $2^{k+1}$ has its neighbours at $2^{k-7}$: an update below half of that is lost. (Lesson 11)
+
+# %%
+for w in (0.02, 0.2):
+    print(f"w = {w}: less than {2.0 ** (math.floor(math.log2(w)) - 8):.1g} is lost")
+
+# %% [markdown]
 # **Warmup and cosine**: a straight line up over $w$ steps, then half a cosine down. (Lesson 07)
 
 # %%
@@ -202,15 +235,15 @@ print({classes: round(math.log(classes), 2) for classes in (2, 10, 1000, 50_000)
 # ## What this course did not test
 #
 # - **Size.** Trained were widths to 256 and depths to 50, on one data set of 1797 digits, for some hundred steps. Rates per layer carry over, for theory says so and was right here. The largest usable rate does not: measure your own.
-# - **Optimizers.** The table above says who trained with what. A verdict that names only gradient descent says nothing of AdamW. Weight decay stood at AdamW's usual value: what it does was not asked. Lion, Muon, Shampoo: not tried.
+# - **Optimizers.** The table above says who trained with what. A verdict that names only gradient descent says nothing of AdamW. Weight decay stood at AdamW's usual value, except in lesson 09. Lion, Muon, Shampoo: not tried.
 
 # %% [markdown]
 # Nor did it test these:
 #
-# - **Large language models.** Spikes there have causes that do not show at this size: attention logits, embeddings, data.
-# - **Convolutions, attention in depth, reinforcement learning, GANs.** Not on trial.
+# - **Large language models.** Logits that grow and memories that are stale were made here, by hand or by a large rate, in one or two layers. Whether the spikes of large runs are of that kind was not asked; embeddings and data were not looked at.
+# - **Convolutions, many blocks of attention trained on text, reinforcement learning, GANs.** Not on trial.
 # - **Generalisation.** Whether a stable run also ends in a better model was not asked.
-# - **Hardware.** Half precision was simulated, no GPU was used, and several devices were two processes on one machine.
+# - **Hardware.** bfloat16 and float16 were numbers of this processor, rounded by its rules. No GPU was used, and several devices were two processes on one machine.
 
 # %% [markdown]
 # ## Where small scale may mislead
@@ -244,6 +277,7 @@ print(certificate().text.splitlines()[1])
 # Gradients multiply; at the start one number, computed beforehand, says by how much per layer.
 # A start that fits, a rate below the edge and a look at step 0 do most of the work.
 # A clip keeps a direction and mends a wild length, of one batch or of an explosion in scale; chaos and NaN it does not mend, and it hides bugs. Under Adam it has no size.
+# Adam divides the size of a gradient out, and brings an edge, a memory and a scale of its own. Attention multiplies two matrices that both grow. In bfloat16 what is added up step after step is lost first.
 # Most else depends, and now you can say on what.
 #
 # [The solution of this lesson](../solutions/13_verdicts.ipynb) · [Back to the start](00_start_here.ipynb)

@@ -12,7 +12,15 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim import lr_scheduler
 
-from gradutils.attention import A_BLOCK, transformer_block, transformer_scores, transformer_stacks
+from gradutils.attention import (
+    A_BLOCK,
+    expected_slope,
+    freeze,
+    scaled_attention,
+    transformer_block,
+    transformer_scores,
+    transformer_stacks,
+)
 from gradutils.data import Digits
 from gradutils.meanfield import chi_1, gaussian_mean, length_map
 from gradutils.models import ACTIVATIONS, init_weights_, mlp, weight_stacks
@@ -416,3 +424,89 @@ def test_poincare_a_layer_grows_the_gradient_at_least_as_much_as_what_varies_in_
     assert varies <= bound * (1 + 1e-9)
     if name == "linear":
         assert varies == pytest.approx(bound)
+
+
+def test_a_head_mixes_as_torch_does():
+    q, k, v = (torch.randn(3, 2, 5, 4, generator=seeded(k), dtype=torch.float64) for k in range(3))
+    assert torch.allclose(scaled_attention(q, k, v), F.scaled_dot_product_attention(q, k, v))
+    wide = torch.randn(3, 2, 5, 7, generator=seeded(4), dtype=torch.float64)
+    found = scaled_attention(q[..., :1, :], k, wide)
+    assert torch.allclose(found, F.scaled_dot_product_attention(q[..., :1, :], k, wide))
+
+
+@pytest.mark.parametrize("pre_norm", [False, True])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_one_token_that_asks_says_what_it_says_among_all(blocks, pre_norm):
+    stacks = [p.double() for p in transformer_stacks(blocks, 8, tokens=5, inputs=3, outputs=4, seeds=2)]
+    x = torch.randn(6, 5, 3, generator=seeded(3), dtype=torch.float64)
+    embedding, positions, *inner, readout = stacks
+    h = (x @ embedding.unsqueeze(1).mT + positions).flatten(1, 2)
+    for k in range(0, len(inner), A_BLOCK):
+        h = transformer_block(inner[k : k + A_BLOCK], h, 5, pre_norm=pre_norm)
+    h = F.layer_norm(h, (8,)) if pre_norm else h
+    everything = h.view(2, 6, 5, 8) @ readout.unsqueeze(1).mT
+    for token in (-1, 2):
+        found = transformer_scores(stacks, x, pre_norm=pre_norm, token=token)
+        assert torch.allclose(found, everything[:, :, token])
+
+
+def test_a_head_mixes_as_it_is_told():
+    stacks = [p.double() for p in transformer_stacks(2, 8, tokens=5, inputs=3, seeds=2)]
+    x, seen = torch.randn(6, 5, 3, generator=seeded(3), dtype=torch.float64), []
+
+    def torchs(q, k, v):
+        seen.append([tuple(part.shape) for part in (q, k, v)])
+        return F.scaled_dot_product_attention(q, k, v)
+
+    found = transformer_scores(stacks, x, pre_norm=True, mix=torchs, token=-1)
+    assert torch.allclose(found, transformer_scores(stacks, x, pre_norm=True, token=-1))
+    assert seen == [[(2, 6, 2, 5, 4)] * 3, [(2, 6, 2, 1, 4), (2, 6, 2, 5, 4), (2, 6, 2, 5, 4)]]
+    identity = transformer_scores(stacks, x, mix=lambda q, k, v: v)
+    assert not torch.allclose(identity, transformer_scores(stacks, x))
+
+
+FROZEN = {
+    "embedding": [(0, slice(None))],
+    "positions": [(1, slice(None))],
+    "queries": [(2, slice(0, 4)), (8, slice(0, 4))],
+    "keys": [(2, slice(4, 8)), (8, slice(4, 8))],
+    "values": [(2, slice(8, 12)), (8, slice(8, 12))],
+    "output": [(3, slice(None)), (9, slice(None))],
+    "dense": [(k, slice(None)) for k in (4, 5, 10, 11)],
+    "gains": [(k, slice(None)) for k in (6, 7, 12, 13)],
+    "readout": [(14, slice(None))],
+}
+
+
+@pytest.mark.parametrize("part", FROZEN)
+def test_what_is_frozen_gets_no_gradient_and_all_else_the_same(part):
+    stacks = [p.requires_grad_() for p in transformer_stacks(2, 4, tokens=3, inputs=2, outputs=3, seeds=2)]
+    x = torch.randn(5, 3, 2, generator=seeded(6))
+
+    def gradients(parts):
+        scores = transformer_scores(freeze(stacks, parts), x, pre_norm=True)
+        return torch.autograd.grad(scores.square().sum(), stacks)
+
+    expected = [g.clone() for g in gradients(())]
+    for place, rows in FROZEN[part]:
+        assert expected[place][:, rows].abs().max() > 0
+        expected[place][:, rows] = 0
+    assert all(map(torch.equal, gradients((part,)), expected))
+    assert all(map(torch.equal, freeze(stacks, (part,)), stacks))
+    with pytest.raises(ValueError, match=r"parts must be names of parts of a transformer; got \['query'\]"):
+        freeze(stacks, ("query", part))
+
+
+@pytest.mark.parametrize("tokens", [1, 2, 16, 300])
+@pytest.mark.parametrize("s", [0.0, 0.3, 1.0, 3.0, 12.0, 40.0])
+def test_the_expected_slope_of_a_softmax_is_that_of_many_draws(s, tokens):
+    z = s * torch.randn(8000, tokens, generator=seeded(5), dtype=torch.float64)
+    slopes = 1 - z.softmax(-1).square().sum(-1)
+    error = 5 * slopes.std().item() / 8000**0.5
+    assert expected_slope(s, tokens) == pytest.approx(slopes.mean().item(), abs=error + 1e-4)
+
+
+def test_an_expected_slope_needs_a_spread_and_a_token():
+    for s, tokens in ((-1.0, 4), (math.nan, 4), (1.0, 0)):
+        with pytest.raises(ValueError, match="s must be at least 0, and there must be a token"):
+            expected_slope(s, tokens)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradutils.data import digit_sequences, digits, quadratic
+from gradutils.data import digit_sequences, digits, key_recall, quadratic
 
 
 def test_digits_equal_scikit_learns_copy():
@@ -102,3 +102,27 @@ def test_raw_digits_are_the_standardised_ones_up_to_one_scale_and_one_shift():
     assert raw.x_train.max() == 16
     assert torch.allclose((raw.x_test - raw.x_train.mean()) / raw.x_train.std(), ready.x_test, atol=1e-5)
     assert torch.equal(raw.y_train, ready.y_train)
+
+
+def test_a_list_answers_its_question():
+    x, y = key_recall(500, pairs=5, kinds=7, seed=3)
+    assert x.shape == (500, 6, 21)
+    assert (x.dtype, y.dtype) == (torch.float32, torch.int64)
+    keys, values, questions = x.split(7, -1)
+    assert (keys[:, :5].sum(-1) == 1).all()
+    assert (values[:, :5].sum(-1) == 1).all()
+    assert (keys[:, :5].sum(1) <= 1).all()  # no key comes twice
+    assert (keys[:, 5] == 0).all()
+    assert (values[:, 5] == 0).all()
+    assert (questions[:, :5] == 0).all()
+    assert (questions[:, 5].sum(-1) == 1).all()
+    place = keys[:, :5].argmax(-1) == questions[:, 5].argmax(-1, keepdim=True)
+    assert (place.sum(1) == 1).all()
+    assert (values[:, :5].argmax(-1)[place] == y).all()
+    again, other = key_recall(500, pairs=5, kinds=7, seed=3), key_recall(500, pairs=5, kinds=7, seed=4)
+    assert torch.equal(x, again[0])
+    assert not torch.equal(x, other[0])
+    assert all(0.05 < (y == k).float().mean() < 0.3 for k in range(7))
+    for pairs in (0, 8):
+        with pytest.raises(ValueError, match=f"pairs must lie between 1 and kinds, 7, .* got {pairs}"):
+            key_recall(10, pairs=pairs, kinds=7)

@@ -144,6 +144,9 @@ DRAWINGS = {
     "arrows, close": (plots.draw_arrows, {"arrows": CLOSE, "reach": (-1, 4, -1, 1)}, (6.4, 1.8)),
     "ceiling": (plots.draw_ceiling, {"rates": [0.1 * (k + 1) / 40 for k in range(40)]}, (6.4, 2.4)),
     "ceiling, half": (plots.draw_ceiling, {"rates": [0.3] * 20}, (3.2, 2.0)),
+    "memory": (plots.draw_memory, {"gradients": [1, -1] * 15}, (6.4, 2.4)),
+    "memory, both": (plots.draw_memory, {"gradients": [0] * 20 + [1] * 10, "beta2": 0.99}, (6.4, 2.4)),
+    "memory, half": (plots.draw_memory, {"gradients": [1, 2, 40, 1], "beta1": None, "beta2": 0.999}, (3.2, 2.0)),
     "directions": (
         plots.draw_directions,
         {"cosines": [-1.0, -0.5, 0.0, 0.32, 0.87, 0.99, 1.0], "names": ["inputs"] + [f"layer {k}" for k in (1, 2, 5, 10, 20, 50)]},
@@ -151,6 +154,15 @@ DRAWINGS = {
     ),
     "directions, two": (plots.draw_directions, {"cosines": [0.5, 0.998], "names": ["before", "after"]}, (6.4, 2.4)),
     "directions, half": (plots.draw_directions, {"cosines": [0.0, 0.32, 0.49], "names": ["inputs", "layer 1", "layer 2"]}, (3.2, 1.6)),
+    "head": (plots.draw_head, {}, (6.4, 2.6)),
+    "head, normed": (plots.draw_head, {"names": ["q / rms(q)", "k / rms(k)", "v"], "shapes": ["(B, T, n)", "(B, T, d)", "(B, T, T)"]}, (6.4, 2.4)),
+    "softmax": (plots.draw_softmax, {"logits": [2.0, 1.0, 0.0]}, (3.2, 2.2)),
+    "softmax, sharp": (plots.draw_softmax, {"logits": [32.0, 16.0, 0.0, -8.0]}, (3.2, 2.0)),
+    "bits": (plots.draw_bits, {"value": 0.1}, (6.4, 1.8)),
+    "bits, of nothing": (plots.draw_bits, {"value": -1e-8, "formats": ["bfloat16", "float16"]}, (6.4, 1.4)),
+    "bits, half": (plots.draw_bits, {"value": 3.0, "formats": ["float16"]}, (3.2, 1.4)),
+    "updates": (plots.draw_updates, {"start": 0.1, "updates": [0.0002, 0.0003, -0.0006], "low": 0.0985, "high": 0.1015}, (6.4, 1.8)),
+    "updates, at a power of two": (plots.draw_updates, {"start": 1.0, "updates": [0.003, -0.003], "low": 0.98, "high": 1.03}, (6.4, 1.6)),
     "numbers": (plots.draw_grid_of_numbers, {"matrices": PRODUCT, "highlight": {"h": (0, None)}}, (6.4, 1.6)),
     "numbers, large": (plots.draw_grid_of_numbers, {"matrices": LARGE}, (6.4, 2.0)),
     "numbers, half": (plots.draw_grid_of_numbers, {"matrices": PRODUCT, "shapes": False}, (3.2, 1.6)),
@@ -184,7 +196,7 @@ def test_no_text_is_cut_off_or_covered(new_axes, caplog, name, title):
     with caplog.at_level(logging.WARNING):
         ax = drawn(new_axes, name, title)
     assert not caplog.messages
-    if not name.startswith(("slope", "step", "arrows", "ceiling")):
+    if not name.startswith(("slope", "step", "arrows", "ceiling", "memory", "softmax")):
         scale = ax.transData.transform([(0, 0), (0, 1)])[:, 1]
         assert scale[1] - scale[0] == pytest.approx(
             110 / 72
@@ -396,6 +408,25 @@ def test_arrows_stand_where_they_are_given_at_one_scale(new_axes):
     assert "gradient step from (2, 1) by (0.5, -1.5)" in plots.sentence(ax.figure)
 
 
+def test_what_adam_remembers_is_what_torch_keeps(new_axes):
+    gradients = [2.0, -1.0, 0.0, 0.5]
+    ax = plots.draw_memory(new_axes(), gradients, 0.9, 0.99)
+    p = torch.zeros(1, dtype=torch.float64)
+    optimizer = torch.optim.Adam([p], betas=(0.9, 0.99))
+    means, roots = [], []
+    for t, gradient in enumerate(gradients, 1):
+        p.grad = torch.full_like(p, gradient)
+        optimizer.step()
+        means.append(float(optimizer.state[p]["exp_avg"]) / (1 - 0.9**t))
+        roots.append((float(optimizer.state[p]["exp_avg_sq"]) / (1 - 0.99**t)) ** 0.5)
+    drawn = [line.get_ydata() for line in ax.lines[:2]]
+    assert drawn[0] == pytest.approx(means)
+    assert drawn[1] == pytest.approx(roots)
+    for wrong in ({"gradients": [1.0]}, {"gradients": gradients, "beta1": None}):
+        with pytest.raises(ValueError, match="two or more, and a beta be given"):
+            plots.draw_memory(new_axes(), **wrong)
+
+
 def test_a_row_and_a_column_of_numbers_are_marked(new_axes):
     ax = new_axes()
     plots.draw_grid_of_numbers(ax, PRODUCT, highlight={"h": (0, None), "W.T": (None, 1), "z": (0, 1)})
@@ -443,3 +474,46 @@ def test_two_directions_stand_at_the_angle_of_their_cosine(new_axes):
         plots.draw_directions(new_axes(), [0.5], ["a", "b"])
     with pytest.raises(ValueError, match=r"between -1 and 1; got 1\.5"):
         plots.draw_directions(new_axes(), [0.5, 1.5], ["a", "b"])
+
+
+def test_a_head_has_an_arrow_for_every_step(new_axes):
+    ax = plots.draw_head(new_axes(6.4, 2.6))
+    assert len(arrows(ax, INK)) == 3 + 2 + 1 + 1 + 1
+    assert "the tokens h (T, n) become q, k and v, each (T, d)" in plots.sentence(ax.figure)
+    with pytest.raises(ValueError, match="names must hold 3 entries, of queries, keys and values; got 2"):
+        plots.draw_head(new_axes(), names=["q", "k"])
+
+
+def test_the_bars_of_a_softmax_are_its_weights(new_axes):
+    logits = [3.0, 1.0, -2.0]
+    ax = plots.draw_softmax(new_axes(3.2, 2.2), logits)
+    heights = torch.tensor([float(bar.get_height()) for bar in ax.patches])
+    assert torch.allclose(heights, torch.tensor(logits).softmax(0), atol=1e-6)
+    assert "3 gets 0.88" in plots.sentence(ax.figure)
+
+
+def test_the_bits_are_those_that_torch_stores(new_axes):
+    ax = plots.draw_bits(new_axes(), 0.1)
+    names = [text.get_text() for text in ax.texts]
+    assert names[4:7] == ["0", "01111011", "10011001100110011001101"]
+    assert {"0.1000977", "0.09997559"} <= set(names)
+    assert "bfloat16 0 01111011 1001101, which is 0.1000977" in plots.sentence(ax.figure)
+    zero = plots.draw_bits(new_axes(), 1e-8, ["float16"])
+    assert "0 00000 0000000000, which is 0." in plots.sentence(zero.figure)
+    with pytest.raises(ValueError, match="some of float32, bfloat16, float16; got 'float8'"):
+        plots.draw_bits(new_axes(), 1.0, ["float8"])
+
+
+def test_an_update_is_lost_where_torch_stores_the_same_number(new_axes):
+    updates = [0.0002, 0.0003, -0.0006]
+    ax = plots.draw_updates(new_axes(), 0.1, updates, low=0.0985, high=0.1015)
+    w = torch.tensor(0.1).bfloat16()
+    for u, text in zip(updates, ax.texts[1:], strict=True):
+        assert text.get_text().endswith(f"is stored as {(w.float() + u).bfloat16().item():.5g}")
+    assert len(arrows(ax, plots.VANISHES)) == 1
+    assert len(arrows(ax, plots.STABLE)) == 2
+    assert "A line of 6 numbers" in plots.sentence(ax.figure)
+    assert "1 of 3 are lost" in plots.sentence(ax.figure)
+    for low, message in ((0.2, "must rise"), (0.001, "40 numbers at most")):
+        with pytest.raises(ValueError, match=message):
+            plots.draw_updates(new_axes(), 0.1, [0.1], low=low, high=0.3)

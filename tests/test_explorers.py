@@ -5,10 +5,12 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
 from gradutils import explorers, plots
+from gradutils.explorers.awake import SHOWN, run_awake, steps_awake
 from gradutils.explorers.descent import (
     METHODS,
     measured_rate,
@@ -33,6 +35,9 @@ ALL = [
     explorers.explore_edge,
     explorers.explore_schedule,
     explorers.explore_residual,
+    explorers.explore_awake,
+    explorers.explore_softmax,
+    explorers.explore_precision,
 ]
 
 
@@ -243,3 +248,57 @@ def test_the_cliffs_slope_is_that_of_autograd():
     ours, slope = cliff_and_slope(b.detach().numpy())
     assert np.allclose(ours, loss.detach().numpy(), rtol=1e-10)
     assert np.allclose(slope, b.grad.numpy(), rtol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("beta1", "beta2", "t"), [(0.9, 0.999, 301), (0.9, 0.95, 1), (0.0, 0.99, 40), (0.99, 0.8, 2)]
+)
+def test_the_steps_of_a_weight_that_slept_are_those_of_torch(beta1, beta2, t):
+    p = torch.zeros(1, dtype=torch.float64)
+    optimizer = torch.optim.Adam([p], lr=1.0, betas=(beta1, beta2), eps=1e-30)
+    taken = []
+    for step in range(1, t + SHOWN):
+        p.grad = torch.full_like(p, 2.5 if step >= t else 0.0)
+        before = p.clone()
+        optimizer.step()
+        taken.append(float(before - p))
+    steps, loudness = steps_awake(beta1, beta2, t)
+    assert steps == pytest.approx(taken[t - 1 :], rel=1e-6)
+    assert loudness[-1] >= 1 - 1e-9
+    assert loudness[0] == pytest.approx(((1 - beta2**t) / (1 - beta2)) ** 0.5)
+
+
+def test_a_long_sleep_is_said_to_be_loud_and_an_update_clip_holds_the_steps():
+    drawn = run_awake(0.9, 3, 3)
+    assert drawn.sentence.startswith(
+        "Asleep for 1000 steps, beta1 0.90, beta2 0.999: the first step is 2.52 rates long"
+    )
+    assert drawn.artists["steps"][2] == plots.EXPLODES
+    assert drawn.artists["clipped"][1].max() <= 1 + 1e-9
+    assert run_awake(0.9, 0.7, 0).artists["steps"][2] == plots.STABLE
+
+
+def test_the_slope_of_a_softmax_is_1_minus_1_over_t_where_logits_are_equal_and_small_where_they_are_far_apart():
+    from gradutils.explorers.softmax import run_softmax
+
+    for doublings in (1, 4, 9):
+        flat, sharp = (run_softmax(spread, doublings).artists for spread in (-1, 1.5))
+        assert flat["dot"][1] == pytest.approx(1 - 2.0**-doublings, abs=0.01)
+        assert sharp["dot"][1] < 0.13
+        assert sharp["largest"][1][-1] > 0.6 > 0.01 > flat["largest"][1][-1]
+        assert (np.diff(flat["slope"][1]) < 1e-9).all()
+
+
+def test_the_purple_weights_are_those_that_a_sum_in_bfloat16_leaves_alone():
+    import torch
+
+    from gradutils.explorers.precision import POWERS, run_precision
+
+    drawn = run_precision(-3.5, 6, 7)
+    x = torch.tensor(2.0**POWERS, dtype=torch.float32).bfloat16()
+    stays = (x.float() + 10**-3.5).bfloat16() == x
+    (kept, _), (lost, _) = drawn.artists["kept"], drawn.artists["lost"]
+    assert len(kept) + len(lost) == 3 * len(POWERS)
+    assert set(lost) == set(POWERS[stays.numpy()])
+    assert "No network" not in drawn.sentence
+    assert "the formula alone" in run_precision(-3.5, 12, 7).sentence

@@ -238,6 +238,81 @@ QUESTIONS = {
         "half as large", "The outputs stay, so the same change of the loss needs twice the change of weights.",
         {"twice as large": "The normalisation divides by the size of what it gets, on the way back too.",
          "as large as before": "The outputs are as before. But a step of the same length turns longer weights less."}),
+    "09.r1": Question(
+        "09.2", "Adam, beta1 = 0.9, full batch, squared error. Rate times preconditioned sharpness settles just under…",
+        "38", "The mean lets 1/19 of an alternating gradient through, so the edge lies at 19 times 2.",
+        {"2": "That is the edge without momentum. A mean damps a gradient that changes sides in every step.",
+         "3.8": "That is heavy ball's edge. Its velocity is a sum of gradients, while Adam's m is a mean."}),
+    "09.r2": Question(
+        "09.4", "Weights that had no gradient for long wake under Adam. What shows it in that very step?",
+        "the gradient over the root of v", "The gradient is of ordinary size, and the scale beside it is far too small.",
+        {"the norm of the gradient": "It is of ordinary size, because these weights only join the others.",
+         "the loss of that batch": "It leaps some steps later, after the long steps have been taken."}),
+    "09.r3": Question(
+        "09.1", "In AdamW the decay shrinks a weight by itself. If it were added to the gradient, it would…",
+        "be divided by the root of v", "Adam divides whatever is in the gradient, so large gradients would hide the decay.",
+        {"act twice in every step": "It would act once, by another way. But on that way Adam divides by its scale.",
+         "do the same as before": "So it is in plain descent, where a step is proportional to the gradient."}),
+    "09.r4": Question(
+        "09.3", "beta1 = 0.9, beta2 = 0.999. A weight has its first gradient at step 3000. Its first step is…",
+        "3.1 rates long", "m has taken in a tenth, the root of v a thirtieth, and both corrections are nearly over.",
+        {"1 rate long": "So it is at step 1, because there both corrections make up for the short memory.",
+         "0.1 rates long": "That is what m has taken in. It is divided by the root of v, which is smaller still."}),
+    "09.r5": Question(
+        "09.5", "Weights before a normalisation, AdamW. Ten times the rate and a tenth of the decay: per step they turn…",
+        "by the same angle", "Steps and weights grow alike, because the angle goes with the root of rate times decay.",
+        {"ten times as far": "The steps are ten times as long, but so are the weights once they have settled.",
+         "a tenth as far": "The weights grow with rate over decay. But the steps are longer as well."}),
+    "10.r1": Question(
+        "10.1", "Queries and keys have 64 entries of size 1. Undivided, their logits have a size of about…",
+        "8", "It sums 64 products of mean square 1, so that its root mean square is the root of 64.",
+        {"1": "That is their size after the division by sqrt(d), which is what it is for.",
+         "64": "That is the mean square of a logit. Its size is the root of that."}),
+    "10.r2": Question(
+        "10.2", "A softmax gives one token the weight 0.99. Its derivative with respect to that token's logit is…",
+        "0.01", "It is p (1 - p), because what the token gains is taken from the others.",
+        {"0.99": "That is p alone. The factor 1 - p is missing: nothing is left to take from the others.",
+         "1": "That is the slope of a unit without a softmax. Here the weights have to sum to 1."}),
+    "10.r3": Question(
+        "10.3", "A softmax over logits that are all alike is…",
+        "flat, and its slopes are largest in sum", "The sum of p (1 - p) is 1 - 1/T there, and no weights give more.",
+        {"sharp, and its slopes are smallest in sum": "It is sharp where one logit lies far above the others. Equal logits share evenly.",
+         "flat, and its slopes are smallest in sum": "They are small one by one, but there are T of them, and their sum is largest."}),
+    "10.r4": Question(
+        "10.4", "QK-norm in heads of 16 entries, logits divided by sqrt(16). No logit passes…",
+        "4", "Both vectors have the length 4, so their product is at most 16, and 16 / 4 is 4.",
+        {"1": "So it is for vectors of length 1 without the division. At an RMS of 1 their length is 4.",
+         "16": "That is the largest dot product. It is still divided by the root of 16."}),
+    "10.r5": Question(
+        "10.4", "A transformer fails at a rate where it learns with frozen queries and keys. What was at fault?",
+        "the growth of the logits", "Only queries and keys make the logits, and all other parts still moved as fast.",
+        {"the step of the readout": "The readout moved as before. What was taken away is the movement of queries and keys.",
+         "the size of the values": "Values were trained at the same rate in both runs, so they cannot make the difference."}),
+    "11.r1": Question(
+        "11.2", "A weight of 1.5 is kept in bfloat16, and an update adds 0.003. What is stored then is…",
+        "1.5", "Neighbours are 1/128 apart there, so less than half of that is rounded away.",
+        {"1.503": "That number lies between two neighbours of the format, which are 1/128 apart.",
+         "1.508": "That is the next neighbour. An update reaches it from half a gap on, 0.0039."}),
+    "11.r2": Question(
+        "11.3", "Weights in bfloat16, rounded to the nearest, lose half of their updates. A lower rate makes that share…",
+        "larger", "The gap belongs to the weight and stays, so that fewer of the smaller updates reach half of it.",
+        {"smaller": "Smaller steps are gentler, but a step below half a gap is no step at all.",
+         "as large as before": "It would be so if gaps shrank with the steps. They belong to the weights."}),
+    "11.r3": Question(
+        "11.4", "An average with beta2 = 0.999 is kept in bfloat16, and all gradients become 0. The average…",
+        "stays", "It wants to fall by a thousandth, and half a gap is at least one part in 512.",
+        {"falls to 0": "In float32 it does. Here each fall is rounded away before the next one comes.",
+         "falls to half": "A smaller average has smaller gaps as well, so it stays wherever it is."}),
+    "11.r4": Question(
+        "11.5", "float16, and going back each layer halves delta. A loss scale four times as large lets how many more layers see it?",
+        "2", "Each layer divides by two, so two layers use up a factor of four.",
+        {"1": "One layer uses up a factor of two. The scale grew by four.",
+         "4": "The scale multiplies delta once. Layers multiply among themselves, so a logarithm counts them."}),
+    "11.r5": Question(
+        "11.3", "Rounded at random, a weight goes up with the chance that…",
+        "makes its mean right", "A quarter of a gap goes up once in four times, and nothing is lost on average.",
+        {"is one half for all": "Then a weight just above a neighbour would rise far too often.",
+         "grows with the learning rate": "The chance is the share of the gap already covered, whatever made the update."}),
 }
 # fmt: on
 
@@ -249,4 +324,7 @@ RECALLS = {
     "06": ("01.r2", "03.r3", "05.r2"),
     "07": ("01.r4", "05.r1", "06.r1"),
     "08": ("04.r1", "05.r3", "07.r2"),
+    "09": ("01.r4", "06.r4", "07.r1"),
+    "10": ("04.r1", "07.r2", "08.r2"),
+    "11": ("01.r5", "03.r2", "06.r4"),
 }

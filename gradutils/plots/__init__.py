@@ -6,11 +6,14 @@ recordings   a recorded run on one page
 chart        a patient's chart in the emergency room
 networks     a network as boxes and arrows
 ceilings     what a learning rate allows: the ceiling on the sharpness
+memories     what Adam remembers of a weight's gradients
 blocks       a normalisation with its statistics
 sketches     a step in a valley, vectors, a slope under a density, products of matrices
 staircase    a map applied again and again
 diagrams     a loop of boxes, a flow chart
+heads        an attention head, and what a softmax makes of logits
 directions   pairs of vectors and their angles
+numbers      a number in bits; the numbers of a format, and updates between them
 sheet        what networks and loops are drawn on
 """
 
@@ -41,7 +44,10 @@ from gradutils.plots.curves import (
 )  # fmt: skip
 from gradutils.plots.diagrams import draw_cycle, plot_guide
 from gradutils.plots.directions import draw_directions
+from gradutils.plots.heads import draw_head, draw_softmax
+from gradutils.plots.memories import draw_memory
 from gradutils.plots.networks import draw_chain, draw_residual, draw_unit, draw_unrolled
+from gradutils.plots.numbers import draw_bits, draw_updates
 from gradutils.plots.recordings import picture_of, plot_recording
 from gradutils.plots.sketches import draw_arrows, draw_grid_of_numbers, draw_slope_under_density, draw_step
 from gradutils.plots.staircase import draw_staircase
@@ -87,18 +93,23 @@ __all__ = [
     "colours_of",
     "describe",
     "draw_arrows",
+    "draw_bits",
     "draw_ceiling",
     "draw_chain",
     "draw_cycle",
     "draw_directions",
     "draw_grid_of_numbers",
+    "draw_head",
+    "draw_memory",
     "draw_residual",
     "draw_slope_under_density",
+    "draw_softmax",
     "draw_staircase",
     "draw_statistics",
     "draw_step",
     "draw_unit",
     "draw_unrolled",
+    "draw_updates",
     "finish",
     "finite_part",
     "how_many",

@@ -120,6 +120,8 @@ EXPLORERS = {
     "06": ["cliff", "rate_and_threshold"],
     "07": ["edge", "schedule"],
     "08": ["residual"],
+    "09": ["awake"],
+    "10": ["softmax"],
 }
 
 
@@ -334,6 +336,12 @@ ANSWERS = {
         "def rms_norm(x, gain, eps):\n    x = x - x.mean(-1, keepdim=True)\n    return gain * x / (x.square().mean(-1, keepdim=True) + eps).sqrt()",
         ("    x = x - x.mean(-1, keepdim=True)\n", ""),
         "The mean was taken away first",
+    ),
+    "09_adam": (
+        "09.2",
+        "def adam_edge(lr, beta1):\n    return (2 + 2 * beta1) / lr",
+        ("/ lr", "/ ((1 - beta1) * lr)"),
+        "heavy ball's edge",
     ),
 }
 
