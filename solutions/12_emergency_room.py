@@ -491,7 +491,7 @@ treat(
 # %% [markdown]
 # ### Patient 12.20 · ●●○ · 5 minutes
 #
-# "Every layer is normalised, and there is a warmup. What should blow up?" Here a digit is read as eight tokens, its rows; `attention_net` is one attention over them, and a readout. Its layers are, from the input on: the embedding, queries, keys, values, the readout. In the lower row of the chart, queries and keys are the second and the third.
+# "Every layer is normalised, and there is a warmup. What should blow up?" Here a digit is read as eight tokens, its rows, by `attention_net`: one attention, then the readout. In the lower row of the chart, counted back from the output, 2 are the values, 3 the keys, 4 the queries and 6 the embedding; 1 and 5 are norms.
 
 # %%
 treat(

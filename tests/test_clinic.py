@@ -27,6 +27,7 @@ CLIPPED = "clip_grad_norm_(net.parameters(), 1.0)"
 HIDDEN_BY_A_CLIP = ["12.3", "12.4", "12.7", "12.8", "12.13"]
 STANDARDISED = "(pixels - pixels.mean()) / pixels.std()"
 SHUFFLED = f"x, y = ({STANDARDISED})[(o := torch.randperm(len(pixels)))], y[o]"
+WARMED_UP_AGAIN = "lambda step: 1.0 if step < 200 else (step - 199) / 100"
 LESSON = Path(__file__).parent.parent / "solutions" / "12_emergency_room.py"
 NUMBERS = [
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
@@ -164,10 +165,37 @@ def test_the_painkiller_is_shown_by_a_measurement():
         ("12.7", "loss summed", 10, "(loss / 64).backward()"),
         ("12.10", "dead signal", 4, "optimizer = AdamW(net.parameters(), lr=0.01)"),
         ("12.10", "dead signal", 1, 'net = mlp(4, 64, "sigmoid", norm=nn.LayerNorm)'),
+        ("12.22", "weights do not move", 4, "optimizer = AdamW(net.parameters(), lr=2e-4)"),
     ],
 )
 def test_what_hides_the_cause_on_its_own_line_is_a_painkiller_as_well(patient_id, illness, number, line):
     assert "A painkiller" in said(patient_id, illness, number, line)[1]
+
+
+@pytest.mark.parametrize(
+    ("patient_id", "name", "words"),
+    [
+        ("12.20", "attention logits grow", "Adam divides by its size again"),
+        ("12.21", "weights do not move", "the gradients lie far below its eps"),
+        ("12.22", "weights do not move", "of its last digit"),
+        ("12.23", "relapse", "of the pixels that were dark, nothing"),
+    ],
+)
+def test_a_clip_is_no_cure_under_adam(patient_id, name, words):
+    outcome, message = said(patient_id, name, CLIP, CLIPPED)
+    assert outcome == "not yet"
+    assert words in message
+
+
+def test_a_norm_on_queries_and_keys_is_not_called_a_lower_rate():
+    message = said("12.20", "learning rate too high", 1, "net = attention_net(64, norm_qk=True)")[1]
+    assert "no cure of “learning rate too high”" in message
+
+
+def test_probabilities_are_seen_whatever_the_cross_entropy_is_called():
+    line = "loss = F.cross_entropy(3 * net(x[rows]), y[rows])"
+    message = said("12.18", "loss does not fit the outputs", 8, line)[1]
+    assert "adds up to the same for each sample" in message
 
 
 @pytest.mark.parametrize("line", [f"x, y = {STANDARDISED}, y * 0", f"x, y = {STANDARDISED}, y.flip(0)"])
@@ -285,6 +313,18 @@ def test_a_clip_is_a_cure_in_a_recurrent_network():
         ("12.16", ("inputs not normalised", 3, "x = ((pixels - 4.9) / 6.0).clamp(-3, 3)")),
         ("12.17", ("weights do not move", 14, "pass")),
         ("12.18", ("loss does not fit the outputs", 8, "loss = F.nll_loss(net(x[rows]).log(), y[rows])")),
+        (
+            "12.20",
+            ("learning rate too high", 4, "optimizer = Adam(net.parameters(), lr=0.02, betas=(0.9, 0.95))"),
+        ),
+        (
+            "12.20",
+            ("attention logits grow", 4, "optimizer = Adam(net.parameters(), lr=0.02, betas=(0.9, 0.95))"),
+        ),
+        ("12.21", ("weights do not move", 4, "optimizer = Adam(net.parameters(), lr=0.003, eps=1e-5)")),
+        ("12.22", ("weights do not move", 4, "optimizer = AdamW(net.parameters(), lr=1e-3)")),
+        ("12.23", ("relapse", 4, "optimizer = Adam(net.parameters(), lr=0.03)")),
+        ("12.23", ("relapse", 5, f"schedule = LambdaLR(optimizer, {WARMED_UP_AGAIN})")),
         ("12.2", ("Dead units", 2, "init_weights_(net, 2**0.5)")),
         ("12.3", ("inputs not normalized", 3, "x = pixels / 16 - 0.3")),
         ("12.7", ("loss summed", 10, "(loss / len(rows)).backward()")),

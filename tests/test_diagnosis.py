@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.thresholds import ROOMS, SEPARATES, measured, thresholds
+from gradutils.course.clinic.nets import attention_net
 from gradutils.data import digit_sequences, digits
 from gradutils.models import elman_rnn, init_weights_, mlp
 from gradutils.recorder import Recorder, diagnosis
@@ -296,6 +297,13 @@ CASES = {
     "not a number, in the optimizer's step": lambda: loop(
         net().half(), x=X.half(), loss_fn=lambda out, y: F.cross_entropy(out.float(), y) / 2**10
     ),
+    "weights do not move, a large eps": lambda: loop(
+        model := mlp(4, 64), optimizer=torch.optim.Adam(model.parameters(), 0.003, eps=0.1)
+    ),
+    "weights do not move, rounded away": lambda: loop(
+        model := net().bfloat16(), optimizer=torch.optim.Adam(model.parameters(), 1e-5), x=X.bfloat16()
+    ),
+    "attention logits grow": lambda: loop(attention_net(64), lr=0.3, steps=100),
     "half-precision overflow, under autocast": in_half_precision,
     "relapse": lambda: loop(model := net(2), optimizer=torch.optim.SGD(model.parameters(), 0.1, momentum=0.9), spoil=outlier, steps=120),
     "loss does not fit the outputs, softmax twice": lambda: loop(nn.Sequential(net(), nn.Softmax(1))),
@@ -485,6 +493,8 @@ def test_why_the_weights_do_not_move_is_said():
         "a rate of 0": "the learning rate is 0",
         "no way back": "no parameter has a gradient",
         "too few digits": "in bfloat16",
+        "a large eps": "far below its eps",
+        "rounded away": "most updates are rounded away",
         "clipped while scaled": "as clipping leaves it",
     }
     for name, words in said.items():

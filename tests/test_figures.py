@@ -565,3 +565,15 @@ def test_a_figure_is_presented_once_and_closed(capsys):
     show(figure)
     assert "A flow chart of 1 ways" in capsys.readouterr().out
     assert not plt.fignum_exists(figure.number)
+
+
+def test_a_chart_on_a_figure_that_held_another_is_the_chart_itself():
+    """Nothing of the one before is left, whatever was drawn: lines that end, empty panels, other scales."""
+    runs = [recorded(lr, 30) for lr in (0.1, 1e6, 0.0)]
+    pixels = lambda figure: (figure.canvas.draw(), np.asarray(figure.canvas.buffer_rgba()).copy())[1]  # noqa: E731
+    used = plots.plot_chart(runs[-1])
+    for run in runs:
+        fresh = plots.plot_chart(run)
+        assert (pixels(plots.plot_chart(run, used)) == pixels(fresh)).all()
+        plt.close(fresh)
+    plt.close(used)
