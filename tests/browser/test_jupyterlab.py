@@ -122,6 +122,7 @@ EXPLORERS = {
     "08": ["residual"],
     "09": ["awake"],
     "10": ["softmax"],
+    "11": ["precision"],
 }
 
 
