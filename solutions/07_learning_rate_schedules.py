@@ -397,9 +397,9 @@ for ax, drawn_rates, title in zip(axes, (ramp, [0.1] * 72), titles):
 # So a warmup lets the ceiling come down slowly, instead of setting it far below the sharpness at once. Above the
 # ceiling the network is pushed to flatter places, as in section 2, but by small steps.
 #
-# The push acts only *above* the ceiling. So once the ceiling has come down to the sharpness, the sharpness should
-# follow it from above. In the end it should lie below, because this is cross-entropy, which turns flat where the digits
-# are learnt.
+# Below the ceiling the push dies. So once the ceiling has come down to the sharpness, the sharpness should follow it
+# from above. In the end it should lie below, because this is cross-entropy, which turns flat where the digits are
+# learnt.
 #
 # Ten ReLU networks with six hidden layers, weights at `1.5` times He's scale, the peak rate and the warmup of the
 # drawing, full batch. A second arm keeps the first rate of the ramp, `0.0025`, so its ceiling stays at `800`. What
@@ -714,10 +714,10 @@ table({"schedule": family(1)} | columns)
 # %% [markdown]
 # All that end at a rate of 0 leave less than the constant rate does. The steps end low and do as well. Why is not
 # nearly all of the excess gone, if the floor goes with the rate? Because much of the rest is no noise: 400 steps do not
-# reach the minimum along flat directions, as the control shows, and a falling rate does not help there. The restarts
-# and WSD fall only in the last quarter, which is short, so they leave more noise than the cosine. WSD makes up for it:
-# at the full rate for so long, it has come furthest. `1/t` and its root fall fast at first: they give away speed, and
-# in 400 steps `1/t` does not get as far as the constant rate.
+# reach the minimum along flat directions, as the control shows, and a falling rate does not help there. The last fall
+# of the restarts and of WSD takes only a quarter of the run, so they leave more noise than the cosine. WSD makes up for
+# it: at the full rate for so long, it has come furthest. `1/t` and its root fall fast at first: they give away speed,
+# and in 400 steps `1/t` does not get as far as the constant rate.
 #
 # A decay is not free, either. It fixes the **horizon**: once the rate is 0 the run is over. Whoever wants to train on
 # must go back to before the decay, and that is what WSD is for.
