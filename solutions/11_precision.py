@@ -623,7 +623,7 @@ table({"beta2": beta2s} | columns)
 #
 # **A decay of AdamW** is an update as well. Each step takes $\text{lr} \cdot \lambda$ of the weight away (lesson 09),
 # with a rate of `0.001` and $\lambda = 0.1$ one part in ten thousand. Half a gap is one part in 512 at least. So the
-# decay is lost in *every* weight.
+# decay, which torch's usual AdamW rounds by itself, is lost in *every* weight.
 #
 # We ask torch's own AdamW, on two weights in both formats, for 1200 steps. The first, 1 at the start, has gradients
 # of 0. The second has gradients of 1, and its $v$ is shown.
