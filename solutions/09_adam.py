@@ -192,15 +192,18 @@ def train_adam(loss_of, weights, steps, lr, *, look=None, pace=None, **settings)
             grads = [g * (limit / norm).clamp(max=1) for g in grads]
         left1, left2, moved, scales = left1 * beta1, left2 * beta2, [], []
         for k, (W, g) in enumerate(zip(weights, grads)):
-            m[k].mul_(beta1).add_((1 - beta1) * g)
-            v[k].mul_(beta2).add_((1 - beta2) * g**2)
+            m[k] = beta1 * m[k] + (1 - beta1) * g
+            v[k] = beta2 * v[k] + (1 - beta2) * (squared := g**2)
             v_hat = v[k] / (1 - left2)
             scales.append((v_hat.sqrt() + eps) * (1 - left1))
-            update = m[k] / scales[k] * (pace(t, k) if pace else 1)
+            update = m[k] / scales[k]
             if loudest.isfinite().any():  # 09.4, for a stack of networks
-                rms = (g**2 / v_hat.clamp(min=1e-16)).mean((1, 2), keepdim=True).sqrt()
+                rms = (
+                    (squared / v_hat.clamp(min=1e-16)).mean((1, 2), keepdim=True).sqrt()
+                )
                 update = update / (rms / loudest).clamp(min=1)
-            moved.append(W.detach() * (1 - lr * each(decays[k])) - lr * update)
+            paced = lr * pace(t, k) if pace else lr
+            moved.append(W.detach() * (1 - lr * each(decays[k])) - paced * update)
         if look and (value := look(t, weights, moved, scales)) is not None:
             seen.append(value)
         weights = moved
@@ -605,8 +608,7 @@ predict("09.c", "After the bad batch, what helps?", [alike, by_norm, by_update])
 # A group of weights wakes: seven arms at one rate, two at two thirds of it
 dark, dice = (torch.arange(64) >= 16).float(), torch.Generator().manual_seed(1)
 rows = torch.randint(1200, (521, 32), generator=dice)
-wrong_labels = torch.randint(10, (32,), generator=dice)
-last_labels = data.y_train[1200:]
+wrong_labels, y_last = torch.randint(10, (32,), generator=dice), data.y_train[1200:]
 
 
 def accident(at, spoil=False, **settings):  # losses around it, (40, arms, seeds)
@@ -634,7 +636,7 @@ def accident(at, spoil=False, **settings):  # losses around it, (40, arms, seeds
 
     def look(t, before, after, scales):  # on the last 200 digits
         if t > at - 20:
-            return cross_entropy(scores(after, data.x_train[1200:], t), last_labels)
+            return cross_entropy(scores(after, data.x_train[1200:], t), y_last)
 
     settings |= {"decay": [0.01] * 3, "look": look, "pace": pace}
     _, seen = train_adam(loss_of, start, at + 20, **settings)

@@ -21,8 +21,7 @@ def draw_memory(
     """The gradients of one weight as grey bars; over them Adam's mean m, blue, and the root of its mean square v, orange.
 
     Both are corrected for their start, and a beta of None leaves one out. ``quiet`` steps with a gradient of 0 come before,
-    and are counted but not drawn. ValueError for fewer than two gradients, or if
-    neither is left.
+    and are counted but not drawn. ValueError for fewer than two gradients, or if neither is left.
     """
     gradients = np.asarray(gradients, dtype=float)
     if gradients.ndim != 1 or len(gradients) < 2 or (beta1 is None and beta2 is None):
@@ -31,15 +30,14 @@ def draw_memory(
         )
     steps, labels, words = quiet + np.arange(1, len(gradients) + 1), {}, []
     ax.bar(steps, gradients, color=REFERENCE, alpha=0.45, linewidth=0)
-    lines = (("m", r"$\hat m$", beta1, STABLE), ("root of v", r"root of $\hat v$", beta2, SECOND))
-    for name, label, beta, colour in lines:
+    for name, beta, colour in (("m^", beta1, STABLE), ("root of v^", beta2, SECOND)):
         if beta is not None:
-            values = gradients if name == "m" else gradients**2
+            values = gradients if name == "m^" else gradients**2
             means = running_mean([*[0.0] * quiet, *values], beta)[quiet:]
-            means = means if name == "m" else np.sqrt(means)
+            means = means if name == "m^" else np.sqrt(means)
             (line,) = ax.plot(steps, means, color=colour)
-            labels[line] = label
-            words.append(f"corrected {name} (beta {beta:g}) ends at {means[-1]:.2g}")
+            labels[line] = name
+            words.append(f"{name} (beta {beta:g}) ends at {means[-1]:.2g}")
     ax.axhline(0, color=REFERENCE, linewidth=0.8)
     ax.set(xlim=(steps[0] - 0.6, steps[-1] + 0.6), xlabel="step", ylabel="gradient, grey")
     label_lines(ax, labels)
