@@ -196,7 +196,7 @@ def over_rates(runs, titles):
     return axes[1]
 
 
-over_rates({"plain": plain}, ("From 0.1 on no better than blind", "The largest logit"))
+right = over_rates({"plain": plain}, ("At 0.1 no better than blind", "Largest logit"))
 
 # %% [markdown]
 # What comes first? The same networks over the steps, at `0.03` and at `0.1`, as means of ten steps.
