@@ -285,7 +285,7 @@ def test_the_slope_of_a_softmax_is_1_minus_1_over_t_where_logits_are_equal_and_s
         flat, sharp = (run_softmax(spread, doublings).artists for spread in (-1, 1.5))
         assert flat["dot"][1] == pytest.approx(1 - 2.0**-doublings, abs=0.01)
         assert sharp["dot"][1] < 0.13
-        assert sharp["largest"][1][-1] > 0.6 > 0.01 > flat["largest"][1][-1]
+        assert sharp["largest"][1][-3] > 0.6 > 0.01 > flat["largest"][1][-3]  # above 0.96
         assert (np.diff(flat["slope"][1]) < 1e-9).all()
 
 
