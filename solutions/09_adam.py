@@ -193,14 +193,12 @@ def train_adam(loss_of, weights, steps, lr, *, look=None, pace=None, **settings)
         left1, left2, moved, scales = left1 * beta1, left2 * beta2, [], []
         for k, (W, g) in enumerate(zip(weights, grads)):
             m[k] = beta1 * m[k] + (1 - beta1) * g
-            v[k] = beta2 * v[k] + (1 - beta2) * (squared := g**2)
+            v[k] = beta2 * v[k] + (1 - beta2) * (g_sq := g**2)
             v_hat = v[k] / (1 - left2)
             scales.append((v_hat.sqrt() + eps) * (1 - left1))
             update = m[k] / scales[k]
             if loudest.isfinite().any():  # 09.4, for a stack of networks
-                rms = (
-                    (squared / v_hat.clamp(min=1e-16)).mean((1, 2), keepdim=True).sqrt()
-                )
+                rms = (g_sq / v_hat.clamp(min=1e-16)).mean((1, 2), keepdim=True).sqrt()
                 update = update / (rms / loudest).clamp(min=1)
             paced = lr * pace(t, k) if pace else lr
             moved.append(W.detach() * (1 - lr * each(decays[k])) - paced * update)
