@@ -4,12 +4,13 @@
 # **Half of the bits are gone. Which half of training notices?**
 #
 # After this lesson you can
-# - say which updates a format of 16 bits rounds away, before any training,
+# - say before any training what a format of 16 bits will lose,
 # - tell what may be kept in `bfloat16` and what needs `float32`, or chance,
 # - say what `float16` cannot hold, and how far a loss scale helps.
 #
-# Core: about 65 minutes. Deeper: another 25 minutes. It runs in 15 seconds. Needs: [lesson 10](10_attention.ipynb).
-# Next: [lesson 12](12_emergency_room.ipynb).
+# Core: about 70 minutes. Deeper: another 25 minutes. It runs in 15 seconds. Needs: [lesson
+# 08](08_residual_and_normalization.ipynb), and [lesson 10](10_attention.ipynb) for Deeper B. Next: [lesson
+# 12](12_emergency_room.ipynb).
 
 # %%
 import math
@@ -50,6 +51,9 @@ recall("11")
 # We try it on the weights alone. Two networks are trained by Adam from the same start on the same batches. One keeps
 # its weights in `float32`. The other computes each step in `float32` too, and then stores the new weights in
 # `bfloat16`. At a rate of `0.003` both reach nearly the same loss in 200 steps. Then the rate is lowered to a tenth.
+#
+# The second question is about the reverse, at that lower rate. Now the weights stay in `float32`, and all that is
+# computed from them is rounded to `bfloat16`: the copy in use, every activation and every $\delta$.
 
 # %%
 alike = "again nearly the same"
@@ -61,12 +65,22 @@ predict(
     [alike, lower, higher],
 )
 
+# %%
+same = "nearly float32's"
+between = "higher than that, but less so"
+worst = "higher than with bfloat16 weights"
+predict(
+    "11.b",
+    "With float32 weights and all else in bfloat16 the loss at that rate is…",
+    [between, worst, same],
+)
+
 # %% [markdown]
 # ## What happens
 #
 # Networks of two hidden layers of 64 units with ReLU learn the digits. Four rates, ten seeds each, 200 steps of Adam.
-# The left panel shows the loss in the last 20 steps, the right one divides it by that of the `float32` network of the
-# same seed.
+# The left panel shows the loss in the last 20 steps. The right one divides it by that of the `float32` network of the
+# same seed, at the three lower rates.
 
 # %% tags=["experiment"]
 # Weights in float32 and in bfloat16, four rates
@@ -93,22 +107,30 @@ def ends(runs):  # losses (budgets, rates, seeds)
     return torch.stack(last).unflatten(1, (-1, 10))
 
 
+def beside_float32(ax, name, colour, title):  # at the rates that are not too large
+    over = {"ratio": by_adam[name][-1, :3] / by_adam["float32"][-1, :3]}
+    options = {"log": "x", "rough": True, "colours": [colour]}
+    plots.plot_against_theory(ax, rates[:3], over, **options)
+    ax.axhline(1, color=plots.REFERENCE)
+    ax.set_xticks(rates[:3], map(str, rates[:3]))
+    ax.set(xlim=(2e-4, 4.5e-3), ylim=(0, None))
+    ax.minorticks_off()
+    plots.finish(ax, title, "rate", "loss / float32's")
+
+
 both = {"float32": trained(rates), "bfloat16": trained(rates, nearest)}
 by_adam = {name: ends(run) for name, run in both.items()}
-ratio = (by_adam["bfloat16"] / by_adam["float32"])[-1]  # (rates, seeds)
 fig, axes = plt.subplots(1, 2)
 shown = {name: loss[-1] for name, loss in by_adam.items()}
 plots.plot_against_theory(axes[0], rates, shown, log="xy", rough=True)
+axes[0].set_xticks(rates, map(str, rates), size="x-small")
+axes[0].minorticks_off()
 plots.finish(axes[0], "Below the best rate they part", "rate", "loss after 200 steps")
-shown, style = {"ratio": ratio[:3]}, {"log": "xy", "rough": True}
-plots.plot_against_theory(axes[1], rates[:3], shown, **style, colours=[plots.SECOND])
-axes[1].axhline(1, color=plots.REFERENCE)
-axes[1].set(xlim=(1e-4, 1e-2))
-plots.finish(axes[1], "The lower the rate, the wider", "rate", "bfloat16 / float32")
+beside_float32(axes[1], "bfloat16", plots.SECOND, "The lower the rate, the wider")
 
 # %% tags=["reveal"]
 # The prediction is settled
-wider = float(ratio[0].median())
+wider = float((by_adam["bfloat16"] / by_adam["float32"])[-1, 0].median())
 reveal(
     "11.a",
     higher if wider > 1.2 else lower if wider < 0.8 else alike,
@@ -140,8 +162,8 @@ plots.draw_bits(ax, 0.1)
 plots.finish(ax, "0.1 in three formats, and what each of them really holds")
 
 # %% [markdown]
-# `bfloat16` is the upper half of a `float32`. It keeps all eight bits of the exponent, so its range is the same. But of
-# 23 digits it keeps 7. `float16` shares its bits otherwise: 10 digits, and 5 bits for the exponent.
+# `bfloat16` is the upper half of a `float32`, rounded. It keeps all eight bits of the exponent, so its range is the
+# same. But of 23 digits it keeps 7. `float16` shares its bits otherwise: 10 digits, and 5 bits for the exponent.
 #
 # **The gap, by hand.** Between 2 and 4 a format with 7 stored bits has $2^7 = 128$ steps, so neighbours are $2/128 =
 # 0.0156$ apart. The number $3.14159$ lies between $3.140625$ and $3.15625$, and the nearer one is stored. Between 4 and
@@ -184,7 +206,8 @@ table({"": formats} | columns)
 #
 # Let a weight be $0.1$, stored as $0.1001$. It lies between $2^{-4}$ and $2^{-3}$, so the gap there is $2^{-4-7} =
 # 0.00049$, and half of it $0.00024$. An update of $0.0002$ leads to $0.1003$, and the nearest number of the format is
-# $0.1001$ again. Nothing has happened. An update of $0.0003$ leads past the middle, so the weight moves by a whole gap.
+# $0.1001$ again. Nothing has happened. An update of $0.0003$ leads past the middle, so the weight moves by a whole gap,
+# $0.00049$: more than was asked.
 
 # %% tags=["drawing"]
 # The drawing
@@ -240,35 +263,37 @@ print(f"{share_lost(3e-4, (2 / 64) ** 0.5):.2f}")
 
 # %% tags=["experiment"]
 # The share of lost updates, in the first step and later
-shares = []
+sums = []
 
 
 def counted(name, new, old):
     if name != "weights":
         return new
-    stuck, meant = lost(old.bfloat16(), new - old), new != old
-    shares.append(torch.stack([(stuck & meant).sum((1, 2)), meant.sum((1, 2))]))
-    return rounded(new)
+    kept, stuck, meant = rounded(new), lost(old.bfloat16(), new - old), new != old
+    each = [stuck & meant, meant, (kept - old).abs(), (new - old).abs()]
+    sums.append(torch.stack([x.sum((1, 2)).float() for x in each]))
+    return kept
 
 
-def shares_of(rates, steps, **options):  # (steps, rates, seeds), and the runs
-    shares.clear()
+def shares_of(rates, steps, **options):  # lost of the updates, of their length; runs
+    sums.clear()
     runs = trained(rates, counted, steps=steps, **options)
-    per_layer = torch.stack(shares).unflatten(0, (-1, 3))  # steps, layers, 2, networks
-    part, whole = per_layer.sum(1).float().unbind(1)
-    return (part / whole).unflatten(1, (-1, 10)), runs
+    per_step = torch.stack(sums).unflatten(0, (-1, 3)).sum(1).unflatten(2, (-1, 10))
+    stuck, meant, moved, asked = per_step.unbind(1)  # each (steps, rates, seeds)
+    return stuck / meant, 1 - moved.sum(0) / asked.sum(0), runs
 
 
 stairs, three = [2.0 ** (k - 0.5) for k in range(-16, -6)], [3e-4, 1e-3, 3e-3]
 first = shares_of(stairs, 1)[0][0]
 fine = torch.logspace(-4.9, -2.4, 200).tolist()
 theory = [share_lost(lr, (2 / 64) ** 0.5) for lr in fine]
-later = shares_of(three, 100)[0].unflatten(0, (-1, 10)).mean((1, 3))  # by tens
+per_step, of_length, _ = shares_of(three, 100)
+later = per_step.unflatten(0, (-1, 10)).mean((1, 3))  # by tens
 fig, axes = plt.subplots(1, 2, sharey=True)
 shown, colours = {"measured": first}, [plots.VANISHES]
 plots.plot_against_theory(axes[0], stairs, shown, log="x", colours=colours)
 axes[0].plot(fine, theory, **plots.THEORY)
-plots.finish(axes[0], "Known before the first step", "rate", "share of updates lost")
+plots.finish(axes[0], "Known before (dotted)", "rate", "share of updates lost")
 named = dict(zip(("0.0003", "0.001", "0.003"), later.T))
 tens = [10 * k + 5 for k in range(10)]
 plots.plot_against_theory(axes[1], tens, named, rough=True, marker="")
@@ -279,10 +304,23 @@ plots.finish(axes[1], "And it rises: later steps are shorter", "step")
 # right panel shows that the start is the best moment: later gradients change sign from batch to batch, so Adam's steps
 # become a fraction of the rate, and more of them are lost.
 #
+# **How much harm is a lost update?** That depends on its length. The table adds up the lengths of all updates in these
+# 100 steps, and says what share of the sum is lost. Beside it stands the loss after them, over that of `float32`.
+
+# %%
+columns = {"updates lost": per_step.mean((0, 2)), "length lost": of_length.mean(1)}
+columns["loss / float32's"] = (by_adam["bfloat16"] / by_adam["float32"])[0, :3].mean(1)
+table({"rate": three} | {name: [f"{x:.1f}" for x in c] for name, c in columns.items()})
+
+# %% [markdown]
+# At `0.003` many updates are lost, and the loss hardly notices, because these are the short ones. What arrives is most
+# of the way, also because an update above half a gap is stored as a whole one. At a tenth of that rate most of the way
+# itself is lost. So the share to watch is the one of length.
+#
 # So a weight is deaf to anything below one part in 256 to 512 of itself. A thousandth of the weight per step is often
 # named as a healthy update. In `bfloat16` a typical step of that size is lost. In the explorer, find the rate at which
-# about half of the weights are stuck with 64 inputs a unit, and then with 4096. With 64 inputs, how many bits more
-# would serve that second rate? (Answer: about $10^{-3.5}$ and $10^{-4.4}$; three bits.)
+# about half of the weights are stuck with 64 inputs a unit, and then with 4096. (Answer: about $10^{-3.5}$ and
+# $10^{-4.4}$.)
 
 # %%
 explorers.explore_precision()
@@ -333,8 +371,8 @@ stochastic_round = check("11.3", stochastic_round).function
 # `stochastically_rounded` does so from here on.
 #
 # Both remedies, at the three rates that are not too large. In the third arm the weights are `float32`, and *everything
-# else* is rounded to `bfloat16`: the copy of the weights that is used, every activation and every $\delta$. So the two
-# arms are each other's opposite.
+# else* is rounded to `bfloat16`: the copy of the weights that is used, every activation and every $\delta$. It is the
+# reverse of the first arm, and your second prediction.
 
 # %% tags=["experiment"]
 # Weights rounded at random
@@ -358,33 +396,52 @@ def all_rounded(weights, x):  # autograd rounds what comes back as well
 
 
 by_adam["float32 copy"] = ends(trained(rates[:3], scores=all_rounded))
-fig, ax = plt.subplots()
-low = {name: loss[-1, :3] for name, loss in by_adam.items() if name != "float32"}
-over = {name: loss / by_adam["float32"][-1, :3] for name, loss in low.items()}
-colours = [plots.SECOND, plots.THIRD, plots.FOURTH]
-plots.plot_against_theory(ax, rates[:3], over, **style, colours=colours)
-ax.axhline(1, color=plots.REFERENCE)
-ax.set(xlim=(2e-4, 4e-3))
-plots.finish(ax, "Weights need their bits, or chance", "rate", "loss / float32's")
+fig, axes = plt.subplots(1, 3, sharey=True, figsize=(9, 3.2))
+beside_float32(axes[0], "bfloat16", plots.SECOND, "Weights, to nearest: worse")
+beside_float32(axes[1], "at random", plots.THIRD, "Weights, at random: alike")
+beside_float32(axes[2], "float32 copy", plots.FOURTH, "All but weights: alike")
+
+# %% tags=["reveal"]
+# The second prediction is settled
+rest = float((by_adam["float32 copy"] / by_adam["float32"][:, :3])[-1, 0].median())
+reveal(
+    "11.b",
+    same if rest < 1.2 else between if rest < wider else worst,
+    f"At 0.0003 the median is {rest:.1f} times float32's.",
+    wrong={
+        between: "It would be, if these roundings added up. The next batch brings "
+        "others, of either sign.",
+        worst: "Far more numbers are rounded, but none of them is kept for the next "
+        "step. It counts what adds up, not how much is rounded.",
+        same: "The roundings of one pass were not forgotten by the next.",
+    },
+)
 
 # %% [markdown]
-# That is the answer to the question of this lesson: **the half that adds up notices.** Everything that is read once may
-# be rounded. Weights may not, unless chance keeps their mean right.
+# That is the answer to the question of this lesson: **the half that adds up notices.** What is read once may be
+# rounded. What is added to may not, unless chance keeps its mean right: weights, running averages, gradients summed
+# over several small batches.
 #
-# It is no matter of Adam. And there is a place where every run has a low rate: the end of a schedule. The next two
-# cells try both. First descent with momentum, at three rates below its best one. Then Adam with a cosine from `0.003`
-# to 0 in 300 steps (lesson 07), and the share of updates lost on the way.
+# There is one exception. A number that goes into an exponential, in a softmax or in the loss, is read once and needs
+# its digits, because there a small difference becomes a factor (Deeper B). In all arms here the loss itself is computed
+# in `float32`.
+#
+# Is it a matter of Adam? The table says what descent with momentum loses, as a median of ten, at three rates below its
+# best one. And there is a place where every run has a low rate: the end of a schedule. So the figure shows Adam with a
+# cosine from `0.003` to 0 in 300 steps (lesson 07), and the share of updates lost on the way.
 
 # %% tags=["experiment"]
 # Descent with momentum
 slow = [1e-3, 3e-3, 0.01]
 by_sgd = {"float32": ends(trained(slow, adam=False))}
 by_sgd["bfloat16"] = ends(trained(slow, nearest, adam=False))
+medians = (by_sgd["bfloat16"] / by_sgd["float32"])[-1].median(1).values
+table({"rate": slow, "loss / float32's": [f"{x:.1f}" for x in medians]})
 
 # %% tags=["experiment"]
 # A cosine to zero
 cosine = {"steps": 300, "schedule": lambda k: (1 + math.cos(math.pi * k / 300)) / 2}
-lost_there, halved = shares_of([3e-3], **cosine)
+lost_there, _, halved = shares_of([3e-3], **cosine)
 on_the_way = lost_there[:, 0].unflatten(0, (-1, 10)).mean((1, 2))
 full, drawn = trained([3e-3], **cosine), trained([3e-3], by_chance, **cosine)
 to_zero = {"float32": full, "bfloat16": halved, "at random": drawn}
@@ -401,9 +458,9 @@ axes[1].set(xlim=(-0.5, 2.5), ylim=(0, None), xticks=places, xticklabels=to_zero
 plots.finish(axes[1], "Ten networks at the end", "", "loss")
 
 # %% [markdown]
-# When the rate has come down to half, most updates are lost. Nearly nothing moves in the last part of the schedule, so
-# what a decay is for, the descent to the floor, does not take place. The run looks well: no NaN, no jump, a loss that
-# flattens. It only stops too early.
+# Momentum loses as well, and more at lower rates. Under the cosine half of the updates are lost while the rate is still
+# near its top, and at the end all of them are. So what a decay is for, the last part of the descent, falls short: the
+# loss ends above that of `float32`. The run looks well: no NaN, no jump, a loss that flattens. It only stops too early.
 #
 # What the figure does not say: whether the *accuracy* suffers. Here it hardly does, because all of these networks have
 # learnt most digits.
@@ -413,8 +470,8 @@ plots.finish(axes[1], "Ten networks at the end", "", "loss")
 #
 # *bfloat16 has the range of float32, so it trains like it.* (Often said, when a loss scale is left out.)
 #
-# **Our prediction.** It is true of all that is used once, at every rate. It is false of weights below the best rate,
-# under Adam and under momentum, and at the end of a schedule. At the best rate the steps are long enough.
+# **Our prediction.** It is true of all that is used once, at each of the three rates. It is false of weights below the
+# best rate, under Adam and under momentum, and at the end of a schedule. At the best rate the steps are long enough.
 #
 # A network trains like `float32` if its loss is at most a tenth higher than that of its twin with the same seed. At
 # each setting one number decides: of how many of ten networks that is true, in the budget and at the rate that speak
@@ -430,7 +487,7 @@ def like(arm, other):  # of ten a tenth above at most, where it speaks most agai
     return int(counts.min() if counts.float().mean() > 5 else counts.max())
 
 
-accuracy = [float(run.accuracy[-1, 20:30].mean()) for run in both.values()]
+before, after = (run.accuracy[-1, 20:30].mean() for run in both.values())
 counts = {
     "activations, deltas and the copy in use": like(by_adam["float32 copy"], by_adam),
     "weights, Adam at 0.0003 and 0.001": like(by_adam["bfloat16"], by_adam),
@@ -439,15 +496,13 @@ counts = {
     "weights, Adam, a cosine to zero": like(to_zero["bfloat16"], to_zero),
 }
 found = {name: mostly(count) for name, count in counts.items()}
-name = "accuracy with bfloat16 weights, Adam at 0.003"
-harm = accuracy[0] - accuracy[1]
-found[name] = at_most(harm, 0.01, 0.03)
+harm = float(before - after)
+found["accuracy with bfloat16 weights, Adam at 0.003"] = at_most(harm, 0.01, 0.03)
 evidence = "Two layers of 64 units, Adam and momentum SGD, 100 and 200 steps. Of ten "
 evidence += "networks are at most a tenth above float32: "
 evidence += ", ".join(f"{count} ({name})" for name, count in counts.items())
-evidence += (
-    f". At 0.003 accuracy falls by {'less' if harm < 0.01 else 'more'} than 0.01."
-)
+evidence += ". At 0.003 accuracy falls by "
+evidence += f"{'less' if harm < 0.01 else 'more'} than 0.01."
 verdict("W26", found, evidence)
 
 # %% [markdown]
@@ -504,10 +559,10 @@ verdict("W27", found, evidence)
 
 # %% [markdown]
 # So ask first what the trouble is. Does the loss jump, or is something inf? Or does it creep, and stop early? For the
-# second kind log the share of updates that are lost; a lower rate raises it.
+# second kind log the share of length that is lost; a lower rate raises it. (W28 is about sums, in Deeper A.)
 
 # %% [markdown]
-# ## 4 · Averages that cannot fall
+# ## 4 · Averages and decays that stand still
 #
 # Weights are not the only thing that training adds to. Adam keeps an average of squared gradients, $v \leftarrow
 # \beta_2 v + (1 - \beta_2)\, g^2$. Let the gradients become tiny, so that $v$ has to fall. Each step takes away $(1 -
@@ -515,9 +570,9 @@ verdict("W27", found, evidence)
 #
 # By hand, with $\beta_2 = 0.999$. Let $v = 1.5$. It wants to fall by $0.0015$. Its gap is $1/128$, half of it $0.0039$:
 # stuck. Let $v = 1.9$: it wants to fall by $0.0019$, and half a gap is $0.0039$ still. And $v = 0.001$ is no better
-# off, because its gap is smaller in proportion. So at $0.999$ *every* average is stuck for ever.
-#
-# Now $\beta_2 = 0.99$. Then $v = 1.5$ wants to fall by $0.015$, far more than half a gap, and nothing is stuck.
+# off, because its gap is smaller in proportion. So at $0.999$ *every* average is stuck for ever. Now $\beta_2 = 0.99$.
+# Then $v = 1.5$ wants to fall by $0.015$, far more than half a gap, and nothing is stuck. Adam's $m$ is safer still,
+# because with $\beta_1 = 0.9$ it moves by a tenth.
 
 # %% [markdown]
 # In between it depends on where $v$ lies between two powers of two. Write $v = m\, 2^k$ with $m$ from 1 to 2. Half a
@@ -531,7 +586,8 @@ verdict("W27", found, evidence)
 #
 # ### Exercise 11.4 · ●●○ · 6 minutes
 #
-# Write `stuck(beta2)`, below 1: the share of averages that cannot fall in `bfloat16`, a number from 0 to 1.
+# Write `stuck(beta2)`, below 1: the share of averages that cannot fall in `bfloat16`, a number from 0 to 1. It is the
+# share at the first step: an average above the border falls until it meets it.
 
 
 # %%
@@ -560,11 +616,41 @@ columns = {name: [f"{x:.2f}" for x in values] for name, values in columns.items(
 table({"beta2": beta2s} | columns)
 
 # %% [markdown]
-# With `0.999`, the default, an average held in `bfloat16` can rise and never fall. Nor does it rise all the way. From 0
-# towards $g^2 = 1$ it stops at $0.25$: half a gap is $0.00098$ there, and the step $0.001 \cdot 0.75$ is less. A single
-# spike would make it large for good, and keep the steps of that weight short. Does that harm training? Deeper C tries
-# it for 200 steps and finds nothing. In so short a run $v$ has no time to fall anyway. So the law is sure, and the harm
-# is not shown.
+# With `0.999`, the default, an average held in `bfloat16` can rise and never fall. Nor does it rise all the way. Let
+# $g^2 = 1$, and let $v$ begin at 0. Torch's usual Adam multiplies by $0.999$ and adds $0.001$, each with a rounding of
+# its own. The first is always lost, the second once half a gap is larger: at $0.5$, where half a gap is $0.00195$. The
+# `fused` one rounds once, and its $v$ stops earlier.
+#
+# **A decay of AdamW** is an update as well. Each step takes $\text{lr} \cdot \lambda$ of the weight away (lesson 09),
+# with a rate of `0.001` and $\lambda = 0.1$ one part in ten thousand. Half a gap is one part in 512 at least. So the
+# decay, which torch's usual AdamW rounds by itself, is lost in *every* weight.
+#
+# We ask torch's own AdamW, on two weights in both formats, for 1200 steps. The first, 1 at the start, has gradients
+# of 0. The second has gradients of 1, and its $v$ is shown.
+
+
+# %%
+def by_adamw(dtype, **how):
+    pair = torch.nn.Parameter(torch.ones(2, dtype=dtype))
+    pair.grad = torch.tensor([0.0, 1.0], dtype=dtype)
+    optimizer = torch.optim.AdamW([pair], weight_decay=0.1, **how)
+    for _ in range(1200):
+        optimizer.step()
+    return float(pair[0].detach()), float(optimizer.state[pair]["exp_avg_sq"][1])
+
+
+arms = {name: by_adamw(getattr(torch, name)) for name in ("float32", "bfloat16")}
+arms["bfloat16, fused"] = by_adamw(torch.bfloat16, fused=True)
+columns = {"weight": [arm[0] for arm in arms.values()]}
+columns["v"] = [arm[1] for arm in arms.values()]
+table({"AdamW": arms} | {name: [f"{x:.2f}" for x in c] for name, c in columns.items()})
+
+# %% [markdown]
+# In `bfloat16` no decay takes place at all, and in `float32` it does. There $v$ is on its way to 1; in `bfloat16` it
+# stands at a half or a quarter for good. A $v$ that is too small makes steps too long, by $\sqrt 2$ or by 2. One spike
+# of the gradient would make it large for good, and the steps short. Does that harm training? Deeper C rounds $v$ for
+# 200 steps and finds nothing, but in so short a run $v$ has no time to fall anyway. So the law is sure, and the harm is
+# not shown.
 
 # %% [markdown]
 # ## 5 · Float16: digits without range
@@ -581,8 +667,8 @@ plots.finish(ax, "Adam's epsilon, 1e-8: in float16 no bit is left of it")
 # %% [markdown]
 # **How deep does a gradient live?** Here lesson 03 returns. Each layer multiplies the size of $\delta$ by a factor, and
 # we ask for the layer at which it leaves the format, now at the lower end. Let the factor be $0.5$, and let $\delta$
-# begin with a size of $0.001$ at the top. Half of its entries are 0 once their *median* size is below $2^{-25}$. Of
-# Gaussian numbers that median is $0.6745$ times the RMS. So
+# begin with a size of $0.001$ at the top. Half of its entries are stored as 0 once their *median* size is below
+# $2^{-25}$. Of Gaussian numbers that median is $0.6745$ times the RMS. So
 #
 # $$0.6745 \cdot 0.001 \cdot 0.5^L = 2^{-25}, \qquad L = \frac{\ln(0.6745 \cdot 0.001 \cdot 2^{25})}{\ln 2} = 14.5$$
 #
@@ -607,8 +693,9 @@ layers_seen = check("11.5", layers_seen).function
 
 # %% [markdown]
 # Real `float16` on the way back through ReLU layers of 128 units, ten networks. Measured is the first layer in which
-# half of the deltas are 0, the median over the networks. Narrower networks fall short of the theory, because in them
-# $\delta$ is further from Gaussian.
+# half of the deltas are 0, the median over the networks. They are counted as they leave the weights, before the slopes
+# of ReLU set half of them to 0 anyway. Narrower networks fall short of the theory, because in them $\delta$ is further
+# from Gaussian.
 
 # %% tags=["experiment"]
 # How deep float16 sees
@@ -631,10 +718,8 @@ for factor, scale in cases:
     runs = [zeros_by_layer(factor, scale, seed) for seed in range(10)]
     measured.append(int((torch.stack(runs) < 0.5).sum(1).median()) + 1)
 at_all = bool(zeros_by_layer(0.5, 1, 0, torch.bfloat16).max() > 0)
-depths = [f"{layers_seen(f, 0.001, s):.0f}" for f, s in cases]
-columns = {"factor, scale": cases, "predicted": depths}
-near = [abs(m - layers_seen(f, 1e-3, s)) < 3 for m, (f, s) in zip(measured, cases)]
-table(columns | {"measured within 3 layers": near})
+depths = [f"{layers_seen(f, 0.001, s):.1f}" for f, s in cases]
+table({"factor, scale": cases, "predicted": depths, "measured": measured})
 print(f"bfloat16 loses some deltas within 40 layers: {at_all}")
 
 # %% [markdown]
@@ -668,23 +753,20 @@ print(torch.tensor(0.001 * 0.005**2).half().item())
 # The verdict on W29
 ways = {"loop": {"foreach": False}, "foreach": {"foreach": True}}
 ways["fused"] = {"fused": True}
-found, kept = {}, {}
+kept = {}
 for name, dtype in (("float16", torch.float16), ("bfloat16", torch.bfloat16)):
     for way, how in ways.items():
         runs = [adam_steps(dtype, seed, count=10, **how) for seed in range(10)]
         kept[f"{name}, {way}"] = sum(runs)
 found = {name: mostly(count) for name, count in kept.items()}
-evidence = (
-    "torch.optim.Adam, 1 tensor of 2000 weights, 10 steps, gradients of 0.01. Of "
-)
-evidence += "ten draws stay finite: "
+evidence = "torch.optim.Adam, 1 tensor of 2000 weights, 10 steps, gradients of "
+evidence += "0.01. Of ten draws stay finite: "
 evidence += ", ".join(f"{count} ({name})" for name, count in kept.items()) + "."
 verdict("W29", found, evidence)
 
 # %% [markdown]
 # A larger epsilon, such as $10^{-4}$, would be stored, but it is a scale, too (lesson 09): gradients below it hardly
-# move anything. Better is a copy in `float32`, on which the optimizer works. That is no news. Whoever met it first
-# wrote it into a forum years ago, and it returns with every `.half()`.
+# move anything. Better is a copy in `float32`, on which the optimizer works.
 
 # %% [markdown]
 # ## On a real run
@@ -708,22 +790,26 @@ table(
 )
 
 # %% [markdown]
-# - Use `autocast` with `bfloat16`. On a GPU it leaves softmax, norms and sums in `float32` as well; on the CPU, as
-#   here, fewer of them.
-# - Do not call `model.bfloat16()` for training, unless the optimizer keeps a `float32` copy or rounds at random.
+# - Use `autocast` with `bfloat16`. On a GPU it leaves softmax, norms and sums in `float32` as well, because these are
+#   the exponentials and what is added to. On the CPU, as here, it does so for fewer of them.
+# - Do not call `model.bfloat16()` for training, unless the optimizer keeps a `float32` copy or rounds at random. The
+#   decay of AdamW is then the first thing that is lost.
+# - Keep in `float32` whatever else is added to: gradients summed over several batches, a running average of the
+#   weights.
 # - `GradScaler` is for `float16` alone. With `bfloat16` it does nothing useful.
-# - If weights must be in 16 bits, log the share of updates lost: `(w_new == w_old)` where the gradient is not 0. It
-#   rises as the rate falls, so look at the end of the schedule.
+# - If weights must be in 16 bits, log the share of length lost: one minus the sum of `|w_new - w_old|` over that of the
+#   updates before rounding. It rises as the rate falls, so look at the end of the schedule.
 # - If $v$ must be in `bfloat16`, take a $\beta_2$ of `0.99` or less, or round it at random.
 
 # %% [markdown]
 # ## Summary
 #
 # A number of 16 bits either keeps the range or keeps the digits. `bfloat16` keeps the range, so what is read once, such
-# as an activation or a gradient, trains as before. What is *added to* loses each addend below half a gap, one part in
-# 256 to 512 of itself: weights, averages, sums. The lower the rate, the more is lost, and a decay ends before its end.
-# A `float32` copy cures it, and so does rounding at random, because the mean stays right. `float16` keeps digits and
-# loses range: small gradients, squares and an epsilon of $10^{-8}$ become 0, and a loss scale moves the window.
+# as an activation or a gradient, may be rounded; what goes into an exponential may not. What is *added to* does not
+# notice anything below half a gap, one part in 256 to 512 of itself: weights and their decay, averages, sums. The lower
+# the rate, the more of the way is lost, so the end of a schedule does little. A `float32` copy cures it, and so does
+# rounding at random, because the mean stays right. `float16` keeps digits and loses range: small gradients, squares and
+# an epsilon of $10^{-8}$ become 0, and a loss scale moves the window.
 
 # %% [markdown]
 # ## Deeper
@@ -854,17 +940,18 @@ table(columns)
 # %% [markdown]
 # So logits that grow, as in lesson 10, cost twice: the softmax gets sharp, and its probabilities get imprecise. That is
 # one more reason to compute a softmax in `float32`, as `autocast` does on a GPU.
-#
+
+# %% [markdown]
 # ### C · A paper in small: which tensor may be cut
 #
 # Micikevicius et al. (2018) trained with `float16` in three steps: a `float32` master copy of the weights, a loss
 # scale, and sums in `float32`. They give two reasons for the copy. Updates can be smaller than the smallest number of
-# the format. And a weight that is at least 2048 times larger than its update keeps its value, because `float16` has ten
-# stored digits.
+# the format. And a weight that is at least 2048 times larger than its update may keep its value, because `float16` has
+# ten stored digits. (By section 2 it depends on where the weight lies: some from 2048 on, all from 4096.)
 #
 # We reduce it to digits and 9000 weights, and cut one tensor at a time. The others stay in `float32`. Adam at `0.001`,
 # 200 steps, ten seeds; no tensor cores, only rounding. The table says of how many networks the loss is more than a
-# tenth above that of `float32`. Our $2048$ is 256 in `bfloat16`, so weights in `float16` should bear far more.
+# tenth above that of `float32`. In `bfloat16` it is 256 to 512, so weights in `float16` should bear far more.
 
 # %% tags=["experiment"]
 # One tensor at a time
@@ -921,7 +1008,8 @@ else:
 #
 # - P. Micikevicius, S. Narang et al., [Mixed precision training](https://arxiv.org/abs/1710.03740) (2018): the master
 #   copy, the loss scale, and the histograms behind them.
-# - D. Goldberg, *What every computer scientist should know about floating-point arithmetic* (1991): gaps and roundings,
-#   from the ground.
+# - D. Goldberg, [What every computer scientist should know about floating-point
+#   arithmetic](https://docs.oracle.com/cd/E19957-01/806-3568/ncg_goldberg.html) (1991): gaps and roundings, from the
+#   ground.
 #
 # [The solution of this lesson](../solutions/11_precision.ipynb) · [Back to the start](00_start_here.ipynb)

@@ -96,7 +96,7 @@ guide = [
     ("loss leaps\nor NaN", "step 0: inputs far from RMS 1", "normalise the inputs", "12.3"),
     ("loss leaps\nor NaN", "step 0: outputs, gradients large", "start that fits, or warm up", "S5 S10 12.13"),
     ("loss leaps\nor NaN", "the same, but BatchNorm is there", "no alarm: look again at step 10", "W11"),
-    ("loss leaps\nor NaN", "attention, logits grow with the rate", "warmup and decay, then QK-norm", "W23 12.20"),
+    ("loss leaps\nor NaN", "attention, logits in hundreds", "warmup and decay, or QK-norm", "W23 12.20"),
     ("loss leaps\nor NaN", "float16 weights, Adam's v is 0", "a float32 copy, or fused=True", "W29"),
     ("loss leaps\nor NaN", "step 0 in scale, update > 0.3", "a tenth of the rate", "S1 S9 12.1"),
     ("loss leaps\nor NaN", "recurrent, gradient grows with T", "orthogonal start, and clip", "12.11 S6"),
@@ -108,7 +108,7 @@ guide += [
     ("loss flat", "torch's own start, ten layers, SGD", "He's start, or AdamW and time", "W6"),
     ("loss flat", "samples alike in the last layer", "skip path, BatchNorm, tanh", "W5 W11 12.10"),
     ("loss flat", "deltas shrink by layer, sigmoid", "another activation, or its own scale", "S7 W4"),
-    ("loss flat", "Adam, gradients far below epsilon", "a smaller epsilon, or a start that fits", "W17 12.21"),
+    ("loss flat", "Adam, gradients below epsilon", "smaller epsilon, a start that fits", "W17 12.21"),
     ("loss flat", "samples alike, attention only", "a skip path, branches over sqrt(L)", "W24"),
     ("loss flat", "in scale, the rate is 0 too soon", "count the schedule in steps", "12.17"),
     ("loss flat", "in scale, outputs add up to 1", "no softmax before cross_entropy", "12.18"),
@@ -119,7 +119,7 @@ guide += [
 guide += [
     ("late spikes", "inputs leap for one batch", "skip it, go back to a saved state, or clip", "12.16"),
     ("late spikes", "Adam, one bad batch", "clip, smaller beta2", "W13 W14 W18"),
-    ("late spikes", "Adam, RMS of g over root v far above 1", "clip the update, or smaller beta2", "W18 12.23"),
+    ("late spikes", "Adam, RMS of g/root v over 3", "clip the update, smaller beta2", "W18 12.23"),
     (
         "late spikes",
         "Adam, tiny gradients, then a burst",

@@ -146,6 +146,7 @@ DRAWINGS = {
     "ceiling, half": (plots.draw_ceiling, {"rates": [0.3] * 20}, (3.2, 2.0)),
     "memory": (plots.draw_memory, {"gradients": [1, -1] * 15}, (6.4, 2.4)),
     "memory, both": (plots.draw_memory, {"gradients": [0] * 20 + [1] * 10, "beta2": 0.99}, (6.4, 2.4)),
+    "memory, late": (plots.draw_memory, {"gradients": [0, 0, 1, 1], "beta2": 0.999, "quiet": 30}, (3.2, 2.4)),
     "memory, half": (plots.draw_memory, {"gradients": [1, 2, 40, 1], "beta1": None, "beta2": 0.999}, (3.2, 2.0)),
     "directions": (
         plots.draw_directions,
@@ -422,6 +423,11 @@ def test_what_adam_remembers_is_what_torch_keeps(new_axes):
     drawn = [line.get_ydata() for line in ax.lines[:2]]
     assert drawn[0] == pytest.approx(means)
     assert drawn[1] == pytest.approx(roots)
+    whole = plots.draw_memory(new_axes(), [0.0, 0.0, *gradients], 0.9, 0.99)
+    late = plots.draw_memory(new_axes(), gradients, 0.9, 0.99, quiet=2)
+    for one, other in zip(late.lines[:2], whole.lines[:2], strict=True):
+        assert one.get_ydata() == pytest.approx(other.get_ydata()[2:])
+        assert one.get_xdata() == pytest.approx(other.get_xdata()[2:])
     for wrong in ({"gradients": [1.0]}, {"gradients": gradients, "beta1": None}):
         with pytest.raises(ValueError, match="two or more, and a beta be given"):
             plots.draw_memory(new_axes(), **wrong)

@@ -253,7 +253,7 @@ def test_the_cliffs_slope_is_that_of_autograd():
 @pytest.mark.parametrize(
     ("beta1", "beta2", "t"), [(0.9, 0.999, 301), (0.9, 0.95, 1), (0.0, 0.99, 40), (0.99, 0.8, 2)]
 )
-def test_the_steps_of_a_weight_that_slept_are_those_of_torch(beta1, beta2, t):
+def test_the_steps_of_a_weight_whose_first_gradient_comes_late_are_those_of_torch(beta1, beta2, t):
     p = torch.zeros(1, dtype=torch.float64)
     optimizer = torch.optim.Adam([p], lr=1.0, betas=(beta1, beta2), eps=1e-30)
     taken = []
@@ -268,10 +268,10 @@ def test_the_steps_of_a_weight_that_slept_are_those_of_torch(beta1, beta2, t):
     assert loudness[0] == pytest.approx(((1 - beta2**t) / (1 - beta2)) ** 0.5)
 
 
-def test_a_long_sleep_is_said_to_be_loud_and_an_update_clip_holds_the_steps():
+def test_a_long_silence_is_said_to_be_loud_and_an_update_clip_holds_the_steps():
     drawn = run_awake(0.9, 3, 3)
     assert drawn.sentence.startswith(
-        "Asleep for 1000 steps, beta1 0.90, beta2 0.999: the first step is 2.52 rates long"
+        "No gradient in the first 1000 steps, beta1 0.90, beta2 0.999: the first step is 2.52 rates long"
     )
     assert drawn.artists["steps"][2] == plots.EXPLODES
     assert drawn.artists["clipped"][1].max() <= 1 + 1e-9
@@ -285,7 +285,7 @@ def test_the_slope_of_a_softmax_is_1_minus_1_over_t_where_logits_are_equal_and_s
         flat, sharp = (run_softmax(spread, doublings).artists for spread in (-1, 1.5))
         assert flat["dot"][1] == pytest.approx(1 - 2.0**-doublings, abs=0.01)
         assert sharp["dot"][1] < 0.13
-        assert sharp["largest"][1][-1] > 0.6 > 0.01 > flat["largest"][1][-1]
+        assert sharp["largest"][1][-3] > 0.6 > 0.01 > flat["largest"][1][-3]  # above 0.96
         assert (np.diff(flat["slope"][1]) < 1e-9).all()
 
 

@@ -244,10 +244,10 @@ QUESTIONS = {
         {"2": "That is the edge without momentum. A mean damps a gradient that changes sides in every step.",
          "3.8": "That is heavy ball's edge. Its velocity is a sum of gradients, while Adam's m is a mean."}),
     "09.r2": Question(
-        "09.4", "Weights that had no gradient for long wake under Adam. What shows it in that very step?",
+        "09.4", "Weights have their very first gradient late, under Adam. What shows it in that very step?",
         "the gradient over the root of v", "The gradient is of ordinary size, and the scale beside it is far too small.",
         {"the norm of the gradient": "It is of ordinary size, because these weights only join the others.",
-         "the loss of that batch": "It leaps some steps later, after the long steps have been taken."}),
+         "the loss of that batch": "It leaps after that step, since it is computed before."}),
     "09.r3": Question(
         "09.1", "In AdamW the decay shrinks a weight by itself. If it were added to the gradient, it would…",
         "be divided by the root of v", "Adam divides whatever is in the gradient, so large gradients would hide the decay.",

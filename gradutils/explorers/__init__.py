@@ -7,7 +7,7 @@ activation       where the signal lies on an activation; initialization: the pha
 clipping         a threshold at the cliff; learning rate against threshold
 schedule         schedules drawn and tried; the edge of stability
 residual         residual blocks and their normalisation
-awake            a weight that slept, under Adam
+awake            a weight whose first gradient comes late, under Adam
 softmax          a softmax over random logits
 precision        weights that an update no longer moves
 """

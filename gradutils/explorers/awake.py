@@ -1,4 +1,4 @@
-"""Explorer of Adam's memory: the steps of a weight that slept, after its gradient has come back."""
+"""Explorer of Adam's memory: the steps of a weight whose first gradient comes late."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ def run_awake(beta1: float, memory: float, asleep: float) -> Drawn:
     clipped = steps / np.maximum(loudness, 1)
     longest = int(steps.argmax())
     sentence = (
-        f"Asleep for {t - 1} steps, beta1 {beta1:.2f}, beta2 {beta2:.5g}: the first step is {steps[0]:.2f} rates long, the longest "
+        f"No gradient in the first {t - 1} steps, beta1 {beta1:.2f}, beta2 {beta2:.5g}: the first step is {steps[0]:.2f} rates long, the longest "
         f"{steps[longest]:.2f}, {longest + 1} {'step' if longest == 0 else 'steps'} after the silence; the RMS begins at "
         f"{loudness[0]:.1f}. With an update clip no step is longer than {clipped.max():.2f}."
     )
@@ -39,7 +39,7 @@ def run_awake(beta1: float, memory: float, asleep: float) -> Drawn:
 
 @course_style()
 def explore_awake() -> Explorer:
-    """A weight that slept: how long Adam's steps are once its gradient is back, with an update clip and without."""
+    """A weight whose first gradient comes late: how long Adam's steps then are, with an update clip and without."""
     figure = Figure()
     left, right = figure.subplots(1, 2)
     left.axhline(1, color=REFERENCE, linewidth=0.8)
@@ -54,6 +54,6 @@ def explore_awake() -> Explorer:
     sliders = {
         "beta1": slider("beta1", 0.9, 0, 0.99, 0.01),
         "memory": slider("beta2 remembers 10^", 3, 0.7, 4, 0.1, ".1f"),
-        "asleep": slider("asleep for 10^", 2.5, 0, 4, 0.1, ".1f"),
+        "asleep": slider("no gradient for 10^", 2.5, 0, 4, 0.1, ".1f"),
     }
     return Explorer(Scene(run_awake, live), sliders)

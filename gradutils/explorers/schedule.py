@@ -43,8 +43,8 @@ def run_edge(lr: float) -> Drawn:
     rises = int((np.diff(losses) > 0).sum())
     often = "never rises" if rises == 0 else "rises now and then, and falls in the long run"
     sentence = (
-        f"Learning rate {RATES[k]:.1f}: the limit 2/lr is {limit:.1f}. The sharpness begins at {sharp[0]:.1f} and ends {place}; "
-        f"the loss {often}."
+        f"Learning rate {RATES[k]:.1f}: the limit 2/lr is {limit:.1f}. The sharpness begins at {sharp[0]:.1f}; in the "
+        f"second half its median is {place}. The loss {often}."
     )
     artists = {
         "sharpness": (np.arange(0, STEPS, EVERY), sharp),

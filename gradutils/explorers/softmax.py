@@ -12,7 +12,7 @@ from gradutils.plots import REFERENCE, THEORY
 
 LOG_SPREADS = (-1, 1.5)
 SPREADS = np.logspace(*LOG_SPREADS, 26)
-ROWS, BINS = 400, np.linspace(0, 1, 26)
+ROWS, LEVELS = 2000, np.linspace(0, 1, 51)
 
 
 @cache
@@ -30,13 +30,13 @@ def run_softmax(log_spread: float, doublings: float) -> Drawn:
     spread, tokens = 10.0**log_spread, 2 ** int(doublings)
     p = (spread * _draws(tokens)).softmax(-1)
     largest, slope = p.amax(-1), float((1 - p.square().sum(-1)).mean())
-    share = np.histogram(largest.numpy(), BINS)[0] / ROWS
+    share = (largest.numpy()[:, None] > LEVELS).mean(0)
     sentence = (
         f"{tokens} logits of standard deviation {spread:.2f}: the largest weight is {float(largest.median()):.2f} in the median, "
         f"and 1 - sum of p^2 is {slope:.2f} on average (predicted {expected_slope(spread, tokens):.2f})."
     )
     artists = {
-        "largest": ((BINS[1:] + BINS[:-1]) / 2, share),
+        "largest": (LEVELS, share),
         "slope": (SPREADS, _predicted(tokens)),
         "dot": (spread, slope),
     }
@@ -48,8 +48,12 @@ def explore_softmax() -> Explorer:
     """Spread and number of the logits: how often a softmax has chosen already, and how much slope is left."""
     figure = Figure()
     left, right = figure.subplots(1, 2)
-    (largest,) = left.plot([], [], drawstyle="steps-mid")
-    left.set(xlim=(0, 1), ylim=(-0.03, 1.03), xlabel="largest weight", ylabel="share of the rows")
+    (largest,) = left.plot([], [])
+    left.axvline(0.5, color=REFERENCE, linewidth=0.8)
+    left.axhline(0.5, color=REFERENCE, linewidth=0.8)
+    left.set(
+        xlim=(0, 1), ylim=(-0.03, 1.03), xlabel="weight w", ylabel="share of rows: largest weight above w"
+    )
     left.set_title("How sure each row is")
     (slope,), (dot,) = right.plot([], [], **THEORY), right.plot([1], [1], "o", markersize=8)
     right.axhline(0, color=REFERENCE, linewidth=0.8)

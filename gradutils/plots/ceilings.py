@@ -7,16 +7,18 @@ from gradutils.plots.sheet import deep
 from gradutils.plots.style import EXPLODES, STABLE, THEORY, describe
 
 
-def draw_ceiling(ax: Axes, rates) -> Axes:
+def draw_ceiling(ax: Axes, rates, *, limits=None) -> Axes:
     """The ceiling 2 / rate, dotted, over the steps of a schedule; red above it, where a step overshoots, blue below.
 
-    ``rates`` holds the rate of each step, two or more, all above 0; ValueError otherwise.
+    ``rates`` holds the rate of each step, two or more, all above 0; ValueError otherwise. ``limits``: the lowest and the
+    highest sharpness shown, so that drawings side by side can share them.
     """
     rates = np.asarray(rates, dtype=float)
     if rates.ndim != 1 or len(rates) < 2 or not (rates > 0).all():
         raise ValueError(f"rates must hold the rates of two or more steps, all above 0; got {rates}")
     steps, ceiling = np.arange(len(rates)), 2 / rates
-    bottom, top = ceiling.min() / 6, ceiling.max() * 6  # room for a line of words on either side
+    # by themselves they leave room for a line of words on either side
+    bottom, top = (ceiling.min() / 6, ceiling.max() * 6) if limits is None else limits
     ax.set(yscale="log", xlim=(0, steps[-1]), ylim=(bottom, top), xlabel="step", ylabel="sharpness")
     ax.fill_between(steps, ceiling, top, color=EXPLODES, alpha=0.15, linewidth=0)
     ax.fill_between(steps, bottom, ceiling, color=STABLE, alpha=0.15, linewidth=0)

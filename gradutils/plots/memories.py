@@ -15,27 +15,31 @@ def running_mean(values, beta: float) -> np.ndarray:
     return np.array(means)
 
 
-def draw_memory(ax: Axes, gradients, beta1: float | None = 0.9, beta2: float | None = None) -> Axes:
+def draw_memory(
+    ax: Axes, gradients, beta1: float | None = 0.9, beta2: float | None = None, *, quiet: int = 0
+) -> Axes:
     """The gradients of one weight as grey bars; over them Adam's mean m, blue, and the root of its mean square v, orange.
 
-    Both are corrected for their start, and a beta of None leaves one out. ValueError for fewer than two gradients, or if
-    neither is left.
+    Both are corrected for their start, and a beta of None leaves one out. ``quiet`` steps with a gradient of 0 come before,
+    and are counted but not drawn. ValueError for fewer than two gradients, or if neither is left.
     """
     gradients = np.asarray(gradients, dtype=float)
     if gradients.ndim != 1 or len(gradients) < 2 or (beta1 is None and beta2 is None):
         raise ValueError(
             f"gradients must hold two or more, and a beta be given; got {gradients}, {beta1}, {beta2}"
         )
-    steps, labels, words = np.arange(1, len(gradients) + 1), {}, []
+    steps, labels, words = quiet + np.arange(1, len(gradients) + 1), {}, []
     ax.bar(steps, gradients, color=REFERENCE, alpha=0.45, linewidth=0)
-    for name, beta, colour in (("m", beta1, STABLE), ("root of v", beta2, SECOND)):
+    for name, beta, colour in (("m^", beta1, STABLE), ("root of v^", beta2, SECOND)):
         if beta is not None:
-            means = running_mean(gradients if name == "m" else gradients**2, beta)
-            means = means if name == "m" else np.sqrt(means)
+            values = gradients if name == "m^" else gradients**2
+            means = running_mean([*[0.0] * quiet, *values], beta)[quiet:]
+            means = means if name == "m^" else np.sqrt(means)
             (line,) = ax.plot(steps, means, color=colour)
             labels[line] = name
             words.append(f"{name} (beta {beta:g}) ends at {means[-1]:.2g}")
     ax.axhline(0, color=REFERENCE, linewidth=0.8)
-    ax.set(xlim=(0.4, len(steps) + 0.6), xlabel="step", ylabel="gradient, grey")
+    ax.set(xlim=(steps[0] - 0.6, steps[-1] + 0.6), xlabel="step", ylabel="gradient, grey")
     label_lines(ax, labels)
-    return describe(ax, f"{len(steps)} gradients of one weight as bars; {'; '.join(words)}.")
+    after = f" after {quiet} steps without one" if quiet else ""
+    return describe(ax, f"{len(steps)} gradients of one weight as bars{after}; {'; '.join(words)}.")

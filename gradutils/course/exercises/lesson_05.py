@@ -376,6 +376,21 @@ def _lsuv_variant(
     return lsuv
 
 
+def _scaled_behind(size):
+    """The signal goes on through the old weights and is divided afterwards by what ``size`` says of z and phi(z)."""
+
+    def lsuv(weights, phi, x):
+        scaled, h = [], x
+        for W in weights:
+            z = h @ W.T
+            by = size(z, phi(z))
+            scaled.append(W / by)
+            h = phi(z) / by
+        return scaled
+
+    return lsuv
+
+
 def _first_only(weights, phi, x):
     return [weights[0] / _rms(x @ weights[0].T), *weights[1:]]
 
@@ -403,6 +418,21 @@ LSUV = Exercise(
         ),
         "std takes the mean away first. Divide by the root of the mean square.": (
             _lsuv_variant(size=lambda z: z.std())
+        ),
+        "The mean was taken away first, as a variance does. The RMS leaves it in: the root of the mean square.": (
+            _lsuv_variant(size=lambda z: z.std(correction=0))
+        ),
+        "The activations have RMS 1 now. It is z = h @ W.T that must have it, before phi.": (
+            _scaled_behind(lambda z, h: _rms(h))
+        ),
+        "phi(z) was divided by the RMS. phi may bend, so scale the weights first, then take phi(h @ W.T).": (
+            _scaled_behind(lambda z, h: _rms(z))
+        ),
+        "The RMS is that of the layer's input. Measure what comes out of it: h @ W.T.": (
+            _lsuv_variant(measure=lambda W, h, phi, x: h)
+        ),
+        "Divided by the length of all values. The RMS is that length over the root of their number.": (
+            _lsuv_variant(size=lambda z: z.norm())
         ),
         "Multiplied by the RMS instead of divided.": _lsuv_variant(size=lambda z: 1 / _rms(z)),
         "The weights themselves were brought to RMS 1. It is the layer's output that must have it.": (
@@ -483,6 +513,15 @@ COSINES = Exercise(
     mistakes={
         "This is the inner product. Divide it by both lengths.": (
             _pair_variant(number=lambda a, b: float(a @ b))
+        ),
+        "The product was divided by one length squared. The two lengths differ: divide by both.": (
+            _pair_variant(number=lambda a, b: float(a @ b / (a @ a)))
+        ),
+        "The product was divided by one of the two lengths. Divide by the other as well.": (
+            _pair_variant(number=lambda a, b: float(a @ b / a.norm()))
+        ),
+        "The first number is a bare product. A cosine of the inputs, too, is divided by both lengths.": (
+            lambda weights, phi, a, b: [float(a @ b), *_cosines(weights, phi, a, b)[1:]]
         ),
         "The cosine of the inputs themselves is missing: it comes first.": _pair_variant(start=False),
         "The cosine was taken of W @ a. It is wanted behind the activation: phi(W @ a).": (

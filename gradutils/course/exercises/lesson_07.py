@@ -210,6 +210,9 @@ LARGEST_LR = Exercise(
         "A negative sharpness gives a negative rate. Below 0 the limit is math.inf as well.": (
             lambda sharpness, beta: 2 * (1 + beta) / sharpness if sharpness != 0 else math.inf
         ),
+        "The 1.9 of the example belongs to beta = 0.9: in general it is 1 + beta.": _lr_variant(
+            lambda s, b: 2 * 1.9 / s
+        ),
         "The 2 multiplies beta as well: 2 (1 + beta), not 2 + beta.": _lr_variant(lambda s, b: (2 + b) / s),
         "Brackets are missing: 2 * 1 + beta is 2 + beta, and only beta was divided by the sharpness.": (
             _lr_variant(lambda s, b: 2 + b / s)
@@ -289,8 +292,14 @@ WARMUP_COSINE = Exercise(
         "After total the cosine rises again. From there on the multiplier stays at the floor.": (
             _cosine_variant(wave=lambda x: (1 + math.cos(math.pi * x)) / 2, end=lambda x: x)
         ),
-        "This is a quarter of a wave: it leaves 1 at once more steeply at the end. Half a wave, lifted and halved: (1 + cos) / 2.": (
+        "This is a quarter of a wave, and steepest where it ends. Half a wave is flat at both ends: lift and halve it, (1 + cos) / 2.": (
             _cosine_variant(wave=lambda x: math.cos(math.pi * x / 2))
+        ),
+        "The cosine has total - warmup steps, not total. And from step total on the multiplier stays at the floor.": (
+            _cosine_variant(done=lambda step, w, t: (step - w) / t, end=lambda x: x)
+        ),
+        "1 + cos goes from 2 to 0. Halve it: the multiplier begins at 1.": (
+            _cosine_variant(wave=lambda x: 1 + math.cos(math.pi * x))
         ),
         "The cosine itself ends at -1. Lift and halve it: (1 + cos) / 2.": (
             _cosine_variant(wave=lambda x: math.cos(math.pi * x))
@@ -476,6 +485,15 @@ STEP_DECAY = Exercise(
         "Each fall multiplies: factor to the power of the number of falls.": (
             lambda step, every, factor: factor * (step // every) if step >= every else 1.0
         ),
+        "Before the first fall this is 0. And each fall multiplies: factor to the power of their number.": (
+            lambda step, every, factor: factor * (step // every)
+        ),
+        "The first fall comes at once, because ceil() rounds up. Whole intervals only: step // every.": (
+            lambda step, every, factor: factor ** math.ceil(step / every)
+        ),
+        "step % every == 0 marks the step of a fall, and step 0 is none. A fall stays: factor ** (step // every).": (
+            lambda step, every, factor: factor if step % every == 0 else 1.0
+        ),
         "It falls only once. After 2 * every steps it has fallen twice.": (
             lambda step, every, factor: factor if step >= every else 1.0
         ),
@@ -588,6 +606,12 @@ READ_RANGE_TEST = Exercise(
         ),
         "This is where the loss falls most steeply. The task asks for a tenth of the rate at the smallest loss.": (
             _range_variant(lambda lrs, losses: lrs[losses.diff().nan_to_num(math.inf).argmin()])
+        ),
+        "This is the rate after the steepest fall. The task asks for a tenth of the rate at the smallest loss.": (
+            _range_variant(lambda lrs, losses: lrs[1 + losses.diff().nan_to_num(math.inf).argmin()])
+        ),
+        "This is the steepest fall, and a NaN passes for it. Leave out what is not finite, and look for the smallest loss.": (
+            lambda lrs, losses: float(lrs[losses.diff().argmin()])
         ),
         "This is a tenth of the rate at the steepest fall. Take a tenth of the rate at the smallest loss.": (
             _range_variant(lambda lrs, losses: lrs[losses.diff().nan_to_num(math.inf).argmin()] / 10)

@@ -32,11 +32,13 @@ def _step_cases(generator):
         return w, g, m, randn(*shape).to(dtype) ** 2 + 0.1, t
 
     w, g = torch.tensor([1.0]).double(), torch.tensor([2.0]).double()
-    nothing = torch.zeros(1).double()
+    none, no_square = (
+        torch.zeros(2, 1).double().unbind()
+    )  # two tensors: one that is changed in place leaves the other
     return [
-        (w, g, nothing, nothing, 1, 0.1, 0.9, 0.999, 1e-8, 0.0),
-        (w, g, nothing, nothing, 1, 0.1, 0.9, 0.999, 1e-8, 0.5),
-        (w, 0.01 * g, nothing, nothing, 1, 0.1, 0.9, 0.999, 0.02, 0.0),
+        (w, g, none, no_square, 1, 0.1, 0.9, 0.999, 1e-8, 0.0),
+        (w, g, none, no_square, 1, 0.1, 0.9, 0.999, 1e-8, 0.5),
+        (w, 0.01 * g, none, no_square, 1, 0.1, 0.9, 0.999, 0.02, 0.0),
         (*later(3, t=5), 0.1, 0.9, 0.95, 1e-8, 0.0),
         (*later(2, 3, t=2), 0.3, 0.8, 0.9, 0.1, 2.0),
         (*later(4, t=40), 0.01, 0.9, 0.99, 0.5, 1.0),

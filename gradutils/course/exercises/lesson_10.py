@@ -52,6 +52,9 @@ ATTENTION = Exercise(
         "Divided by the root of the number of tokens. d is the last axis: the numbers in one query.": (
             _head_variant(scale=lambda q, k: k.shape[-2] ** 0.5)
         ),
+        "Divided by the root of the number of queries: len(q) counts rows. d is the last axis.": (
+            _head_variant(scale=lambda q, k: len(q) ** 0.5)
+        ),
         "The scale comes after the softmax, so the weights no longer sum to 1. Divide the logits by it.": (
             lambda q, k, v: (q @ k.mT).softmax(-1) / q.shape[-1] ** 0.5 @ v
         ),
@@ -138,8 +141,11 @@ SOFTMAX_JACOBIAN = Exercise(
         "This is the product alone, with its sign. On the diagonal p[i] is added.": (
             lambda p: -torch.outer(p, p)
         ),
-        "The slope of a sigmoid was taken of the logits p. p holds the weights already.": (
+        "A softmax was taken of p once more. p holds the weights already.": (
             lambda p: torch.func.jacrev(lambda z: z.softmax(0))(p)
+        ),
+        "This is p[i] (1 - p[j]) everywhere. The 1 stands on the diagonal only.": (
+            lambda p: p[:, None] * (1 - p[None, :])
         ),
     },
     hints=(
@@ -197,6 +203,9 @@ EXPECTED_SLOPE = Exercise(
         ),
         "This is the entropy of the weights. Wanted is 1 - sum of p^2.": (
             lambda s, tokens: _by_draws(s, tokens, lambda p: -(p * p.clamp(min=1e-30).log()).sum(-1))
+        ),
+        "The softmax went over the rows. The tokens of a row share its weights: the last axis.": (
+            lambda s, tokens: float((1 - (s * torch.randn(DRAWS, tokens)).softmax(0).square().sum(-1)).mean())
         ),
         "The logits were drawn uniformly. Draw them from a Gaussian: s * torch.randn(...).": (
             lambda s, tokens: float(1 - (s * torch.rand(DRAWS, tokens)).softmax(-1).square().sum(-1).mean())
@@ -270,6 +279,12 @@ QK_NORM = Exercise(
         ),
         "Divided by the standard deviation, which leaves the mean out. Take the root of the mean square.": (
             _norm_variant(lambda x: x.std(-1, keepdim=True, unbiased=False))
+        ),
+        "This is torch's std: it leaves the mean out and divides by d - 1. Take the root of the mean square.": (
+            _norm_variant(lambda x: x.std(-1, keepdim=True))
+        ),
+        "layer_norm takes the mean away first. Here only divide, as F.rms_norm does.": (
+            lambda q, k: tuple(F.layer_norm(x, x.shape[-1:]) for x in (q, k))
         ),
         "These are the logits. Return the two tensors, q and k, each divided by its own size.": (
             lambda q, k: q / _rms(q) @ (k / _rms(k)).mT

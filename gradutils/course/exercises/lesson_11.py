@@ -114,6 +114,10 @@ def _lost_cases(generator):
         (powers.to(HALF), moves),
         (torch.tensor([1.95, -1.05]).to(HALF), torch.tensor([0.0045, 0.003])),
         (torch.tensor([1.5, 1.5, -0.1]).to(HALF), torch.tensor([0.00586, -0.00586, 0.00037])),
+        (
+            torch.tensor([1.5, -1.25, 1.5]).to(HALF),
+            torch.tensor([0.00391, -0.00391, 1e-9]),
+        ),  # just above; far below
         case(40),
         case(200),
     ]
@@ -130,6 +134,12 @@ LOST = Exercise(
     mistakes={
         "bfloat16 plus float32 is float32, so nothing was rounded. Store the sum: .to(torch.bfloat16).": (
             lambda w, update: w + update == w
+        ),
+        "The update was rounded before it was added: one just above half a gap may become exactly that. Only the sum is.": (
+            lambda w, update: w + update.to(HALF) == w
+        ),
+        "This asks whether the update alone becomes 0. bfloat16 holds far smaller numbers: it is the sum that is rounded.": (
+            lambda w, update: update.to(HALF) == 0
         ),
         "Compared with a whole gap. The sum is rounded to the nearest, so half a gap is enough to move it.": (
             lambda w, update: update.abs() < _gap(w)
@@ -163,7 +173,7 @@ LOST = Exercise(
         "w.float() + update is a float32; .to(torch.bfloat16) stores it. Is it w?",
     ),
     alternatives=(
-        lambda w, update: w + update.to(HALF) == w,
+        lambda w, update: ~(w + update).to(HALF).ne(w),
         lambda w, update: torch.add(w, update).bfloat16().eq(w),
     ),
 )
@@ -219,6 +229,12 @@ STOCHASTIC_ROUND = Exercise(
         ),
         "Negative numbers are cut towards 0: round down with torch.floor.": (
             lambda x, gap, noise: torch.trunc(x / gap + noise) * gap
+        ),
+        "So whole numbers are the grid. Count in gaps: divide x by gap, add the noise, and multiply at the end.": (
+            lambda x, gap, noise: torch.floor(x + noise)
+        ),
+        "A fair coin, even for what lies on the grid. The chance to go up is the fraction of x / gap.": (
+            lambda x, gap, noise: (torch.floor(x / gap) + (noise < 0.5)) * gap
         ),
         "The noise is not used: this is rounding to the nearest.": (
             lambda x, gap, noise: torch.round(x / gap) * gap
@@ -296,6 +312,12 @@ STUCK = Exercise(
         "So it would be if m itself were evenly spread. Its logarithm is: the share of m below a border is log2(border).": (
             _stuck_variant(lambda b: 2**-8 / (1 - b) - 1)
         ),
+        "This is the border for m, and it may lie beyond 1 to 2. The share of m below it is its log2, from 0 to 1.": (
+            lambda b: 2**-8 / (1 - b)
+        ),
+        "So it would be if m itself were evenly spread, and not clipped. Take log2 of the border, from 0 to 1.": (
+            lambda b: 2**-8 / (1 - b) - 1
+        ),
         "The natural logarithm: m goes from 1 to 2, so take log2.": (
             _stuck_variant(lambda b: math.log(2**-8 / (1 - b)))
         ),
@@ -371,6 +393,14 @@ LAYERS_SEEN = Exercise(
             _seen(lambda top, scale: 0.6745 * top / scale * 2**25)
         ),
         "The scale is missing: it multiplies every delta.": (_seen(lambda top, scale: 0.6745 * top * 2**25)),
+        "ln 2 was taken for every factor. Each layer multiplies by factor: divide by ln(1 / factor).": (
+            _seen(lambda top, scale: 0.6745 * top * scale * 2**25, lambda f: math.log(2))
+        ),
+        "A doubling of the scale buys one layer only where factor is 0.5. Put the scale under the logarithm, beside top.": (
+            lambda factor, top, scale: (
+                max(math.log(0.6745 * top * 2**25) / -math.log(factor), 0.0) + math.log2(scale)
+            )
+        ),
         "factor was squared. It is the factor of the size; chi_1 is its square.": (
             _seen(lambda top, scale: 0.6745 * top * scale * 2**25, lambda f: -2 * math.log(f))
         ),
