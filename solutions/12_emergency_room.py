@@ -497,7 +497,7 @@ treat(
 treat(
     "12.20",
     ### BEGIN SOLUTION
-    ("attention logits grow", 1, "net = attention_net(64, norm_qk=True)"),
+    ("attention logits grow", 1, "net = attention_net(96, norm_qk=True)"),
     ### END SOLUTION
 )
 

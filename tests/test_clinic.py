@@ -188,7 +188,7 @@ def test_a_clip_is_no_cure_under_adam(patient_id, name, words):
 
 
 def test_a_norm_on_queries_and_keys_is_not_called_a_lower_rate():
-    message = said("12.20", "learning rate too high", 1, "net = attention_net(64, norm_qk=True)")[1]
+    message = said("12.20", "learning rate too high", 1, "net = attention_net(96, norm_qk=True)")[1]
     assert "no cure of “learning rate too high”" in message
 
 

@@ -19,21 +19,21 @@ MODERN = (
     Patient(
         id="12.20",
         lines={
-            NET: "net = attention_net(64)",
+            NET: "net = attention_net(96)",
             INIT: "pass  # as torch draws it",
             INPUTS: STANDARD,
-            OPTIMIZER: "optimizer = Adam(net.parameters(), lr=0.2, betas=(0.9, 0.95))",
+            OPTIMIZER: "optimizer = Adam(net.parameters(), lr=0.3, betas=(0.9, 0.95))",
             SCHEDULE: "schedule = LambdaLR(optimizer, warmup(20))",
         },
         causes=[{name: name for name in ("attention logits grow", "learning rate too high")}],
-        treatment=[Change("attention logits grow", NET, "net = attention_net(64, norm_qk=True)")],
+        treatment=[Change("attention logits grow", NET, "net = attention_net(96, norm_qk=True)")],
         after="The rate is ten times what such a net bears, and one part of it does not bear it: queries and keys grow with every step, and a "
         "logit is the product of the two. Values grow as well, but a norm follows them. Divided by their RMS they cannot grow, and the rest trains at this very rate. A lower rate is a "
         "cure as well. A recording tells the two apart only where the softmax is a module of its own; elsewhere `diagnose` says that the "
         "rate is too high, and a second run with the norm tells.",
         hints=(
             "Step 0 is in scale. Which signals have left it by the middle of the run, and which of these does no norm follow?",
-            "The net has an option: `attention_net(64, norm_qk=True)` divides each query and each key by its RMS.",
+            "The net has an option: `attention_net(96, norm_qk=True)` divides each query and each key by its RMS.",
         ),
         asides={
             "clip": "A clip bounds a gradient, and Adam divides by its size again: the steps are as long as before.",

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class AttentionNet(nn.Module):
-    """Each row of pixels is a token: (B, rows * pixels) -> (B, 10), read off all tokens after one attention.
+    """Each row of pixels is a token: (B, rows * pixels) -> (B, 10), the mean of what the tokens say after one attention.
 
     There is no skip path and no second dense layer: what the attention does not pass on is lost.
     """
@@ -22,7 +22,7 @@ class AttentionNet(nn.Module):
         h = self.norm(self.embed(x.view(len(x), self.rows, -1)))
         q, k = self.norm_qk(self.q(h)), self.norm_qk(self.k(h))
         p = self.attend(q @ k.mT / q.shape[-1] ** 0.5)  # (B, rows, rows)
-        return self.out(self.norm_out(p @ self.v(h)).flatten(1))
+        return self.out(self.norm_out(p @ self.v(h)).flatten(1)) / self.rows
 
 
 def attention_net(width: int, rows: int = 8, *, norm_qk: bool = False) -> nn.Module:

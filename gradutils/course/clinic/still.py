@@ -29,7 +29,7 @@ from gradutils.recorder.signs import Signs, read_signs
 FEW = 12  # steps: step 0 tells most, and five of them the rate
 TWICE = 2  # a batch so many times as large tells a sum from a mean
 STRETCHES = 3  # times: a random recurrent weight at its best scale stretches by 2
-CHOOSES = 0.6  # of the way to one token alone, so early: at a rate that trains it is less than half
+CHOOSES = 0.8  # of the way to one token alone, so early: where it trains it is about half of it
 ALL_THE_SAME = 1.5  # outputs within this factor of what they were before the treatment
 
 
