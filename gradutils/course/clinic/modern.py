@@ -1,6 +1,7 @@
 """Patients of attention, of Adam and of half precision; the others stand in `patients`."""
 
 from gradutils.course.clinic.patient import (
+    BATCHES,
     INIT,
     INPUTS,
     LOSS,
@@ -24,6 +25,7 @@ MODERN = (
             INPUTS: STANDARD,
             OPTIMIZER: "optimizer = Adam(net.parameters(), lr=0.3, betas=(0.9, 0.95))",
             SCHEDULE: "schedule = LambdaLR(optimizer, warmup(20))",
+            BATCHES: "for rows in batches(size=96):",
         },
         causes=[{name: name for name in ("attention logits grow", "learning rate too high")}],
         treatment=[Change("attention logits grow", NET, "net = attention_net(96, norm_qk=True)")],
