@@ -277,7 +277,7 @@ print(certificate().text.splitlines()[1])
 # Gradients multiply; at the start one number, computed beforehand, says by how much per layer.
 # A start that fits, a rate below the edge and a look at step 0 do most of the work.
 # A clip keeps a direction and mends a wild length, of one batch or of an explosion in scale; chaos and NaN it does not mend, and it hides bugs. Under Adam it has no size.
-# Adam divides the size of a gradient out, and brings an edge, a memory and a scale of its own. Attention multiplies two matrices that both grow. In bfloat16 what is added up step after step is lost first.
+# Adam has an edge, a memory and a scale of its own; attention multiplies two matrices that grow; in bfloat16 small steps are lost.
 # Most else depends, and now you can say on what.
 #
 # [The solution of this lesson](../solutions/13_verdicts.ipynb) · [Back to the start](00_start_here.ipynb)

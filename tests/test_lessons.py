@@ -83,6 +83,7 @@ FIRST_BUILT_IN = {
     "residual_scores": "08",
     "normalised_scores": "08",
     "predicted_residual_profile": "08",
+    "expected_slope": "10",
     "freeze": "10",
     "scaled_attention": "10",
     "stack_scores": "02",
