@@ -523,7 +523,7 @@ def test_a_patient_that_nobody_knows_is_answered_in_a_sentence(capsys):
     for given in ("9.3", "12.24", 9.3, None):
         assert treatment.treat(given, "healthy").outcome == "not attempted"
         assert f"There is no patient {str(given)!r}; there are 12.1" in capsys.readouterr().out
-    treatment.treat("9.3")
+    treatment.treat("2.3")
     assert "Did you mean 12.3?" in capsys.readouterr().out
 
 
