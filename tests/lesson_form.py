@@ -342,7 +342,7 @@ RULES = (
 
 # Run again -------------------------------------------------------------------------------------------------------------
 def what_fails_again(cells: list, folder, home, quick: float = 1.0) -> list[str]:
-    """What goes wrong where cells are run once more after a whole lesson, forwards and then backwards.
+    """What goes wrong where cells are run once more after a whole lesson, the last one first.
 
     A name that a later cell has given another meaning shows here. Cells that took longer than ``quick`` seconds are left out.
     """
@@ -357,7 +357,7 @@ def what_fails_again(cells: list, folder, home, quick: float = 1.0) -> list[str]
             client.execute_cell(cell, k)
             if cell.cell_type == "code" and time.perf_counter() - started < quick:
                 again.append(k)
-        for k in again + again[::-1]:
+        for k in again[::-1]:
             try:
                 client.execute_cell(notebook.cells[k], k)
             except CellExecutionError as error:
