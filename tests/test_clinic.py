@@ -520,10 +520,10 @@ def test_a_treatment_that_does_not_end_is_stopped(home, capsys, monkeypatch, lin
 
 
 def test_a_patient_that_nobody_knows_is_answered_in_a_sentence(capsys):
-    for given in ("9.3", "12.20", 9.3, None):
+    for given in ("9.3", "12.24", 9.3, None):
         assert treatment.treat(given, "healthy").outcome == "not attempted"
         assert f"There is no patient {str(given)!r}; there are 12.1" in capsys.readouterr().out
-    treatment.treat("9.3")
+    treatment.treat("2.3")
     assert "Did you mean 12.3?" in capsys.readouterr().out
 
 
@@ -614,7 +614,7 @@ def test_a_few_steps_without_a_recording_say_nothing():
     assert look.shows("init too large") == ""
     assert {sign for p in PATIENTS.values() for cause in p.causes for sign in cause.values()} - set(
         still.SHOWS
-    ) == {"relapse", "weights do not move", "labels of another order"}  # these show in the training alone
+    ) == {"relapse", "labels of another order"}  # these show in the training alone
 
 
 @pytest.mark.parametrize("patient_id", [p.id for p in PATIENTS.values() if p.causes])

@@ -158,13 +158,12 @@ def _attends(look: Look) -> str:
 
 
 def _holds(look: Look) -> str:
-    """Where a schedule holds the weights, only training tells."""
     s = look.signs
     if s.adam_step < HELD_BY_EPS:
         return f"Adam's first steps are {s.adam_step:.1g} of its rate: the gradients lie far below its eps"
     if s.last_digits < ROUNDED_AWAY:
         return f"no step changes the middle weight matrix by more than {s.last_digits:.1g} of its last digit"
-    return ""
+    return s.unmoved or s.stopped
 
 
 SHOWS: dict[str, Callable[[Look], str]] = {
