@@ -352,6 +352,8 @@ WAYS = {
 }
 # Judged by what a network does, in words of the exercise's own: there are no numbers to relate.
 MEASURED = {"04.5", "05.6", "07.4"}
+# Yes or no; rows in any order; float16, where a reciprocal overflows: what was done to the answer is not to be seen.
+UNSEEN = {"11.2", "11.3", "11.6"}
 
 
 def _answer(exercise, change):
@@ -377,7 +379,7 @@ def _can_be_told(way, cases, wanted, differing):
     return len(differing) >= 2
 
 
-@pytest.mark.parametrize("exercise_id", sorted(EXERCISES.keys() - MEASURED))
+@pytest.mark.parametrize("exercise_id", sorted(EXERCISES.keys() - MEASURED - UNSEEN))
 def test_a_changed_reference_is_recognised(exercise_id):
     exercise = EXERCISES[exercise_id]
     cases = fresh_cases(exercise, 3)

@@ -284,7 +284,7 @@ def _stuck(beta2):
 def _stuck_cases(generator):
     draws = torch.rand(4, generator=generator, dtype=torch.float64)
     between = 1 - 2.0 ** (-9 + 0.05 + 0.9 * draws)  # where the share lies between 0 and 1
-    return [(b,) for b in (0.9, 0.997, 0.99, 0.995, 0.998, 0.999, 0.9999)] + [(b,) for b in between.tolist()]
+    return [(b,) for b in (0.997, 0.9, 0.99, 0.995, 0.998, 0.999, 0.9999)] + [(b,) for b in between.tolist()]
 
 
 def _stuck_variant(share):
