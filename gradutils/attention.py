@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Mix = Callable[
-    [Tensor, Tensor, Tensor], Tensor
-]  # q, k and v, each (N, B, heads, tokens, d) -> what the heads say
+# q, k and v, each (N, B, heads, tokens, d) -> what the heads say
+Mix = Callable[[Tensor, Tensor, Tensor], Tensor]
 A_BLOCK = 6  # stacks: the weights of queries, keys and values, of the output, of two dense layers; two gains
 PARTS = ("attention", "output", "dense", "dense", "gains", "gains")  # what `freeze` calls them
 IN_ONE = ("queries", "keys", "values")  # the rows of the first, a third each

@@ -352,8 +352,12 @@ WAYS = {
 }
 # Judged by what a network does, in words of the exercise's own: there are no numbers to relate.
 MEASURED = {"04.5", "05.6", "07.4"}
-# Yes or no; rows in any order; float16, where a reciprocal overflows: what was done to the answer is not to be seen.
-UNSEEN = {"11.2", "11.3", "11.6"}
+# Ways that cannot be seen: of a yes or no, of rows that stand in any order, and of float16, where a reciprocal overflows.
+UNSEEN = {
+    "11.2": ("twice", "sign", "reciprocal"),
+    "11.3": ("sign", "reciprocal", "transposed"),
+    "11.6": ("reciprocal",),
+}
 
 
 def _answer(exercise, change):
@@ -379,13 +383,14 @@ def _can_be_told(way, cases, wanted, differing):
     return len(differing) >= 2
 
 
-@pytest.mark.parametrize("exercise_id", sorted(EXERCISES.keys() - MEASURED - UNSEEN))
+@pytest.mark.parametrize("exercise_id", sorted(EXERCISES.keys() - MEASURED))
 def test_a_changed_reference_is_recognised(exercise_id):
     exercise = EXERCISES[exercise_id]
     cases = fresh_cases(exercise, 3)
     wanted = run_all(exercise, exercise.reference, cases)
     names = exercise.given or inspect.signature(exercise.reference).parameters
-    for way, change in WAYS.items():
+    for way in WAYS.keys() - UNSEEN.get(exercise_id, ()):
+        change = WAYS[way]
         runs = run_all(exercise, _answer(exercise, change), cases)
         assert not any(run.error for run in runs), way
         differing = [k for k in range(len(cases)) if difference(wanted[k], runs[k], exercise.rtol)]
