@@ -56,7 +56,8 @@ def test_the_recorder_asks_for_torch_and_numpy_and_each_extra_for_the_one_within
         "course": ["gradutils[plots]"],
         "lab": ["gradutils[course]"],
         "trainers": [],
-        "dev": [],
+        "site": [],
+        "dev": ["gradutils[site]"],
     }
 
 
