@@ -557,9 +557,7 @@ fig, ax = plt.subplots()
 shown = dict(zip(["no warmup", "warmup"], adam_ends[90].unbind(1)))
 plots.plot_against_theory(ax, attention_lrs, shown, log="x", rough=True)
 ax.axhline(math.log(10), color=plots.REFERENCE)
-plots.finish(
-    ax, "It helps at 0.01 (grey: guessing)", "learning rate", "loss at the end"
-)
+plots.finish(ax, "It helps at 0.01 (grey: guessing)", "learning rate", "final loss")
 
 
 # %% tags=["experiment"]
