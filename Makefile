@@ -64,6 +64,11 @@ binder-url:
 .venv/test.stamp: .venv/lab.stamp requirements/dev.txt
 	$(BIN)/python -m tools.install dev $(INSTALL_ARGS)
 	@touch $@
+# nbgrader and JupyterHub live beside the course too: nbgrader adds its buttons to every JupyterLab of its environment.
+.venv-teach/teach.stamp: .venv/bin/python pyproject.toml requirements/direct.in requirements/teach.txt
+	$(BIN)/python -m venv .venv-teach
+	.venv-teach/bin/python -m tools.install teach $(INSTALL_ARGS)
+	@touch $@
 # The peers live beside the course and see its packages, so that they cannot change them.
 .venv/bench.stamp: .venv/test.stamp benchmarks/requirements.txt
 	$(BIN)/python -m venv .venv-bench

@@ -2,6 +2,7 @@
 
     python -m tools.install lab           what a learner needs
     python -m tools.install dev           and what the tests need
+    python -m tools.install teach         a learner's, nbgrader and JupyterHub
     python -m tools.install lab --pip     without uv
 
 requirements/ pins everything with its hashes, except torch, which comes from PyTorch's index of CPU builds: the one for
@@ -112,7 +113,7 @@ def main(name: str, with_uv: bool) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("name", choices=["lab", "dev"])
+    parser.add_argument("name", choices=["lab", "dev", "teach"])
     parser.add_argument("--pip", action="store_true", help="without uv")
     chosen = parser.parse_args()
     if sys.prefix == sys.base_prefix:

@@ -64,13 +64,14 @@ def compile_lock(name: str, *arguments: str, wanted: list[str]) -> Path:
 
 
 def main(arguments: list[str]) -> None:
-    """Lock everything; then, as a part of it, what a learner needs; then uv itself."""
+    """Lock what the tests need; then a part of it, what a learner needs; then what a teacher needs besides; then uv itself."""
     build = inputs()["build"]
     extras = ("pyproject.toml", "--extra", "lab")
     tests = ("--extra", "dev", "--extra", "trainers")
     dev = compile_lock("dev.txt", *extras, *tests, *arguments, wanted=build)
-    shutil.copy(dev, REQUIREMENTS / "lab.txt")  # the versions to keep
-    compile_lock("lab.txt", *extras, wanted=build)
+    for name, more in (("lab", ()), ("teach", ("--extra", "teach"))):
+        lock = shutil.copy(dev, REQUIREMENTS / f"{name}.txt")  # the versions to keep
+        compile_lock(lock.name, *extras, *more, wanted=build)
     compile_lock("uv.txt", wanted=["uv"])
 
 

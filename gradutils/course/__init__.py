@@ -12,6 +12,7 @@ trials          the claims, their verdicts, and the table of all trials
 quiz            predictions before a run, settled by what the run measured
 recall          questions on earlier lessons: three where a lesson begins, and those that are due today
 questions       what it asks, with the reason for each option
+grading         a point of nbgrader's for an exercise or a patient
 progress        what the learner has passed and predicted; certificate makes a page of it
 display         cards, tables and figures: the only room that asks where it runs
 settings        what a learner's code can leave changed, and how it is put back

@@ -54,6 +54,11 @@ def treat(patient_id: str, *answer) -> Verdict:
     return verdict
 
 
+def is_mended(patient_id: str) -> bool:
+    """Whether it was mended while this kernel ran, whatever the progress file says."""
+    return patient_id in _mended_now
+
+
 # The name --------------------------------------------------------------------------------------------------------------
 def names_in(answer: tuple) -> list[str]:
     """The illnesses that an answer names, with lines or without; none where something in it is no name."""

@@ -1,0 +1,134 @@
+"""Make nbgrader's assignments from the sources of the lessons; it stands here because only a teacher runs it.
+
+    python -m tools.assignment FOLDER              an assignment for each lesson with exercises or patients
+    python -m tools.assignment FOLDER 01 02        for these
+    python -m tools.assignment FOLDER 01 --replace anew, after the lesson changed
+
+FOLDER becomes a course folder of nbgrader: source/, release/, gradebook.db, nbgrader_config.py. What is released equals
+lessons/ but for one cell behind each answer, which asks for its point. Run it in the environment that holds nbgrader.
+"""
+
+import argparse
+import copy
+import os
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell
+
+from tools.notebooks import BEGIN, BuildError, read_source, sources
+
+HERE = Path(__file__).parent
+CONFIG = "nbgrader_config.py"
+EXERCISE = re.compile(r'^(?P<name>\w+) = check\("(?P<key>[\d.]+)", (?P=name)\)\.function$', re.MULTILINE)
+PATIENT = re.compile(r'^treat\(\s*"(?P<key>[\d.]+)",', re.MULTILINE)
+GRADED = {"schema_version": 3, "task": False}
+
+
+class AssignmentError(Exception):
+    """An assignment that cannot be made; the message says why."""
+
+
+# From a source to nbgrader's -------------------------------------------------------------------------------------------
+def with_points(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A lesson with its answers, which are marked as such, and behind each the cell that asks for its point."""
+    notebook = copy.deepcopy(notebook)
+    cells = []
+    for cell in notebook.cells:
+        cells.append(cell)
+        if cell.cell_type == "code" and BEGIN in cell.source:
+            key, call = asked(cell.source)
+            number = key.replace(".", "-")
+            cell.metadata.nbgrader = _marks(f"answer-{number}", solution=True, grade=False, locked=False)
+            cells.append(_point(cell.id, call))
+            cells[-1].metadata.nbgrader = _marks(f"point-{number}", solution=False, grade=True, locked=True, points=1)
+    notebook.cells = cells
+    return notebook
+
+
+def asked(answer: str) -> tuple[str, str]:
+    """The id of the exercise or patient that a cell answers, and the call that asks for its point."""
+    if found := EXERCISE.search(answer):
+        return found["key"], f'point("{found["key"]}", {found["name"]})'
+    if found := PATIENT.search(answer):
+        return found["key"], f'point("{found["key"]}")'
+    raise AssignmentError(f"an answer is neither checked nor a treatment:\n{answer}")
+
+
+def _point(answer_id: str, call: str) -> nbformat.NotebookNode:
+    source = f"# One point, once the answer above is right\nfrom gradutils.course.grading import point\n\n{call}"
+    # By its tag "Run All" goes on behind it where there is no point yet.
+    return new_code_cell(source, id=f"{answer_id}-point", metadata={"tags": ["raises-exception"]})
+
+
+def _marks(grade_id: str, **marks) -> dict:
+    return GRADED | {"grade_id": grade_id} | marks
+
+
+# The course folder -----------------------------------------------------------------------------------------------------
+def make(folder: Path, lessons: list[Path], replace: bool) -> list[str]:
+    """Write the source of each lesson and release it; the names of the assignments. Nothing is written if one is refused."""
+    made = {source.stem: with_points(read_source(source)) for source in lessons}
+    made = {name: notebook for name, notebook in made.items() if _answers(notebook)}
+    if not made:
+        raise AssignmentError(f"{', '.join(source.stem for source in lessons)}: nothing to give a point for")
+    there = [name for name in made if (folder / "source" / name).exists()]
+    if there and not replace:
+        raise AssignmentError(
+            f"{folder / 'source' / there[0]} exists. --replace makes it anew; what was handed in and its points stay."
+        )
+    for name, notebook in made.items():
+        target = folder / "source" / name / f"{name}.ipynb"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
+    if not (folder / CONFIG).exists():
+        (folder / CONFIG).write_bytes((HERE / CONFIG).read_bytes())
+    _release(folder, list(made))
+    return list(made)
+
+
+def _answers(notebook: nbformat.NotebookNode) -> int:
+    return sum(cell.metadata.get("nbgrader", {}).get("solution", False) for cell in notebook.cells)
+
+
+def _release(folder: Path, names: list[str]) -> None:
+    """Let nbgrader strip the answers and note the points in its gradebook."""
+    from nbgrader.apps import NbGraderAPI  # only a teacher's environment has it
+    from traitlets.config.loader import PyFileConfigLoader
+
+    config = PyFileConfigLoader(CONFIG, path=str(folder)).load_config()
+    config.CourseDirectory.root = str(folder)
+    # A new gradebook asks for the command alembic, which stands beside this Python.
+    os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ.get("PATH", "")
+    api = NbGraderAPI(config=config, log_level="ERROR")
+    for name in names:
+        done = api.generate_assignment(name)
+        if not done["success"]:
+            raise AssignmentError(f"nbgrader did not release {name}: {done.get('error') or done.get('log')}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    about = (__doc__ or "").split("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m tools.assignment", description=about)
+    parser.add_argument("folder", type=Path, help="the course folder, made if it is not there")
+    parser.add_argument("lessons", nargs="*", help="numbers or names, such as 01; none: all that have exercises or patients")
+    parser.add_argument("--replace", action="store_true", help="make anew what is there already")
+    options = parser.parse_args(arguments)
+    folder = options.folder.expanduser().resolve()
+    try:
+        names = make(folder, sources(HERE.parent, options.lessons), options.replace)
+    except ModuleNotFoundError as error:
+        print(f"not made: {error}. `make .venv-teach/teach.stamp` installs what a teacher needs.", file=sys.stderr)
+        return 1
+    except (AssignmentError, BuildError, OSError, SyntaxError) as error:
+        print(f"not made: {error}", file=sys.stderr)
+        return 1
+    print(f"{len(names)} assignments in {folder / 'release'}: {', '.join(names)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""nbgrader's settings for this course. `python -m tools.assignment` puts a copy beside the gradebook: it is yours to change.
+
+A submission runs with a progress file of its own, which vanishes with it. A cell that does not end, or a kernel that dies,
+ends the run; what stands behind was not run and earns nothing: nbgrader by itself gives a full point for a cell without output.
+"""
+
+import os
+import time
+from tempfile import TemporaryDirectory
+
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbconvert.preprocessors import ClearMetadataPreprocessor
+from nbformat.v4 import new_output
+from nbgrader.preprocessors import (
+    AssignLatePenalties,
+    CheckCellMetadata,
+    Execute,
+    IgnorePattern,
+    LimitOutput,
+    SaveAutoGrades,
+)
+from nbgrader.utils import setenv
+from traitlets import Bool, Integer
+
+CELL, NOTEBOOK = 120, 900  # seconds; a lesson runs in 20, a check ends an answer after 30, a treatment after 60
+
+
+class Run(Execute):
+    """Run a submission from its first cell on, whatever stands in it."""
+
+    timeout = Integer(CELL).tag(config=True)
+    interrupt_on_timeout = Bool(False).tag(config=True)  # a loop can catch that, and each later cell would wait as long
+    notebook_timeout = Integer(NOTEBOOK, help="seconds for all cells together").tag(config=True)
+
+    def preprocess(self, nb, resources, *more):
+        """The notebook as it ran; a cell that was never run has an error for its output."""
+        end = time.monotonic() + self.notebook_timeout
+        self.timeout_func = lambda cell: max(1, min(self.timeout, end - time.monotonic()))
+        with TemporaryDirectory() as home, setenv(GRADUTILS_HOME=home):
+            try:
+                nb, resources = super().preprocess(nb, resources, *more)
+            except (DeadKernelError, CellTimeoutError) as error:
+                self.log.warning("What stands behind is not run and earns nothing. %s", str(error).split("\n")[0])
+        for cell in nb.cells:
+            if cell.cell_type == "code" and cell.execution_count is None:
+                cell.outputs = [new_output("error", ename="NotRun", evalue="", traceback=["This cell was not run."])]
+        return nb, resources
+
+
+c = get_config()  # noqa: F821
+c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
+c.ClearSolutions.code_stub = {"python": "..."}
+c.ClearSolutions.begin_solution_delimeter = "### BEGIN SOLUTION"
+c.ClearSolutions.end_solution_delimeter = "### END SOLUTION"
+c.Autograde.autograde_preprocessors = [
+    Run,
+    IgnorePattern,
+    ClearMetadataPreprocessor,
+    LimitOutput,
+    SaveAutoGrades,
+    AssignLatePenalties,
+    CheckCellMetadata,
+]
