@@ -20,7 +20,7 @@ from nbformat.v4 import new_code_cell
 
 from tools.notebooks import BEGIN, BuildError, read_source, sources
 
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parent.parent
 CONFIG = "nbgrader_config.py"
 EXERCISE = re.compile(r'^(?P<name>\w+) = check\("(?P<key>[\d.]+)", (?P=name)\)\.function$', re.MULTILINE)
 PATIENT = re.compile(r'^treat\(\s*"(?P<key>[\d.]+)",', re.MULTILINE)
@@ -84,7 +84,7 @@ def make(folder: Path, lessons: list[Path], replace: bool) -> list[str]:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
     if not (folder / CONFIG).exists():
-        (folder / CONFIG).write_bytes((HERE / CONFIG).read_bytes())
+        (folder / CONFIG).write_bytes((ROOT / "deploy" / CONFIG).read_bytes())
     _release(folder, list(made))
     return list(made)
 
@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     folder = options.folder.expanduser().resolve()
     try:
-        names = make(folder, sources(HERE.parent, options.lessons), options.replace)
+        names = make(folder, sources(ROOT, options.lessons), options.replace)
     except ModuleNotFoundError as error:
         print(f"not made: {error}. `make .venv-teach/teach.stamp` installs what a teacher needs.", file=sys.stderr)
         return 1
