@@ -192,8 +192,11 @@ def test_a_norm_on_queries_and_keys_is_not_called_a_lower_rate():
     assert "no cure of “learning rate too high”" in message
 
 
-def test_probabilities_are_seen_whatever_the_cross_entropy_is_called():
-    line = "loss = F.cross_entropy(3 * net(x[rows]), y[rows])"
+@pytest.mark.parametrize(
+    "name", ["F.cross_entropy", "nn.CrossEntropyLoss()", "torch.nn.functional.cross_entropy"]
+)
+def test_probabilities_are_seen_whatever_the_cross_entropy_is_called(name):
+    line = f"loss = {name}(3 * net(x[rows]), y[rows])"
     message = said("12.18", "loss does not fit the outputs", 8, line)[1]
     assert "adds up to the same for each sample" in message
 
