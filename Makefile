@@ -13,7 +13,7 @@ NO_WINDOW := $(if $(filter Darwin,$(shell uname)),,$(if $(DISPLAY)$(WAYLAND_DISP
 # Packages come uncompiled: what is imported first is compiled then, and kept, even where this variable forbids it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: lab test quick lint unit nbval nbval-foreign browser notebooks bench format lock binder-url
+.PHONY: lab test quick lint unit nbval nbval-foreign browser teach notebooks bench format lock binder-url
 lab: .venv/lab.stamp
 	@$(if $(AS_ROOT),echo "You are root: Jupyter is started with --allow-root.",:)
 	@$(if $(NO_WINDOW),echo "No display: open in a browser the address that Jupyter prints below.",:)
@@ -32,7 +32,7 @@ lint: .venv/test.stamp
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/ruff format --check $(NARROW) && $(BIN)/codespell
 	$(BIN)/python -m tools.notebooks --check
 unit: .venv/test.stamp
-	$(BIN)/python -m pytest tests --ignore=tests/browser -n $(WORKERS) --dist worksteal
+	$(BIN)/python -m pytest tests --ignore=tests/browser --ignore=tests/teach -n $(WORKERS) --dist worksteal
 nbval: .venv/test.stamp
 	$(NBVAL) solutions lessons
 # Lessons hold no outputs to compare: here they would only be run a second time.
@@ -65,10 +65,18 @@ binder-url:
 .venv/test.stamp: .venv/lab.stamp requirements/dev.txt
 	$(BIN)/python -m tools.install dev $(INSTALL_ARGS)
 	@touch $@
+# The points of a class and the hub, in earnest; `make test` has the light tests of both. Two minutes, and a minute to install.
+teach: .venv/test.stamp .venv-teach/proxy.stamp
+	$(BIN)/python -m pytest tests/teach -n $(WORKERS)
+
 # nbgrader and JupyterHub live beside the course too: nbgrader adds its buttons to every JupyterLab of its environment.
 .venv-teach/teach.stamp: .venv/bin/python pyproject.toml requirements/direct.in requirements/teach.txt
 	$(BIN)/python -m venv .venv-teach
 	.venv-teach/bin/python -m tools.install teach $(INSTALL_ARGS)
+	@touch $@
+# What JupyterHub puts before itself; it needs node 20 or newer.
+.venv-teach/proxy.stamp: .venv-teach/teach.stamp
+	npm install --prefix .venv-teach --no-audit --no-fund --silent configurable-http-proxy@5.3.0
 	@touch $@
 # The peers live beside the course and see its packages, so that they cannot change them.
 .venv/bench.stamp: .venv/test.stamp benchmarks/requirements.txt

@@ -30,7 +30,7 @@ c.Spawner.args = [
 # A server takes 165 MB, the largest lesson 690 MB at its peak: room for two of them.
 c.Spawner.mem_limit = "2G"
 # The course uses one thread a learner; so does what lies below it.
-c.Spawner.environment = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+c.Spawner.environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 # When thirty come at once, ten start at a time, and nobody is given up on a busy machine.
 c.JupyterHub.concurrent_spawn_limit = 10

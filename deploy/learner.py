@@ -56,7 +56,7 @@ def _put(content: bytes, target: Path) -> None:
             file.write(content)
             file.flush()
         except OSError:
-            target.unlink()
+            target.unlink(missing_ok=True)
             raise
 
 

@@ -11,25 +11,61 @@ from tempfile import TemporaryDirectory
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors import ClearMetadataPreprocessor
 from nbformat.v4 import new_output
+from nbgrader.api import Gradebook
 from nbgrader.preprocessors import (
     AssignLatePenalties,
     CheckCellMetadata,
+    ClearOutput,
+    DeduplicateIds,
     Execute,
     IgnorePattern,
     LimitOutput,
+    NbGraderPreprocessor,
+    OverwriteCells,
+    OverwriteKernelspec,
     SaveAutoGrades,
 )
 from nbgrader.utils import setenv
 from traitlets import Bool, Integer
 
-CELL, NOTEBOOK = 120, 900  # seconds; a lesson runs in 20, a check ends an answer after 30, a treatment after 60
+CELL, NOTEBOOK = (
+    120,
+    900,
+)  # seconds; a lesson runs in 20, a check ends an answer after 30, a treatment after 60
+
+
+class Mark(NbGraderPreprocessor):
+    """Who worked in the course's own lesson hands in answers without nbgrader's marks: a cell's id tells which it is."""
+
+    def preprocess(self, nb, resources):
+        """The notebook with every answer marked; the cells for the points are added after that."""
+        where = resources["nbgrader"]
+        with Gradebook(where["db_url"]) as book:
+            answers = {
+                cell.name
+                for cell in book.find_notebook(where["notebook"], where["assignment"]).solution_cells
+            }
+        for cell in nb.cells:
+            name = f"answer-{cell.get('id')}"
+            if name in answers and "nbgrader" not in cell.metadata:
+                marks = {
+                    "solution": True,
+                    "grade": False,
+                    "locked": False,
+                    "task": False,
+                    "schema_version": 3,
+                }
+                cell.metadata.nbgrader = marks | {"grade_id": name}
+        return nb, resources
 
 
 class Run(Execute):
     """Run a submission from its first cell on, whatever stands in it."""
 
     timeout = Integer(CELL).tag(config=True)
-    interrupt_on_timeout = Bool(False).tag(config=True)  # a loop can catch that, and each later cell would wait as long
+    interrupt_on_timeout = Bool(False).tag(
+        config=True
+    )  # a loop can catch that, and each later cell would wait as long
     notebook_timeout = Integer(NOTEBOOK, help="seconds for all cells together").tag(config=True)
 
     def preprocess(self, nb, resources, *more):
@@ -40,10 +76,14 @@ class Run(Execute):
             try:
                 nb, resources = super().preprocess(nb, resources, *more)
             except (DeadKernelError, CellTimeoutError) as error:
-                self.log.warning("What stands behind is not run and earns nothing. %s", str(error).split("\n")[0])
+                self.log.warning(
+                    "What stands behind is not run and earns nothing. %s", str(error).split("\n")[0]
+                )
         for cell in nb.cells:
             if cell.cell_type == "code" and cell.execution_count is None:
-                cell.outputs = [new_output("error", ename="NotRun", evalue="", traceback=["This cell was not run."])]
+                cell.outputs = [
+                    new_output("error", ename="NotRun", evalue="", traceback=["This cell was not run."])
+                ]
         return nb, resources
 
 
@@ -52,6 +92,15 @@ c.CourseDirectory.root = os.path.dirname(os.path.abspath(__file__))
 c.ClearSolutions.code_stub = {"python": "..."}
 c.ClearSolutions.begin_solution_delimeter = "### BEGIN SOLUTION"
 c.ClearSolutions.end_solution_delimeter = "### END SOLUTION"
+c.OverwriteCells.add_missing_cells = True
+c.Autograde.sanitize_preprocessors = [
+    Mark,
+    ClearOutput,
+    DeduplicateIds,
+    OverwriteKernelspec,
+    OverwriteCells,
+    CheckCellMetadata,
+]
 c.Autograde.autograde_preprocessors = [
     Run,
     IgnorePattern,

@@ -28,7 +28,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 INNER = {name: [entry for entry in EXTRAS[name] if entry.startswith("gradutils[")] for name in EXTRAS}
 OUTER = [entry for name in EXTRAS for entry in EXTRAS[name] if entry not in INNER[name]]
 WANTED = [*PROJECT["dependencies"], *OUTER, *PYPROJECT["build-system"]["requires"]]
-LOCKS = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("lab", "dev", "uv")}
+LOCKS = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("lab", "dev", "teach", "uv")}
 
 
 def locked(name):
@@ -56,6 +56,7 @@ def test_the_recorder_asks_for_torch_and_numpy_and_each_extra_for_the_one_within
         "course": ["gradutils[plots]"],
         "lab": ["gradutils[course]"],
         "trainers": [],
+        "teach": ["gradutils[lab]"],
         "site": [],
         "dev": ["gradutils[site]"],
     }
@@ -85,7 +86,7 @@ def test_a_changed_input_makes_a_lock_stale(tmp_path, file, old, new, changes):
 
 
 def test_every_direct_pin_is_locked():
-    versions = {(package, pin) for package, pin, _ in (*locked("dev"), *locked("uv"))}
+    versions = {(package, pin) for name in LOCKS for package, pin, _ in locked(name)}
     assert set(PINS.items()) - versions == {("torch", PINS["torch"])}  # tools/install.py reads that one
 
 
@@ -104,6 +105,16 @@ def test_a_learner_gets_a_part_of_what_the_tests_get():
         "tqdm",
     } <= names
     assert not {"pytest", "ruff", "playwright", "scikit-learn"} & names
+
+
+def test_a_teacher_gets_what_a_learner_gets_and_changes_no_version_of_it():
+    lab, dev, teach = (
+        {(package, pin) for package, pin, _ in locked(name)} for name in ("lab", "dev", "teach")
+    )
+    assert lab < teach
+    more = {package for package, _ in teach - dev}
+    assert {"nbgrader", "jupyterhub"} <= more
+    assert not more & {package for package, _ in dev}
 
 
 @pytest.mark.parametrize("name", LOCKS)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat.v4 import new_code_cell
+from traitlets.config.loader import PyFileConfigLoader
 
 from tools.notebooks import BEGIN, BuildError, read_source, sources
 
@@ -24,7 +25,6 @@ ROOT = Path(__file__).parent.parent
 CONFIG = "nbgrader_config.py"
 EXERCISE = re.compile(r'^(?P<name>\w+) = check\("(?P<key>[\d.]+)", (?P=name)\)\.function$', re.MULTILINE)
 PATIENT = re.compile(r'^treat\(\s*"(?P<key>[\d.]+)",', re.MULTILINE)
-GRADED = {"schema_version": 3, "task": False}
 
 
 class AssignmentError(Exception):
@@ -39,39 +39,48 @@ def with_points(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         cells.append(cell)
         if cell.cell_type == "code" and BEGIN in cell.source:
-            key, call = asked(cell.source)
-            number = key.replace(".", "-")
-            cell.metadata.nbgrader = _marks(f"answer-{number}", solution=True, grade=False, locked=False)
-            cells.append(_point(cell.id, call))
-            cells[-1].metadata.nbgrader = _marks(f"point-{number}", solution=False, grade=True, locked=True, points=1)
+            cell.metadata.nbgrader = _marks(f"answer-{cell.id}", solution=True, grade=False, locked=False)
+            if call := asked(cell.source):
+                cells.append(_point(cell.id, call))
     notebook.cells = cells
     return notebook
 
 
-def asked(answer: str) -> tuple[str, str]:
-    """The id of the exercise or patient that a cell answers, and the call that asks for its point."""
+def asked(answer: str) -> str:
+    """The call that asks for the point of an answer; empty where none is given: for guesses, of which every one counts."""
     if found := EXERCISE.search(answer):
-        return found["key"], f'point("{found["key"]}", {found["name"]})'
+        return f'point("{found["key"]}", {found["name"]})'
     if found := PATIENT.search(answer):
-        return found["key"], f'point("{found["key"]}")'
-    raise AssignmentError(f"an answer is neither checked nor a treatment:\n{answer}")
+        return f'point("{found["key"]}")'
+    return ""
 
 
 def _point(answer_id: str, call: str) -> nbformat.NotebookNode:
-    source = f"# One point, once the answer above is right\nfrom gradutils.course.grading import point\n\n{call}"
+    source = (
+        f"# One point, once the answer above is right\nfrom gradutils.course.grading import point\n\n{call}"
+    )
+    marks = _marks(f"point-{answer_id}", solution=False, grade=True, locked=True, points=1)
     # By its tag "Run All" goes on behind it where there is no point yet.
-    return new_code_cell(source, id=f"{answer_id}-point", metadata={"tags": ["raises-exception"]})
+    metadata = {"tags": ["raises-exception"], "nbgrader": marks}
+    return new_code_cell(source, id=f"{answer_id}-point", metadata=metadata)
 
 
 def _marks(grade_id: str, **marks) -> dict:
-    return GRADED | {"grade_id": grade_id} | marks
+    return {"schema_version": 3, "task": False, "grade_id": grade_id} | marks
+
+
+def points(notebook: nbformat.NotebookNode) -> int:
+    """How many points a notebook gives."""
+    return sum(cell.metadata.get("nbgrader", {}).get("points", 0) for cell in notebook.cells)
 
 
 # The course folder -----------------------------------------------------------------------------------------------------
 def make(folder: Path, lessons: list[Path], replace: bool) -> list[str]:
     """Write the source of each lesson and release it; the names of the assignments. Nothing is written if one is refused."""
+    from nbgrader.apps import NbGraderAPI  # only a teacher's environment has it
+
     made = {source.stem: with_points(read_source(source)) for source in lessons}
-    made = {name: notebook for name, notebook in made.items() if _answers(notebook)}
+    made = {name: notebook for name, notebook in made.items() if points(notebook)}
     if not made:
         raise AssignmentError(f"{', '.join(source.stem for source in lessons)}: nothing to give a point for")
     there = [name for name in made if (folder / "source" / name).exists()]
@@ -85,24 +94,17 @@ def make(folder: Path, lessons: list[Path], replace: bool) -> list[str]:
         target.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
     if not (folder / CONFIG).exists():
         (folder / CONFIG).write_bytes((ROOT / "deploy" / CONFIG).read_bytes())
-    _release(folder, list(made))
+    _release(NbGraderAPI, folder, list(made))
     return list(made)
 
 
-def _answers(notebook: nbformat.NotebookNode) -> int:
-    return sum(cell.metadata.get("nbgrader", {}).get("solution", False) for cell in notebook.cells)
-
-
-def _release(folder: Path, names: list[str]) -> None:
+def _release(nbgrader: type, folder: Path, names: list[str]) -> None:
     """Let nbgrader strip the answers and note the points in its gradebook."""
-    from nbgrader.apps import NbGraderAPI  # only a teacher's environment has it
-    from traitlets.config.loader import PyFileConfigLoader
-
     config = PyFileConfigLoader(CONFIG, path=str(folder)).load_config()
     config.CourseDirectory.root = str(folder)
     # A new gradebook asks for the command alembic, which stands beside this Python.
     os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ.get("PATH", "")
-    api = NbGraderAPI(config=config, log_level="ERROR")
+    api = nbgrader(config=config, log_level="ERROR")
     for name in names:
         done = api.generate_assignment(name)
         if not done["success"]:
@@ -114,16 +116,24 @@ def main(arguments: list[str] | None = None) -> int:
     about = (__doc__ or "").split("\n")[0]
     parser = argparse.ArgumentParser(prog="python -m tools.assignment", description=about)
     parser.add_argument("folder", type=Path, help="the course folder, made if it is not there")
-    parser.add_argument("lessons", nargs="*", help="numbers or names, such as 01; none: all that have exercises or patients")
+    parser.add_argument(
+        "lessons", nargs="*", help="numbers or names, such as 01; none: all that have exercises or patients"
+    )
     parser.add_argument("--replace", action="store_true", help="make anew what is there already")
     options = parser.parse_args(arguments)
     folder = options.folder.expanduser().resolve()
     try:
         names = make(folder, sources(ROOT, options.lessons), options.replace)
     except ModuleNotFoundError as error:
-        print(f"not made: {error}. `make .venv-teach/teach.stamp` installs what a teacher needs.", file=sys.stderr)
+        print(
+            f"not made: {error}. `make .venv-teach/teach.stamp` installs what a teacher needs.",
+            file=sys.stderr,
+        )
         return 1
-    except (AssignmentError, BuildError, OSError, SyntaxError) as error:
+    except OSError as error:
+        print(f"not made: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    except (AssignmentError, BuildError) as error:
         print(f"not made: {error}", file=sys.stderr)
         return 1
     print(f"{len(names)} assignments in {folder / 'release'}: {', '.join(names)}")

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HOMES = ("gradutils", "tools", "benchmarks", "tests")
+HOMES = ("gradutils", "tools", "benchmarks", "deploy", "tests")
 TESTS = r"tests/test_\w+\.py"
 SECONDS = 50
 

@@ -22,11 +22,17 @@ ROOT = Path(__file__).parent.parent.parent
 TEACH = ROOT / ".venv-teach"
 PROXY = TEACH / "node_modules" / ".bin" / "configurable-http-proxy"
 pytestmark = [
-    pytest.mark.skipif(not PROXY.exists(), reason="make .venv-teach/proxy.stamp installs JupyterHub and its proxy"),
+    pytest.mark.skipif(
+        not PROXY.exists(), reason="make .venv-teach/proxy.stamp installs JupyterHub and its proxy"
+    ),
     pytest.mark.timeout(600),
 ]
 LESSON = "00_start_here"
-CHOICES = {"single": "about 14 thousand times", "huge": "more than 100 million times", "added": "about 20 times"}
+CHOICES = {
+    "single": "about 14 thousand times",
+    "huge": "more than 100 million times",
+    "added": "about 20 times",
+}
 NAMES = ("ada", "ben", "cleo", "dan", "eve", "fay")
 # The hub of the course, for learners who are no accounts of this machine.
 CONFIG = """
@@ -148,7 +154,9 @@ class Learner:
         begun = time.monotonic()
         await self.start()
         lesson = await self.ask("GET", f"contents/lessons/{LESSON}.ipynb")
-        self.kernel = (await self.ask("POST", "kernels", {"name": "python3", "path": f"lessons/{LESSON}.ipynb"}))["id"]
+        self.kernel = (
+            await self.ask("POST", "kernels", {"name": "python3", "path": f"lessons/{LESSON}.ipynb"})
+        )["id"]
         self.seconds["lesson and kernel"] = time.monotonic() - begun
         self.cells = nbformat.from_dict(lesson["content"]).cells
 
@@ -158,15 +166,30 @@ class Learner:
 
     async def run(self, sources):
         """What each cell printed or showed."""
-        address = f"{self.hub.address.replace('http', 'ws', 1)}/user/{self.name}/api/kernels/{self.kernel}/channels"
+        address = (
+            f"{self.hub.address.replace('http', 'ws', 1)}/user/{self.name}/api/kernels/{self.kernel}/channels"
+        )
         socket = await websocket_connect(
-            HTTPRequest(address, headers={"Authorization": f"token {self.token}"}), max_message_size=50_000_000
+            HTTPRequest(address, headers={"Authorization": f"token {self.token}"}),
+            max_message_size=50_000_000,
         )
         said = []
         for source in sources:
             asked = uuid.uuid4().hex
-            header = {"msg_id": asked, "msg_type": "execute_request", "version": "5.3", "session": asked, "username": ""}
-            content = {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+            header = {
+                "msg_id": asked,
+                "msg_type": "execute_request",
+                "version": "5.3",
+                "session": asked,
+                "username": "",
+            }
+            content = {
+                "code": source,
+                "silent": False,
+                "store_history": True,
+                "user_expressions": {},
+                "allow_stdin": False,
+            }
             empty = {"parent_header": {}, "metadata": {}, "buffers": []}
             await socket.write_message(
                 json.dumps({"header": header, "content": content, "channel": "shell"} | empty)
@@ -180,7 +203,9 @@ class Learner:
         said = ""
         while True:
             raw = await socket.read_message()
-            message = json.loads(raw) if isinstance(raw, str) else {"parent_header": {}}  # of widgets, in bytes
+            message = (
+                json.loads(raw) if isinstance(raw, str) else {"parent_header": {}}
+            )  # of widgets, in bytes
             if message["parent_header"].get("msg_id") != asked:
                 continue
             kind, content = message["header"]["msg_type"], message["content"]
@@ -198,7 +223,8 @@ class Learner:
         server = next(
             process
             for process in psutil.Process(self.hub.process.pid).children(recursive=True)
-            if process.environ().get("JUPYTERHUB_USER") == self.name and "jupyterhub.singleuser" in process.cmdline()
+            if process.environ().get("JUPYTERHUB_USER") == self.name
+            and "jupyterhub.singleuser" in process.cmdline()
         )
         return [round(p.memory_full_info().pss / 1e6) for p in (server, *server.children())]
 
@@ -206,11 +232,16 @@ class Learner:
 def lesson_of(learner, k):
     """The code of the lesson, as learner number k fills it in: another choice, other tries, and every second one is right."""
     sources = [cell.source for cell in learner.cells if cell.cell_type == "code"]
-    chosen, answered = next(s for s in sources if s.startswith("single =")), next(s for s in sources if "    ..." in s)
+    chosen, answered = (
+        next(s for s in sources if s.startswith("single =")),
+        next(s for s in sources if "    ..." in s),
+    )
     answer = "x.square().mean().sqrt()" if k % 2 == 0 else "x.square().sum().sqrt()"
     changed = {
         chosen: chosen.replace("added])", f"added], choice={list(CHOICES)[k % 3]})"),
-        answered: answered.replace("    ...", f"    return {answer}").replace("rms = ", 'check("00.1", rms)\n' * (k // 2) + "rms = "),
+        answered: answered.replace("    ...", f"    return {answer}").replace(
+            "rms = ", 'check("00.1", rms)\n' * (k // 2) + "rms = "
+        ),
     }
     assert all(new != old for old, new in changed.items())
     return [changed.get(source, source) for source in sources]
@@ -263,7 +294,9 @@ async def six_at_once(hub):
     assert (await ada.ask("GET", f"contents/solutions/{LESSON}.ipynb"))["type"] == "notebook"
 
     # A cell that takes more than there is ends in a sentence, and the kernel lives.
-    ada.kernel = (await ada.ask("POST", "kernels", {"name": "python3", "path": f"lessons/{LESSON}.ipynb"}))["id"]
+    ada.kernel = (await ada.ask("POST", "kernels", {"name": "python3", "path": f"lessons/{LESSON}.ipynb"}))[
+        "id"
+    ]
     heard = await ada.run(["x = bytearray(3 * 10**9)", "print(6 * 7)"])
     assert "MemoryError" in heard[0]
     assert heard[1].strip() == "42"

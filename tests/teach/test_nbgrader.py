@@ -27,9 +27,10 @@ WRONG = {
 # What stands in the place of the first answer's cell.
 HOSTILE = {
     "00_start_here": """
+        import time
         while True:
             try:
-                while True: pass
+                while True: time.sleep(0.1)
             except BaseException: pass""",
     "01_gradient_descent": """
         from gradutils.course import exercises, progress
@@ -77,13 +78,24 @@ def hand_in(folder, lesson, learner, change):
     nbformat.write(notebook, target)
 
 
+def without_points(notebook):
+    """The cells of a release, without those for the points and without nbgrader's marks."""
+    cells = [cell for cell in notebook.cells if not cell.id.endswith("-point")]
+    for cell in cells:
+        if cell.metadata.pop("nbgrader", None):
+            del cell.metadata["deletable"]
+    return cells
+
+
 def answers(notebook):
     return [cell for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("solution")]
 
 
 def solve(lesson, *change):
     """Put the solutions' answers in, the first of them changed."""
-    solved = {cell.id: cell for cell in nbformat.read(ROOT / "solutions" / f"{lesson}.ipynb", as_version=4).cells}
+    solved = {
+        cell.id: cell for cell in nbformat.read(ROOT / "solutions" / f"{lesson}.ipynb", as_version=4).cells
+    }
 
     def fill(notebook):
         for cell in answers(notebook):
@@ -115,6 +127,26 @@ def points(folder, lesson):
         return {name: (got, graded) for name, got, graded in book.execute(query, (lesson,))}
 
 
+def plain(notebook):
+    """As if somebody had worked in the course's own lesson, which has no marks of nbgrader's."""
+    solve(LESSONS[0])(notebook)
+    notebook.cells = without_points(notebook)
+
+
+@pytest.mark.timeout(300)
+def test_what_is_released_equals_the_lessons_but_for_the_points(tmp_path):
+    said = assignment(tmp_path)
+    lessons = {path.stem: nbformat.read(path, as_version=4) for path in (ROOT / "lessons").glob("*.ipynb")}
+    released = {
+        path.stem: nbformat.read(path, as_version=4) for path in (tmp_path / "release").rglob("*.ipynb")
+    }
+    assert lessons.keys() - released.keys() == {"13_verdicts"}
+    for name, notebook in released.items():
+        assert name in said
+        assert without_points(notebook) == lessons[name].cells, name
+        assert notebook.metadata == lessons[name].metadata
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_the_round_trip(lesson, tmp_path, monkeypatch):
@@ -127,7 +159,7 @@ def test_the_round_trip(lesson, tmp_path, monkeypatch):
     folder = tmp_path / "course"
     assert lesson in assignment(folder, lesson)
 
-    hand_in(folder, lesson, "1_solved", solve(lesson))
+    hand_in(folder, lesson, "1_solved", plain if lesson == LESSONS[0] else solve(lesson))
     hand_in(folder, lesson, "2_partly", solve(lesson, *WRONG[lesson]))
     hand_in(folder, lesson, "3_hostile", attack(lesson))
     hand_in(folder, lesson, "4_untouched", lambda notebook: None)
@@ -137,12 +169,16 @@ def test_the_round_trip(lesson, tmp_path, monkeypatch):
     teach(BIN / "nbgrader", "autograde", lesson, cwd=folder)
 
     full = POINTS[lesson]
-    assert points(folder, lesson) == {
+    earned = {
         "1_solved": (full, full),
         "2_partly": (full - 1, full),
         "3_hostile": (0, full),
         "4_untouched": (0, full),
     }
+    assert points(folder, lesson) == earned
+    if lesson == LESSONS[0]:  # a newer lesson takes nothing away
+        assignment(folder, lesson, "--replace")
+        assert points(folder, lesson) == earned
     assert (home / "progress.jsonl").read_bytes() == before
     for path in kept.rglob("*.ipynb"):
         assert (folder / "submitted" / path.relative_to(kept)).read_bytes() == path.read_bytes()
