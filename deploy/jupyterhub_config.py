@@ -8,24 +8,16 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-IDLE = 3600  # seconds after which an idle kernel is ended; notebook and progress are on disk
-AWAY = 7200  # seconds after which a server without kernels is ended
-
 c = get_config()  # noqa: F821
 
 # Who may come in. Put a web server with a certificate before this address.
 c.JupyterHub.bind_url = "http://127.0.0.1:8000"
 c.LocalAuthenticator.allowed_groups = {"class"}
 
-# What is started for a learner, by the Python that runs the hub: its environment holds JupyterLab too.
+# What is started for a learner, by the Python that runs the hub: its environment holds JupyterLab too. It reads jupyter/
+# beside this file, which ends kernels that are idle for an hour, and servers that have had none for two.
 c.Spawner.cmd = [sys.executable, str(HERE / "learner.py")]
 c.Spawner.default_url = "/lab/tree/lessons/00_start_here.ipynb"
-c.Spawner.args = [
-    f"--MappingKernelManager.cull_idle_timeout={IDLE}",
-    "--MappingKernelManager.cull_interval=300",
-    "--MappingKernelManager.cull_connected=True",  # a tab that was left open keeps nothing alive
-    f"--ServerApp.shutdown_no_activity_timeout={AWAY}",
-]
 
 # A server takes 165 MB, the largest lesson 690 MB at its peak: room for two of them.
 c.Spawner.mem_limit = "2G"

@@ -11,6 +11,7 @@ from itertools import count
 from pathlib import Path
 
 COURSE = Path(__file__).resolve().parent.parent
+SETTINGS = COURSE / "deploy" / "jupyter"
 GIVEN = ".given"  # in the learner's folder of lessons: the hash of each that was put there
 
 
@@ -83,6 +84,9 @@ def main() -> None:
         print(f"not all lessons could be copied: {error}", file=sys.stderr, flush=True)
     # Whatever the hub's own environment says: a shared one would mix the learners.
     os.environ["GRADUTILS_HOME"] = str(home / ".local" / "share" / "gradutils")
+    # Before all other settings, the learner's own apart: idle kernels end, and nbgrader's buttons are a teacher's.
+    more = os.environ.get("JUPYTER_CONFIG_PATH")
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(filter(None, (str(SETTINGS), more)))
     limit_memory(os.environ.get("MEM_LIMIT"))
     os.chdir(home)
     os.execv(sys.executable, [sys.executable, "-m", "jupyterhub.singleuser", *sys.argv[1:]])

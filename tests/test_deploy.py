@@ -1,5 +1,6 @@
 """What a hub for a class is made of: its settings, and what is started for a learner. A real hub runs in tests/teach."""
 
+import json
 import os
 import subprocess
 import sys
@@ -168,10 +169,21 @@ def test_both_hubs_say_the_same(settings, values):
     assert one["defaultUrl"] == settings.Spawner.default_url
     assert one["memory"]["limit"] == settings.Spawner.mem_limit
     assert one["extraEnv"] == settings.Spawner.environment
-    kernels = one["extraFiles"]["idle"]["data"]["MappingKernelManager"]
-    said = [f"--MappingKernelManager.{name}={value}" for name, value in kernels.items()]
-    away = f"--ServerApp.shutdown_no_activity_timeout={values['cull']['timeout']}"
-    assert settings.Spawner.args == [*said, away]
+
+
+def test_idle_kernels_end_and_the_buttons_of_a_teacher_are_off():
+    command = (sys.executable, "-m", "jupyter", "server", "--show-config-json")
+    found = os.environ | {"JUPYTER_CONFIG_PATH": str(learner.SETTINGS)}
+    done = subprocess.run(command, env=found, capture_output=True, text=True, check=True)
+    config = json.loads(done.stdout)
+    assert config["MappingKernelManager"] == {
+        "cull_idle_timeout": 3600,
+        "cull_interval": 300,
+        "cull_connected": True,
+    }
+    assert config["ServerApp"]["shutdown_no_activity_timeout"] == 7200
+    extensions = config["ServerApp"]["jpserver_extensions"]
+    assert {on for name, on in extensions.items() if name.startswith("nbgrader")} == {False}
 
 
 def test_the_image_is_made_where_the_settings_look_for_it():

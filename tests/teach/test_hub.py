@@ -45,7 +45,7 @@ c.JupyterHub.authenticator_class = "dummy"
 c.Authenticator.allow_all = True
 c.JupyterHub.spawner_class = "simple"
 c.SimpleLocalProcessSpawner.home_dir_template = {homes!r} + "/{{username}}"
-c.Spawner.args += {root}
+c.Spawner.args = {root}
 c.JupyterHub.services = [{{"name": "teacher", "api_token": {token!r}}}]
 c.JupyterHub.load_roles = [
     {{"name": "teacher", "services": ["teacher"], "scopes": ["admin:users", "admin:servers", "tokens"]}}
@@ -273,6 +273,8 @@ async def six_at_once(hub):
         table = next(text for text in outputs if "exercises" in text and "00.1" in text and "lesson" in text)
         assert ("✓ 00.1" in table) == (k % 2 == 0)
     assert not (hub.folder / "shared").exists()
+    assert "Culling kernels with idle durations > 3600 seconds" in hub.said()
+    assert "nbgrader" not in hub.said()
 
     ada, ben = learners[:2]
     with pytest.raises(HTTPClientError) as refused:
