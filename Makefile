@@ -41,6 +41,10 @@ nbval-foreign: .venv/test.stamp
 browser: .venv/test.stamp
 	$(BIN)/python -m pytest tests/browser -n $(WORKERS)
 
+# nbgrader's round trip and a hub with six learners; `make test` has the light tests of both.
+teach: .venv/test.stamp .venv-teach/proxy.stamp
+	$(BIN)/python -m pytest tests/teach -n $(WORKERS) --dist worksteal
+
 notebooks: .venv/test.stamp
 	$(BIN)/python -m tools.notebooks
 	$(BIN)/python -m tools.front_figure
@@ -65,10 +69,6 @@ binder-url:
 .venv/test.stamp: .venv/lab.stamp requirements/dev.txt
 	$(BIN)/python -m tools.install dev $(INSTALL_ARGS)
 	@touch $@
-# The points of a class and the hub, in earnest; `make test` has the light tests of both. Two minutes, and a minute to install.
-teach: .venv/test.stamp .venv-teach/proxy.stamp
-	$(BIN)/python -m pytest tests/teach -n $(WORKERS)
-
 # nbgrader and JupyterHub live beside the course too: nbgrader adds its buttons to every JupyterLab of its environment.
 .venv-teach/teach.stamp: .venv/bin/python pyproject.toml requirements/direct.in requirements/teach.txt
 	$(BIN)/python -m venv .venv-teach
@@ -76,6 +76,7 @@ teach: .venv/test.stamp .venv-teach/proxy.stamp
 	@touch $@
 # What JupyterHub puts before itself; it needs node 20 or newer.
 .venv-teach/proxy.stamp: .venv-teach/teach.stamp
+	@command -v npm >/dev/null || { echo "JupyterHub's proxy needs node 20 or newer, with npm."; exit 1; }
 	npm install --prefix .venv-teach --no-audit --no-fund --silent configurable-http-proxy@5.3.0
 	@touch $@
 # The peers live beside the course and see its packages, so that they cannot change them.

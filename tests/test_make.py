@@ -114,6 +114,16 @@ def test_the_tests_get_more_than_a_learner(checkout):
     assert "up to date" in again
 
 
+def test_a_teachers_environment_is_made_beside_the_course(checkout):
+    command(checkout / "path" / "npm", "npm $*")
+    (checkout / ".venv-teach" / "bin").mkdir(parents=True)
+    command(checkout / ".venv-teach" / "bin" / "python", "teacher's python $*")
+    said = make(checkout, ".venv-teach/proxy.stamp")
+    assert "python -m venv .venv-teach" in said
+    assert "teacher's python -m tools.install teach" in said
+    assert said[-1].startswith("npm install --prefix .venv-teach")
+
+
 @pytest.fixture
 def server(checkout):
     """`make lab` with the Jupyter of this environment, as whoever runs the tests; the address it should answer at."""

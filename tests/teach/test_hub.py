@@ -7,6 +7,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -218,15 +219,20 @@ class Learner:
         log = self.home / ".local" / "share" / "gradutils" / "progress.jsonl"
         return [json.loads(line) for line in log.read_text().splitlines() if line]
 
-    def megabytes(self):
-        """Of the server and of its kernel, what each holds alone and its share of what is common."""
+    def costs(self):
+        """Of the server and of its kernel the megabytes, with their part of what several share, and the seconds of processor."""
         server = next(
             process
             for process in psutil.Process(self.hub.process.pid).children(recursive=True)
             if process.environ().get("JUPYTERHUB_USER") == self.name
             and "jupyterhub.singleuser" in process.cmdline()
         )
-        return [round(p.memory_full_info().pss / 1e6) for p in (server, *server.children())]
+        family = (server, *server.children())
+        memory = [process.memory_full_info() for process in family]
+        used = [sum(process.cpu_times()[:2]) for process in family]
+        return [round(getattr(one, "pss", one.uss) / 1e6) for one in memory], [
+            round(seconds, 1) for seconds in used
+        ]
 
 
 def lesson_of(learner, k):
@@ -263,7 +269,10 @@ async def six_at_once(hub):
     said = await asyncio.gather(*(one.run(lesson_of(one, k)) for k, one in enumerate(learners)))
     print(f"\nhub up in {hub.seconds:.0f} s; six lessons run at once in {time.monotonic() - begun:.0f} s")
     for one in learners:
-        print(one.name, {what: round(took, 1) for what, took in one.seconds.items()}, "MB:", one.megabytes())
+        took = ", ".join(f"{what} after {seconds:.1f} s" for what, seconds in one.seconds.items())
+        memory, used = one.costs()
+        print(f"{one.name}: {took}; server and kernel {memory} MB, {used} s of processor")
+        assert sum(memory) < 1000, "docs/classroom.md counts with less"
     for k, (one, outputs) in enumerate(zip(learners, said, strict=True)):
         assert not [text for text in outputs if "Error" in text], outputs
         (chosen,) = (event["choice"] for event in one.events() if event["event"] == "chosen")
@@ -295,13 +304,13 @@ async def six_at_once(hub):
     assert names == {file.name for file in (ROOT / "lessons").glob("*.ipynb")}
     assert (await ada.ask("GET", f"contents/solutions/{LESSON}.ipynb"))["type"] == "notebook"
 
-    # A cell that takes more than there is ends in a sentence, and the kernel lives.
-    ada.kernel = (await ada.ask("POST", "kernels", {"name": "python3", "path": f"lessons/{LESSON}.ipynb"}))[
-        "id"
-    ]
-    heard = await ada.run(["x = bytearray(3 * 10**9)", "print(6 * 7)"])
-    assert "MemoryError" in heard[0]
-    assert heard[1].strip() == "42"
+    if (
+        sys.platform == "linux"
+    ):  # a cell that takes more than there is ends in a sentence, and the kernel lives
+        ada.kernel = (await ada.ask("POST", "kernels", {"name": "python3", "path": "lessons/x.ipynb"}))["id"]
+        heard = await ada.run(["x = bytearray(3 * 10**9)", "print(6 * 7)"])
+        assert "MemoryError" in heard[0]
+        assert heard[1].strip() == "42"
 
 
 def test_six_learners_at_once(hub):
