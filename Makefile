@@ -43,6 +43,7 @@ browser: .venv/test.stamp
 notebooks: .venv/test.stamp
 	$(BIN)/python -m tools.notebooks
 	$(BIN)/python -m tools.front_figure
+	$(BIN)/python -m tools.sessions
 bench: .venv/bench.stamp
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 format: .venv/test.stamp

@@ -13,6 +13,7 @@ quiz            predictions before a run, settled by what the run measured
 recall          questions on earlier lessons: three where a lesson begins, and those that are due today
 questions       what it asks, with the reason for each option
 progress        what the learner has passed and predicted; certificate makes a page of it
+classroom       a page of what a class did, for its teacher
 display         cards, tables and figures: the only room that asks where it runs
 settings        what a learner's code can leave changed, and how it is put back
 two_processes   lesson 06's script: clipping where the gradient is spread over processes

@@ -4,4 +4,5 @@ files       which files of a folder are whose, and what each learner's amount to
 facts       what the class did: passes, tries, minutes, mistakes by name, predictions, who is stuck
 asked       the predictions as the lessons ask them, from the executed solutions
 page        the facts as HTML
+__main__    the command
 """

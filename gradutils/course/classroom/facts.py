@@ -1,5 +1,6 @@
 """What a class did, from what its learners' files amount to: nothing here reads a file, and nothing writes a page."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -235,7 +236,7 @@ def splits_in(learners: list[Learner], questions: Mapping[str, Asked]) -> list[S
         for key, made in learner.predictions.items():
             chosen.setdefault(key, []).append(made)
     if not questions:
-        questions = {key: _as_chosen(made) for key, made in chosen.items() if key.split(".")[0] in lessons()}
+        questions = {key: _as_chosen(made) for key, made in chosen.items() if _is_id(key)}
     found = []
     for key in sorted(questions):
         choices = Counter(made.choice for made in chosen.get(key, ()))
@@ -243,6 +244,12 @@ def splits_in(learners: list[Learner], questions: Mapping[str, Asked]) -> list[S
         if choices:
             found.append(Split(key, questions[key], counts, choices.total() - sum(counts.values())))
     return found
+
+
+def _is_id(key: str) -> bool:
+    """Whether it could be the id of a prediction, such as "01.a"."""
+    lesson, _, letter = key.partition(".")
+    return lesson in lessons() and re.fullmatch("[a-z]", letter) is not None
 
 
 def _as_chosen(made: list) -> Asked:

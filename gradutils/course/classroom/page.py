@@ -16,7 +16,7 @@ TOP = 15  # mistakes that the first list shows; a lesson's own shows all
 MOST_SKIPPED = 200  # lines
 STYLE = """
 :root { color-scheme: light dark; --line: #9997; --tint: #9c9ca126; --blue: #5790fc; --orange: #f89c20; --soft: #595959 }
-@media (prefers-color-scheme: dark) { :root { --soft: #b4b4b8 } body { background: #16171a; color: #e8e8ea } a { color: #8ab4ff } }
+@media screen and (prefers-color-scheme: dark) { :root { --soft: #b4b4b8 } body { background: #16171a; color: #e8e8ea } a { color: #8ab4ff } }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 74rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.3rem; margin-top: 2.5rem } h3 { font-size: 1.05rem; margin-bottom: .3rem }
 p, li { max-width: 46rem; overflow-wrap: anywhere } nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; list-style: none }
@@ -25,15 +25,15 @@ caption { text-align: left; color: var(--soft); padding: .2rem 0 }
 th, td { text-align: left; padding: .2rem .6rem .2rem .3rem; border-bottom: 1px solid var(--line); vertical-align: top }
 th { font-weight: 600 } tbody th { font-weight: 400 } thead th { white-space: nowrap; vertical-align: bottom }
 .map th[scope=row] { position: sticky; left: 0; background: Canvas; max-width: 11rem; overflow-wrap: anywhere }
-@media (prefers-color-scheme: dark) { .map th[scope=row] { background: #16171a } }
+@media screen and (prefers-color-scheme: dark) { .map th[scope=row] { background: #16171a } }
 .map td { white-space: nowrap } td.all { background: #5790fc38 } td.some { background: #f89c2033 } .number { text-align: right; white-space: nowrap }
 td.sentence { min-width: 15rem; max-width: 42rem }
-@media (max-width: 40rem) { body { padding: 0 .7rem } td.sentence { min-width: 8.5rem } th, td { padding: .2rem .25rem } tbody th, td.what { overflow-wrap: anywhere } thead th { white-space: normal } .bar { min-width: 3rem; width: 18% } }
+@media (max-width: 40rem) { body { padding: 0 .7rem } td.sentence { min-width: 8.5rem } th, td { padding: .2rem .25rem } tbody th, td.what { overflow-wrap: anywhere } thead th, thead th.number { white-space: normal } .bar { min-width: 3rem; width: 18% } }
 .bar { min-width: 6rem; width: 30%; vertical-align: middle } .bar span { display: block; height: .9em; background: #9c9ca1; min-width: 1px }
 .measured { font-weight: 600 } .measured .bar span { background: var(--blue); outline: 2px solid currentcolor }
 .soft { color: var(--soft) }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap }
-@media print { body { max-width: none; margin: 0; font-size: 10pt; background: none; color: black } nav { display: none } .scroll { overflow: visible }
+@media print { :root { color-scheme: light } body { max-width: none; margin: 0; font-size: 10pt; background: none; color: black } nav { display: none } .scroll { overflow: visible }
 * { print-color-adjust: exact; -webkit-print-color-adjust: exact } tr { break-inside: avoid } h2, h3, caption { break-after: avoid }
 th, td { padding: .1rem .25rem } .map { font-size: 7.5pt } .map th[scope=row] { position: static; background: none } }
 @page { size: A4 landscape; margin: 12mm }
@@ -215,8 +215,9 @@ def _mistakes(mistakes: Sequence[Mistake], all_of_them: int) -> str:
 
 def _lesson(found: Class, lesson: str, answers: bool) -> str:
     """All of one lesson: map, exercises, mistakes, predictions."""
-    ids = _of(lesson, to_pass())
-    begun = any(key in works for works in found.works for key in ids)
+    exercises = all_exercises()
+    ids = [key for key in _of(lesson, to_pass()) if key in exercises or key in found.exercises]
+    begun = bool(found.exercises)
     if not begun and not found.splits:
         return "<p>Nobody has begun it.</p>"
     parts = [_exercises(found, lesson, ids)] if begun else []
@@ -273,7 +274,7 @@ def _split(split: Split, answers: bool, count: int) -> str:
     rows = []
     for option, chosen in [
         *split.counts.items(),
-        *([("another option, of an other version", split.others)] if split.others else []),
+        *([("another option, of another version of the course", split.others)] if split.others else []),
     ]:
         measured = answers and bool(option) and option == split.asked.measured
         share = chosen / (split.made + split.others)
@@ -300,10 +301,11 @@ def _split(split: Split, answers: bool, count: int) -> str:
     )
     heads = ("option", "share", "chosen", *(("measured",) if answers else ()))
     top = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    key = html(split.key)
     title = f"{split.key}: {split.asked.question}" if split.asked.question else split.key
     return (
-        f'<h4 id="p-{split.key}">{html(title)}</h4><p>{said}</p><div class="scroll" tabindex="0" role="group" aria-labelledby="p-{split.key}">'
-        f'<table><caption class="unseen">Options of {split.key}</caption><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>\n'
+        f'<h4 id="p-{key}">{html(title)}</h4><p>{said}</p><div class="scroll" tabindex="0" role="group" aria-labelledby="p-{key}">'
+        f'<table><caption class="unseen">Options of {key}</caption><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>\n'
     )
 
 
