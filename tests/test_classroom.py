@@ -86,55 +86,13 @@ class Reader(HTMLParser):
         self.words.append(text)
 
 
-TAGS = set(
-    [
-        "html",
-        "head",
-        "meta",
-        "title",
-        "style",
-        "body",
-        "header",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "p",
-        "nav",
-        "ul",
-        "li",
-        "a",
-        "main",
-        "section",
-        "div",
-        "table",
-        "caption",
-        "thead",
-        "tbody",
-        "tr",
-        "th",
-        "td",
-        "span",
-        "bdi",
-    ]
-)
-ATTRIBUTES = set(
-    [
-        "lang",
-        "charset",
-        "name",
-        "content",
-        "http-equiv",
-        "id",
-        "class",
-        "href",
-        "scope",
-        "style",
-        "role",
-        "tabindex",
-    ]
-)
-ATTRIBUTES |= {"aria-label", "aria-labelledby", "aria-hidden"}
+TAGS = {
+    "html", "head", "meta", "title", "style", "body", "header", "h1", "h2", "h3", "h4", "p", "nav", "ul", "li",
+    "a", "main", "section", "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "span", "bdi",
+}  # fmt: skip
+ATTRIBUTES = {
+    "lang", "charset", "name", "content", "http-equiv", "id", "class", "href", "scope", "style", "role", "tabindex", "aria-label", "aria-labelledby", "aria-hidden",
+}  # fmt: skip
 
 
 def read_safely(text):

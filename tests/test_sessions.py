@@ -73,7 +73,7 @@ def test_each_option_is_there_with_its_point_and_each_exercise_with_sentences_of
     for timetable in TIMETABLES:
         listed, (predictions, exercises) = expectations(timetable), mentioned(timetable)
         for key in predictions:
-            for text in [*questions()[key].options, *questions()[key].wrong.values()]:
+            for text in [*sessions.questions()[key].options, *sessions.questions()[key].wrong.values()]:
                 assert sessions.plain(text) in listed
         for key in exercises:
             assert sessions.plain(next(iter(all_exercises()[key].mistakes))) in listed
