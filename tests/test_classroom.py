@@ -19,6 +19,7 @@ from gradutils.course.classroom.asked import SOLUTIONS, asked
 from gradutils.course.classroom.facts import class_of, stuck_at, works_of
 from gradutils.course.classroom.files import merged, moment, read_class, read_learner
 from gradutils.course.exercises import all_exercises
+from gradutils.course.questions import QUESTIONS
 from tests.class_of_thirty import NAMES, make_class
 from tests.test_progress_survives import LOGS, OLDER_FILES
 
@@ -210,7 +211,7 @@ def test_without_the_solutions_what_was_chosen_is_shown(thirty, tmp_path):
 def test_one_lesson_alone(thirty):
     words = read_safely(page_of(thirty[0], "--lesson", "03"))
     assert "Lesson 03" in words
-    assert "Lesson 01" not in words
+    assert not re.search(r"\b0[0124-9]\.\w", words)  # no exercise, prediction or question of another
     assert "Nobody has begun it." in read_safely(page_of(thirty[0], "--lesson", "08"))
 
 
@@ -289,6 +290,17 @@ def test_a_sentence_or_an_option_that_the_course_does_not_know_is_counted_and_no
     found = found_in(folder)
     assert found.exercises["01.1"].unnamed == 1
     assert [split.others for split in found.splits] == [1]
+
+
+def test_questions_are_ranked_by_the_first_answers(tmp_path):
+    folder = tmp_path / "class"
+    handed_in(folder, "ada", event("recalled", "02.r1", right=False), event("recalled", "02.r1", right=True))
+    handed_in(folder, "bob", event("recalled", "02.r1", right=True), event("recalled", "01.r1", right=False))
+    handed_in(folder, "eve", event("recalled", "02.r1", right=True), event("recalled", "03.r1", right=True))
+    assert found_in(folder).recalls == [("01.r1", 1, 1), ("02.r1", 1, 3)]
+    words = read_safely(page_of(folder))  # though nobody has begun a lesson
+    assert words.index(QUESTIONS["01.r1"].question) < words.index(QUESTIONS["02.r1"].question)
+    assert "1 of 3" in words
 
 
 def test_the_last_day_is_none_that_lies_in_the_future(tmp_path):

@@ -41,11 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
             learners = _numbered(learners)
         pause = timedelta(minutes=given.pause)
         found = facts.class_of(learners, asked(given.solutions), date.today(), pause)
+        found = found.only(given.lesson) if given.lesson else found
         text = page.write(
             found,
             skipped,
             files,
-            lessons=given.lesson or found.touched,
+            lessons=sorted({*given.lesson}) if given.lesson else found.touched,
             minutes=given.pause,
             today=date.today(),
             answers=not given.no_answers,
@@ -59,8 +60,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{printable(given.out, 500)} cannot be written ({error.strerror or error}).", file=sys.stderr)
         return 2
     print(f"{_counted(len(learners), 'learner')} in {_counted(files, 'file')}.")
-    for one in skipped:
+    for one in skipped[: page.MOST_SKIPPED]:
         print(f"  {printable(one.path, 200)}: {one.why}")
+    if len(skipped) > page.MOST_SKIPPED:
+        print(f"  and {len(skipped) - page.MOST_SKIPPED} more")
     print(f"The page is {printable(out.resolve(), 500)}")
     return 0
 

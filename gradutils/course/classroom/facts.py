@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import groupby
@@ -163,17 +163,17 @@ class Class:
         keys = [*self.exercises, *(split.key for split in self.splits)]
         return [name for name in lessons() if any(key.startswith(f"{name}.") for key in keys)]
 
-    def only(self, lesson: str) -> "Class":
-        """The same class in one lesson alone."""
+    def only(self, names: Collection[str]) -> "Class":
+        """The same class in these lessons alone; what each learner did stays whole."""
 
         def of(found: Iterable) -> list:
-            return [one for one in found if one.key.startswith(f"{lesson}.")]
+            return [one for one in found if one.key.split(".")[0] in names]
 
         return replace(
             self,
             stuck=of(self.stuck),
             mistakes=of(self.mistakes),
-            exercises={key: one for key, one in self.exercises.items() if key.startswith(f"{lesson}.")},
+            exercises={key: one for key, one in self.exercises.items() if key.split(".")[0] in names},
             splits=of(self.splits),
             recalls=of(self.recalls),
         )

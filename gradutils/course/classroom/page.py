@@ -51,6 +51,7 @@ PAGE = """<!DOCTYPE html>
 {main}
 </main></body></html>
 """
+OTHER = "another option, of another version of the course"
 NOTHING = ("·", "", "untouched")
 LEGEND = (
     "<p>✓ passed, ○ tried and not passed, · untouched. The number says at which try it was passed, or how many tries there were. "
@@ -80,7 +81,10 @@ def write(
         ("stuck", "Stuck now", _stuck(found)),
         ("map", "Who has passed what", _overview(found, lessons)),
         ("mistakes", "Mistakes, most frequent first", _mistakes(found.mistakes[:TOP], len(found.mistakes))),
-        *((f"lesson-{name}", f"Lesson {name}", _lesson(found.only(name), name, answers)) for name in lessons),
+        *(
+            (f"lesson-{name}", f"Lesson {name}", _lesson(found.only([name]), name, answers))
+            for name in lessons
+        ),
         ("recall", "Questions on earlier lessons", _recalls(found)),
         ("counted", "How it is counted", _counted(minutes)),
         ("files", "Files", _files(skipped, files, nameless)),
@@ -98,21 +102,21 @@ def write(
 
 # Tables ----------------------------------------------------------------------------------------------------------------
 def _table(
-    head: Sequence, rows: Iterable[Sequence], caption: str, kind: str = "", numbers: Sequence[int] = ()
-) -> Html:
-    """A table whose first column heads its rows. A cell is text, or a pair of its class and its text."""
+    head: Sequence, rows: Iterable[Sequence], caption: str, kind: str = "", numbers: Sequence[int] = (), marked: int | None = None
+) -> Html:  # fmt: skip
+    """A table whose first column heads its rows. A cell is text, or a pair of its class and its text; one row may be marked."""
     top = "".join(
         f'<th scope="col"{_class("number" if k in numbers else "")}>{html(text)}</th>'
         for k, text in enumerate(head)
     )
     body = []
-    for first, *cells in rows:
+    for place, (first, *cells) in enumerate(rows):
         shown = [
             cell if isinstance(cell, tuple) else ("number" if k in numbers else "", cell)
             for k, cell in enumerate(cells, start=1)
         ]
         row = "".join(f"<td{_class(name)}>{html(text)}</td>" for name, text in shown)
-        body.append(f'<tr><th scope="row">{html(first)}</th>{row}</tr>')
+        body.append(f'<tr{_class("measured" if place == marked else "")}><th scope="row">{html(first)}</th>{row}</tr>')  # fmt: skip
     lines = "\n".join(body)
     inner = f"<caption>{html(caption)}</caption><thead><tr>{top}</tr></thead><tbody>{lines}</tbody>"
     return Html(
@@ -170,7 +174,8 @@ def _overview(found: Class, lessons: Sequence[str]) -> str:
     rows = []
     for name, works, day in zip(found.names, found.works, found.days, strict=True):
         cells = [_share(lesson, works) for lesson in lessons]
-        rows.append((_bdi(name), *cells, str(sum(work.passed for work in works.values())), day or "–"))
+        passed = sum(work.passed for key, work in works.items() if key.split(".")[0] in lessons)
+        rows.append((_bdi(name), *cells, passed, day or "–"))
     numbers = (len(lessons) + 1,)
     return legend + _table(
         ("learner", *lessons, "passed", "last seen"), rows, "Learners by lessons", "map", numbers
@@ -271,42 +276,23 @@ def _exercises(found: Class, lesson: str, ids: list[str]) -> str:
 
 def _split(split: Split, answers: bool, count: int) -> str:
     """A prediction as bars: what was chosen before it was settled, with what was measured."""
+    counts = split.counts | ({OTHER: split.others} if split.others else {})
+    made = sum(counts.values())
+    measured = (
+        list(counts).index(split.asked.measured) if answers and split.asked.measured in counts else None
+    )
     rows = []
-    for option, chosen in [
-        *split.counts.items(),
-        *([("another option, of another version of the course", split.others)] if split.others else []),
-    ]:
-        measured = answers and bool(option) and option == split.asked.measured
-        share = chosen / (split.made + split.others)
-        bar = Html(f'<span aria-hidden="true" style="width:{100 * share:.0f}%"></span>')
-        rows.append(
-            (
-                measured,
-                option,
-                ("bar", bar),
-                f"{chosen} ({100 * share:.0f} %)",
-                "✓ measured" if measured else "",
-            )
-        )
-    lines = "".join(
-        f"<tr{_class('measured' if measured else '')}><th scope='row'>{html(printable(option, OPTION))}</th>"
-        f"<td class='bar'>{bar[1]}</td><td class='number'>{html(counted)}</td>"
-        + (f"<td>{html(mark)}</td>" if answers else "")
-        + "</tr>"
-        for measured, option, bar, counted, mark in rows
-    )
-    made = split.made + split.others
-    said = f"{made} of {count} chose." + (
-        " About half were right: worth a talk between neighbours." if answers and split.lively else ""
-    )
-    heads = ("option", "share", "chosen", *(("measured",) if answers else ()))
-    top = "".join(f'<th scope="col">{head}</th>' for head in heads)
-    key = html(split.key)
+    for place, (option, chosen) in enumerate(counts.items()):
+        share = f"{100 * chosen / made:.0f}"
+        bar = Html(f'<span aria-hidden="true" style="width:{share}%"></span>')
+        mark = ["✓ measured" if place == measured else ""] if answers else []
+        rows.append((printable(option, OPTION), ("bar", bar), ("number", f"{chosen} ({share} %)"), *mark))
+    head = ("option", "share", "chosen", "measured")[: 4 if answers else 3]
+    said = f"{split.key}: {made} of {count} chose."
+    if answers and split.lively:
+        said += " About half were right: worth a talk between neighbours."
     title = f"{split.key}: {split.asked.question}" if split.asked.question else split.key
-    return (
-        f'<h4 id="p-{key}">{html(title)}</h4><p>{said}</p><div class="scroll" tabindex="0" role="group" aria-labelledby="p-{key}">'
-        f'<table><caption class="unseen">Options of {key}</caption><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table></div>\n'
-    )
+    return f"<h4>{html(title)}</h4>" + _table(head, rows, said, marked=measured)
 
 
 def _recalls(found: Class) -> str:
