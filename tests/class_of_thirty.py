@@ -141,6 +141,8 @@ def _treat(random: Random, clock: Clock, skill: float) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or Path(sys.argv[1]).exists():
+        sys.exit("Give one folder, which is not there yet: python -m tests.class_of_thirty FOLDER")
     where = Path(sys.argv[1])
     made = make_class(where)
     tries = sum(len(each) for one in made.values() for each in one.values())

@@ -77,7 +77,7 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.tags[tag] += 1
         self.attributes.update(name for name, _ in attributes)
-        if tag != "meta":
+        if tag not in ("meta", "wbr"):  # these have no end
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -89,7 +89,7 @@ class Reader(HTMLParser):
 
 TAGS = {
     "html", "head", "meta", "title", "style", "body", "header", "h1", "h2", "h3", "h4", "p", "nav", "ul", "li",
-    "a", "main", "section", "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "span", "bdi",
+    "a", "main", "section", "div", "table", "caption", "thead", "tbody", "tr", "th", "td", "span", "bdi", "wbr",
 }  # fmt: skip
 ATTRIBUTES = {
     "lang", "charset", "name", "content", "http-equiv", "id", "class", "href", "scope", "style", "role", "tabindex", "aria-label", "aria-labelledby", "aria-hidden",

@@ -24,11 +24,12 @@ p, li { max-width: 46rem; overflow-wrap: anywhere } nav ul { display: flex; flex
 caption { text-align: left; color: var(--soft); padding: .2rem 0 }
 th, td { text-align: left; padding: .2rem .6rem .2rem .3rem; border-bottom: 1px solid var(--line); vertical-align: top }
 th { font-weight: 600 } tbody th { font-weight: 400 } thead th { white-space: nowrap; vertical-align: bottom }
-.map th[scope=row] { position: sticky; left: 0; background: Canvas; max-width: 11rem; overflow-wrap: anywhere }
+.map th[scope=row] { position: sticky; left: 0; background: Canvas }
+bdi { display: inline-block; min-width: 5.5em; max-width: 11rem; overflow-wrap: anywhere }
 @media screen and (prefers-color-scheme: dark) { .map th[scope=row] { background: #16171a } }
 .map td { white-space: nowrap } td.all { background: #5790fc38 } td.some { background: #f89c2033 } .number { text-align: right; white-space: nowrap }
 td.sentence { min-width: 15rem; max-width: 42rem }
-@media (max-width: 40rem) { body { padding: 0 .7rem } td.sentence { min-width: 8.5rem } th, td { padding: .2rem .25rem } tbody th, td.what { overflow-wrap: anywhere } thead th, thead th.number { white-space: normal } .bar { min-width: 3rem; width: 18% } }
+@media (max-width: 40rem) { body { padding: 0 .7rem } td.sentence { min-width: 8.5rem } th, td { padding: .2rem .25rem } thead th, thead th.number { white-space: normal } .bar { min-width: 3rem; width: 18% } }
 .bar { min-width: 6rem; width: 30%; vertical-align: middle } .bar span { display: block; height: .9em; background: #9c9ca1; min-width: 1px }
 .measured { font-weight: 600 } .measured .bar span { background: var(--blue); outline: 2px solid currentcolor }
 .soft { color: var(--soft) }
@@ -137,10 +138,11 @@ def _of(lesson: str, keys: Iterable[str]) -> list[str]:
     return [key for key in keys if key.startswith(f"{lesson}.")]
 
 
-def _name_of(key: str) -> str:
-    """What an exercise asks for: its function's name; of a patient, that it is one."""
+def _exercise(key: str) -> Html:
+    """An exercise by its id and its function, which may break at an underscore; a patient by its id."""
     exercises = all_exercises()
-    return exercises[key].task.partition("(")[0] if key in exercises else "patient"
+    name = exercises[key].task.partition("(")[0] if key in exercises else "patient"
+    return Html(f"{key} {escape(name).replace('_', '_<wbr>')}")
 
 
 def _number(value: float | None) -> str:
@@ -158,7 +160,7 @@ def _stuck(found: Class) -> str:
     if not found.stuck:
         return f"{intro}<p>Nobody.</p>"
     rows = [
-        (_bdi(one.learner), ("what", f"{one.key} {_name_of(one.key)}"), one.times, ("sentence", one.mistake or "Different mistakes, or some without a name."))
+        (_bdi(one.learner), _exercise(one.key), one.times, ("sentence", one.mistake or "Different mistakes, or some without a name."))
         for one in found.stuck
     ]  # fmt: skip
     return intro + _table(
@@ -202,10 +204,7 @@ def _share(lesson: str, works: dict[str, Work]) -> tuple[str, Html]:
 def _mistakes(mistakes: Sequence[Mistake], all_of_them: int) -> str:
     if not mistakes:
         return "<p>No try whose mistake has a name.</p>"
-    rows = [
-        (f"{one.key} {_name_of(one.key)}", one.learners, one.tries, ("sentence", one.sentence))
-        for one in mistakes
-    ]
+    rows = [(_exercise(one.key), one.learners, one.tries, ("sentence", one.sentence)) for one in mistakes]
     said = "The sentence is what the check says." + (
         f" The first {len(mistakes)} of {all_of_them}; each lesson has all of its own."
         if all_of_them > len(mistakes)
@@ -261,9 +260,7 @@ def _exercises(found: Class, lesson: str, ids: list[str]) -> str:
         one = found.exercises.get(key, Asking(0, 0, None, None, 0))
         right, of = found.guesses.get(key, (0, 0))
         more = [f"{right} of {of}" if of else "–"] if named else [one.unnamed]
-        rows.append(
-            (f"{key} {_name_of(key)}", one.passed, one.tried, _number(one.tries), _number(one.minutes), *more)
-        )
+        rows.append((_exercise(key), one.passed, one.tried, _number(one.tries), _number(one.minutes), *more))
     head = ("exercise", "passed", "tried, not passed", "tries to a pass", "minutes to a pass")
     last = "first name right" if named else "tries without a name"
     return _table(
