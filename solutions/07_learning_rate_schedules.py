@@ -1163,9 +1163,9 @@ verdict("W15", found, evidence)
 
 # %% [markdown]
 # So the result hangs on the pair of widths and on the batch. It hangs on the row of batches, too, which all ten seeds
-# share: they are not ten answers. The control moved less than theory says, which is about endless width. And a factor
-# of 4 between narrow networks is little: whoever uses mu-P goes from hundreds to thousands of units. The figure shows a
-# direction, and no more.
+# share: they are not ten answers, and with two other rows two of these settings came out otherwise. The control moved
+# less than theory says, which is about endless width. And a factor of 4 between narrow networks is little: whoever uses
+# mu-P goes from hundreds to thousands of units. The figure shows a direction, and no more.
 
 # %% [markdown]
 # ## Further reading
