@@ -8,12 +8,12 @@ relations       how a wrong answer is related to the right one; transformations 
 stubs           whether an answer has been begun
 exercise        what an exercise is made of; exercises/ holds them, a file per lesson
 clinic          the emergency room: patients, their charts and their treatment
+classroom       a page of what a class did, for its teacher
 trials          the claims, their verdicts, and the table of all trials
 quiz            predictions before a run, settled by what the run measured
 recall          questions on earlier lessons: three where a lesson begins, and those that are due today
 questions       what it asks, with the reason for each option
 progress        what the learner has passed and predicted; certificate makes a page of it
-classroom       a page of what a class did, for its teacher
 display         cards, tables and figures: the only room that asks where it runs
 settings        what a learner's code can leave changed, and how it is put back
 two_processes   lesson 06's script: clipping where the gradient is spread over processes
