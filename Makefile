@@ -48,6 +48,7 @@ teach: .venv/test.stamp .venv-teach/proxy.stamp
 notebooks: .venv/test.stamp
 	$(BIN)/python -m tools.notebooks
 	$(BIN)/python -m tools.front_figure
+	$(BIN)/python -m tools.sessions
 bench: .venv/bench.stamp
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 format: .venv/test.stamp
