@@ -5,12 +5,13 @@ ends the run; what stands behind was not run and earns nothing: nbgrader by itse
 """
 
 import os
+import re
 import time
 from tempfile import TemporaryDirectory
 
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbconvert.preprocessors import ClearMetadataPreprocessor
-from nbformat.v4 import new_output
+from nbformat.v4 import new_code_cell, new_output
 from nbgrader.api import Gradebook
 from nbgrader.preprocessors import (
     AssignLatePenalties,
@@ -28,34 +29,32 @@ from nbgrader.preprocessors import (
 from nbgrader.utils import setenv
 from traitlets import Bool, Integer
 
-CELL, NOTEBOOK = (
-    120,
-    900,
-)  # seconds; a lesson runs in 20, a check ends an answer after 30, a treatment after 60
+ANSWER = re.compile(r'^(?:\w+ = check|treat)\(\s*"(\d+)\.(\d+)",', re.MULTILINE)
+UNMARKED = {"solution": True, "grade": False, "locked": False, "task": False, "schema_version": 3}
+# Seconds. A lesson runs in 20; a check ends an answer after 30, a treatment after 60.
+CELL, NOTEBOOK = 120, 900
 
 
 class Mark(NbGraderPreprocessor):
-    """Who worked in the course's own lesson hands in answers without nbgrader's marks: a cell's id tells which it is."""
+    """Who worked in the course's own lesson hands in answers without nbgrader's marks: each says what it answers."""
 
     def preprocess(self, nb, resources):
-        """The notebook with every answer marked; the cells for the points are added after that."""
+        """The notebook with every answer marked, an empty cell for one that is gone. The points' cells are added after that."""
         where = resources["nbgrader"]
         with Gradebook(where["db_url"]) as book:
-            answers = {
+            asked = [
                 cell.name
                 for cell in book.find_notebook(where["notebook"], where["assignment"]).solution_cells
-            }
+            ]
         for cell in nb.cells:
-            name = f"answer-{cell.get('id')}"
-            if name in answers and "nbgrader" not in cell.metadata:
-                marks = {
-                    "solution": True,
-                    "grade": False,
-                    "locked": False,
-                    "task": False,
-                    "schema_version": 3,
-                }
-                cell.metadata.nbgrader = marks | {"grade_id": name}
+            found = ANSWER.search(cell.source)
+            name = found and f"answer-{found[1]}-{found[2]}"
+            if name in asked and not cell.metadata.get("nbgrader"):
+                cell.metadata.nbgrader = UNMARKED | {"grade_id": name}
+        there = {cell.metadata.get("nbgrader", {}).get("grade_id") for cell in nb.cells}
+        for name in asked:
+            if name not in there:
+                nb.cells.append(new_code_cell(metadata={"nbgrader": UNMARKED | {"grade_id": name}}))
         return nb, resources
 
 
@@ -63,10 +62,9 @@ class Run(Execute):
     """Run a submission from its first cell on, whatever stands in it."""
 
     timeout = Integer(CELL).tag(config=True)
-    interrupt_on_timeout = Bool(False).tag(
-        config=True
-    )  # a loop can catch that, and each later cell would wait as long
     notebook_timeout = Integer(NOTEBOOK, help="seconds for all cells together").tag(config=True)
+    # A loop can catch an interruption, and then each later cell would wait as long: the run ends instead.
+    interrupt_on_timeout = Bool(False).tag(config=True)
 
     def preprocess(self, nb, resources, *more):
         """The notebook as it ran; a cell that was never run has an error for its output."""

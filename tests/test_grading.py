@@ -116,16 +116,16 @@ def test_only_points_are_added(source):
 
 
 @pytest.mark.parametrize(
-    ("answer", "call"),
+    ("answer", "key", "call"),
     [
-        ('rms = check("00.1", rms).function', 'point("00.1", rms)'),
-        ('treat(\n    "12.1",\n    "healthy",\n)', 'point("12.1")'),
-        ("practice.consult(\n    {1: 'healthy'}\n)", ""),
-        ('check("00.1", rms)', ""),
+        ('rms = check("00.1", rms).function', "00.1", 'point("00.1", rms)'),
+        ('treat(\n    "12.1",\n    "healthy",\n)', "12.1", 'point("12.1")'),
+        ("practice.consult(\n    {1: 'healthy'}\n)", "", ""),
+        ('check("00.1", rms)', "", ""),
     ],
 )
-def test_what_a_cell_asks(answer, call):
-    assert assignment.asked(answer) == call
+def test_what_a_cell_asks(answer, key, call):
+    assert assignment.asked(answer) == (key, call)
 
 
 # The command, where there is no nbgrader -------------------------------------------------------------------------------

@@ -39,30 +39,31 @@ def with_points(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         cells.append(cell)
         if cell.cell_type == "code" and BEGIN in cell.source:
-            cell.metadata.nbgrader = _marks(f"answer-{cell.id}", solution=True, grade=False, locked=False)
-            if call := asked(cell.source):
-                cells.append(_point(cell.id, call))
+            key, call = asked(cell.source)
+            number = key.replace(".", "-") or cell.id
+            cell.metadata.nbgrader = _marks(f"answer-{number}", solution=True, grade=False, locked=False)
+            if call:
+                cells.append(_point(number, call, f"{cell.id}-point"))
     notebook.cells = cells
     return notebook
 
 
-def asked(answer: str) -> str:
-    """The call that asks for the point of an answer; empty where none is given: for guesses, of which every one counts."""
+def asked(answer: str) -> tuple[str, str]:
+    """The id of what a cell answers, and the call that asks for its point; both empty for guesses, of which every one counts."""
     if found := EXERCISE.search(answer):
-        return f'point("{found["key"]}", {found["name"]})'
+        return found["key"], f'point("{found["key"]}", {found["name"]})'
     if found := PATIENT.search(answer):
-        return f'point("{found["key"]}")'
-    return ""
+        return found["key"], f'point("{found["key"]}")'
+    return "", ""
 
 
-def _point(answer_id: str, call: str) -> nbformat.NotebookNode:
+def _point(number: str, call: str, cell_id: str) -> nbformat.NotebookNode:
     source = (
         f"# One point, once the answer above is right\nfrom gradutils.course.grading import point\n\n{call}"
     )
-    marks = _marks(f"point-{answer_id}", solution=False, grade=True, locked=True, points=1)
+    marks = _marks(f"point-{number}", solution=False, grade=True, locked=True, points=1)
     # By its tag "Run All" goes on behind it where there is no point yet.
-    metadata = {"tags": ["raises-exception"], "nbgrader": marks}
-    return new_code_cell(source, id=f"{answer_id}-point", metadata=metadata)
+    return new_code_cell(source, id=cell_id, metadata={"tags": ["raises-exception"], "nbgrader": marks})
 
 
 def _marks(grade_id: str, **marks) -> dict:

@@ -18,11 +18,10 @@ pytestmark = pytest.mark.skipif(
 )
 LESSONS = ("00_start_here", "01_gradient_descent", "02_backpropagation")
 POINTS = {"00_start_here": 1, "01_gradient_descent": 6, "02_backpropagation": 7}
-# The first answer of each, with a mistake that people make.
+# The first answer, with a mistake that people make; in the third lesson an answer is thrown away instead.
 WRONG = {
     "00_start_here": ("x.square().mean().sqrt()", "x.square().sum().sqrt()"),
     "01_gradient_descent": ("return x - lr * gradient", "return x + lr * gradient"),
-    "02_backpropagation": ("delta @ W, delta.T @ h, delta.sum(0)", "delta @ W, delta.T @ h, delta.mean(0)"),
 }
 # What stands in the place of the first answer's cell.
 HOSTILE = {
@@ -108,6 +107,13 @@ def solve(lesson, *change):
     return fill
 
 
+def forget(notebook):
+    """Throw away the cells of the last answer, which no other one uses, and of its point."""
+    solve(LESSONS[2])(notebook)
+    last = notebook.cells.index(answers(notebook)[-1])
+    del notebook.cells[last : last + 2]
+
+
 def attack(lesson):
     def fill(notebook):
         answers(notebook)[0].source = re.sub(r"^ {8}", "", HOSTILE[lesson], flags=re.MULTILINE).strip()
@@ -160,7 +166,7 @@ def test_the_round_trip(lesson, tmp_path, monkeypatch):
     assert lesson in assignment(folder, lesson)
 
     hand_in(folder, lesson, "1_solved", plain if lesson == LESSONS[0] else solve(lesson))
-    hand_in(folder, lesson, "2_partly", solve(lesson, *WRONG[lesson]))
+    hand_in(folder, lesson, "2_partly", forget if lesson == LESSONS[2] else solve(lesson, *WRONG[lesson]))
     hand_in(folder, lesson, "3_hostile", attack(lesson))
     hand_in(folder, lesson, "4_untouched", lambda notebook: None)
     kept = shutil.copytree(folder / "submitted", tmp_path / "kept")
