@@ -13,7 +13,7 @@ NO_WINDOW := $(if $(filter Darwin,$(shell uname)),,$(if $(DISPLAY)$(WAYLAND_DISP
 # Packages come uncompiled: what is imported first is compiled then, and kept, even where this variable forbids it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: lab test quick lint unit nbval nbval-foreign browser notebooks bench format lock binder-url
+.PHONY: lab test quick lint unit nbval nbval-foreign browser oldest notebooks bench format lock binder-url
 lab: .venv/lab.stamp
 	@$(if $(AS_ROOT),echo "You are root: Jupyter is started with --allow-root.",:)
 	@$(if $(NO_WINDOW),echo "No display: open in a browser the address that Jupyter prints below.",:)
@@ -39,6 +39,14 @@ nbval-foreign: .venv/test.stamp
 	$(FOREIGN_CPU) $(NBVAL)
 browser: .venv/test.stamp
 	$(BIN)/python -m pytest tests/browser -n $(WORKERS)
+
+# The least versions that pyproject.toml takes, as hosts such as Colab carry them, in an environment of their own.
+oldest: .venv-oldest/stamp
+	.venv-oldest/bin/python -m tools.oldest
+.venv-oldest/stamp: pyproject.toml requirements/oldest.in
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m tools.oldest --install
+	@touch $@
 
 notebooks: .venv/test.stamp
 	$(BIN)/python -m tools.notebooks
