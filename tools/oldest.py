@@ -14,8 +14,8 @@ from tools.hosted import wanted
 from tools.install import PIP, ROOT, TORCH_INDEX
 
 # Left out is what needs a browser, the locked versions, or the numbers of the newest torch.
-TESTS = ("hosts", "data", "models", "training", "schedules", "precision", "checks", "stubs", "quiz", "recall",
-         "progress", "predictions", "clinic", "recorder", "reports", "figures", "diagrams")  # fmt: skip
+TESTS = ("hosts", "data", "models", "schedules", "precision", "checks", "quiz", "recall", "progress", "predictions",
+         "recorder", "reports", "figures", "diagrams")  # fmt: skip
 
 
 def install() -> None:
