@@ -212,6 +212,16 @@ def test_an_index_out_of_reach_is_named(monkeypatch, tmp_path):
         install.download_torch(str(tmp_path))
 
 
+def test_the_extension_of_jupyterlab_comes_with_an_installation(monkeypatch, tmp_path):
+    monkeypatch.setattr(install.sys, "prefix", str(tmp_path))
+    for _ in range(2):
+        install.extend_jupyter()
+    extension = tmp_path / "share" / "jupyter" / "labextensions" / "gradutils"
+    load = json.loads((extension / "package.json").read_text())["jupyterlab"]["_build"]["load"]
+    assert (extension / load).is_file()
+    assert "extend_jupyter()" in (ROOT / "postBuild").read_text()  # and on Binder
+
+
 @pytest.mark.parametrize(("cuda", "fits"), [(None, True), ("13.0", False)])
 def test_a_cuda_build_is_refused(monkeypatch, tmp_path, cuda, fits):
     (tmp_path / "version.py").write_text(f"__version__ = '2.13.0'\ncuda = {cuda!r}\n")
