@@ -15,7 +15,9 @@ from tools.install import PIP, ROOT, TORCH_INDEX
 
 # Left out is what needs a browser, the locked versions, or the numbers of the newest torch.
 TESTS = ("hosts", "data", "models", "schedules", "precision", "checks", "quiz", "recall", "progress", "predictions",
-         "recorder", "reports", "figures", "diagrams")  # fmt: skip
+         "recorder", "figures", "diagrams")  # fmt: skip
+# torch 2.6 shards on graphics cards alone.
+NOT = ("tests/test_recorder.py::test_norms_over_two_processes_equal_those_of_one[fsdp2]",)
 
 
 def install() -> None:
@@ -45,7 +47,16 @@ def same(there: str, least: str) -> bool:
 def test() -> int:
     """Run the tests; the exit status of pytest."""
     files = [path for name in TESTS if (path := ROOT / "tests" / f"test_{name}.py").exists()]
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *(f"--deselect={name}" for name in NOT),
+        *files,
+    ]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
 
