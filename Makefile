@@ -52,6 +52,7 @@ oldest: .venv-oldest/stamp
 notebooks: .venv/test.stamp
 	$(BIN)/python -m tools.notebooks
 	$(BIN)/python -m tools.front_figure
+	$(BIN)/python -m tools.sessions
 bench: .venv/bench.stamp
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 format: .venv/test.stamp
