@@ -101,12 +101,13 @@ def test_without_a_kernel_the_first_picture_and_sentence_remain(explore):
 def test_an_explorer_is_the_same_whatever_the_notebooks_style():
     from matplotlib import pyplot as plt
 
-    plain = explorers.explore_learning_rate()
+    plain = explorers.explore_activation()
+    ground = plain.scene.figure.background()
     with plt.style.context({"font.size": 20, "axes.facecolor": "black"}):
-        other = explorers.explore_learning_rate()
-        assert written(other.row([0, 0, 0])) == written(plain.row([0, 0, 0]))
+        other = explorers.explore_activation()
+        assert written(other.row([0, 0])) == written(plain.row([0, 0]))
         assert other._first == plain._first
-        assert other.scene.figure.background() == plain.scene.figure.background()
+        assert other.scene.figure.background() == plain.scene.figure.background() == ground
 
 
 # Sliders -----------------------------------------------------------------------------------------------------------------

@@ -302,7 +302,12 @@ async function render({ model, el }) {
   };
   // Python hears of every move, and answers with the row where the table has none.
   view = await mount(el, model.get("table"), { at: model.get("at"), live: true, moved: tell });
-  if (!view.has(model.get("at"))) model.send({ missing: model.get("at") });
+  follow(); // Python may have moved it meanwhile
+  try {
+    if (!view.has(model.get("at"))) model.send({ missing: model.get("at") });
+  } catch {
+    // The kernel is gone: the nearest row stays.
+  }
   return () => {
     model.off("msg:custom", take);
     model.off("change:at", follow);

@@ -14,12 +14,10 @@ from importlib.resources import files
 import anywidget
 import numpy as np
 import traitlets
-from matplotlib import style
 
-from gradutils import plots
 from gradutils.explorers import tables
 from gradutils.explorers.packing import head_of, pack
-from gradutils.explorers.recording import LiveFigure, Row
+from gradutils.explorers.recording import LiveFigure, Row, course_style
 
 __all__ = ["Drawn", "Explorer", "LiveFigure", "Scene", "Slider", "choice", "course_style", "slider"]
 
@@ -90,11 +88,6 @@ def choice(label: str, options, value=None) -> Slider:
     options = tuple(options)
     start = 0 if value is None else options.index(value)
     return Slider("radio", label, options, tuple(map(str, options)), start, tuple(range(len(options))))
-
-
-def course_style():
-    """A context, or a decorator, in which figures are built in the course's style whatever the notebook's own is."""
-    return style.context(["default", plots.STYLE])
 
 
 class Explorer(anywidget.AnyWidget):

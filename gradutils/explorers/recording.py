@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,6 +26,8 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 from PIL import Image
+
+from gradutils import plots
 
 PARTS = 16  # of a pixel
 GAP = -(2**15)  # in a mark's y: the line is interrupted
@@ -53,6 +56,11 @@ class Row(NamedTuple):
     sentence: str
     marks: dict[tuple[int, int], Mark]
     pictures: dict[str, bytes]
+
+
+def course_style():
+    """A context, or a decorator, in which figures are built in the course's style whatever the notebook's own is."""
+    return style.context(["default", plots.STYLE])
 
 
 class LiveFigure:
@@ -118,6 +126,7 @@ class LiveFigure:
             pictures |= pen.pictures
         return Row(sentence, marks, pictures)
 
+    @course_style()  # what is drawn late, as ticks are, asks for the style again
     def background(self) -> bytes:
         """The figure without its artists, FINE times as large, as PNG."""
         dpi, artists = self.figure.dpi, self.artists.values()
@@ -134,6 +143,7 @@ class LiveFigure:
             self.figure.set_dpi(dpi)
             self.figure.set_canvas(self._canvas)
 
+    @course_style()
     def png(self) -> bytes:
         """The whole figure as it is now, drawn by matplotlib."""
         self._canvas.draw()

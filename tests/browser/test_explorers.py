@@ -18,7 +18,7 @@ from playwright.sync_api import expect
 
 from gradutils.explorers import tables
 from gradutils.explorers.descent import run_quadratic
-from gradutils.explorers.packing import unpack
+from gradutils.explorers.packing import pack, unpack
 from tests.browser.conftest import ROOT, SCREENSHOTS
 from tests.browser.test_jupyterlab import Page
 from tools.explorers import NAMES, explorer_of
@@ -173,6 +173,34 @@ def test_a_narrow_page_has_names_for_all_and_keys_move_it(browser, site, theme):
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / f"explorers-{theme}.png", full_page=True)
     page.context.close()
+
+
+# A row is taken while the slider stands elsewhere, and then the slider is moved there: what was said each time.
+LATE = """async ([bytes, at]) => {
+    const { mount } = await import("./figure.js"), frame = () => new Promise(requestAnimationFrame);
+    const place = document.body.appendChild(document.createElement("div")), heard = [];
+    const read = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+    const view = await mount(place, await (await fetch("learning_rate.bin")).arrayBuffer(), { live: true });
+    const say = async () => { await frame(); await frame(); heard.push(place.querySelector("[role=status]").textContent); };
+    await say();
+    await view.take(read(bytes));
+    await say();
+    view.show(at);
+    await say();
+    const kept = view.has(at);
+    view.remove();
+    return [...heard, kept, place.childElementCount];
+}"""
+
+
+def test_a_row_that_comes_late_is_not_drawn_where_it_does_not_belong(living):
+    explorer = explorer_of("learning_rate")
+    first = explorer.text
+    explorer.move(lr=0.95)
+    packed = pack([explorer.row(explorer.at)], {"at": explorer.at}, {})
+    heard = living.evaluate(LATE, [base64.b64encode(packed).decode(), explorer.at])
+    assert heard == [first, first, explorer.text, True, 0]
+    assert "lr * curvature is 3.80" in explorer.text
 
 
 # With a kernel -----------------------------------------------------------------------------------------------------------
