@@ -8,6 +8,7 @@ relations       how a wrong answer is related to the right one; transformations 
 stubs           whether an answer has been begun
 exercise        what an exercise is made of; exercises/ holds them, a file per lesson
 clinic          the emergency room: patients, their charts and their treatment
+classroom       a page of what a class did, for its teacher
 trials          the claims, their verdicts, and the table of all trials
 quiz            predictions before a run, settled by what the run measured
 recall          questions on earlier lessons: three where a lesson begins, and those that are due today

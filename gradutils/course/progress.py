@@ -122,9 +122,9 @@ def _folder() -> Path:
 def read() -> State:
     """What the older file, the log and the events that wait amount to. Whatever the files hold, nothing is raised."""
     state = State()
-    for name, events in ((OLD, _older_events), (LOG, _logged_events)):
+    for name in (OLD, LOG):
         try:
-            for event in events(_content(name)):
+            for event in events_in(_content(name), older=name == OLD):
                 state.add(event)
         except (OSError, ValueError, RuntimeError) as error:
             _say_once(name, error)
@@ -134,15 +134,29 @@ def read() -> State:
 
 
 def _content(name: str) -> bytes:
-    """What a file holds, up to the limit; nothing where there is no such file."""
+    """What a file of this learner holds, up to the limit; nothing where there is no such file."""
     try:
-        with _opened(progress_file().with_name(name), "r") as file:
-            content = file.read(LIMIT + 1)
+        content, whole = content_of(progress_file().with_name(name))
     except (FileNotFoundError, NotADirectoryError):
         return b""
-    if len(content) > LIMIT:
+    if not whole:
         _say_once(name, OSError(TOO_LARGE))
-    return content[:LIMIT]
+    return content
+
+
+def content_of(path: Path) -> tuple[bytes, bool]:
+    """What a file holds, up to the limit, and whether that is all of it. OSError for what cannot be read, or is no file."""
+    with _opened(path, "r") as file:
+        content = file.read(LIMIT + 1)
+    return content[:LIMIT], len(content) <= LIMIT
+
+
+def events_in(content: bytes, older: bool = False) -> Iterator:
+    """What a log holds, or the file of before the log, as events for `State.add`; of a log, None for a line that is torn.
+
+    Raises ValueError or RecursionError where an older file is no JSON.
+    """
+    return _older_events(content) if older else _logged_events(content)
 
 
 def _opened(path: Path, mode: str) -> FileIO:
