@@ -253,8 +253,7 @@ def test_every_picture_has_words(name):
                 words = output["data"]["text/plain"]
                 assert len(words.split()) >= 5, cell.source
                 assert not words.startswith("<"), cell.source
-                if "explorers.explore_" not in cell.source:
-                    assert output["metadata"]["image/png"]["alt"] == words, cell.source
+                assert output["metadata"]["image/png"]["alt"] == words, cell.source
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -99,6 +99,7 @@ class Explorer(anywidget.AnyWidget):
     _esm = files("gradutils.explorers") / "figure.js"
     table = traitlets.Bytes().tag(sync=True)
     at = traitlets.List(traitlets.Int()).tag(sync=True)
+    _ipython_display_ = None  # that of ipywidgets 7 would send no words
 
     def __init__(self, name: str, scene: Scene, sliders: dict[str, Slider]):
         self.name, self.scene, self.sliders = name, scene, sliders
