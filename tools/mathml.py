@@ -4,6 +4,7 @@
 a difference. `mend` says what each sign is. The font comes with `ziamath`, cut to the characters of mathematics.
 """
 
+import logging
 import xml.etree.ElementTree as ET
 from html import unescape
 from importlib.resources import files
@@ -89,6 +90,7 @@ def _names_a_function(element: ET.Element) -> bool:
 
 def write_font(target: Path) -> None:
     """STIX Two Math as a web font with what mathematics needs, its table of mathematical distances included."""
+    logging.getLogger("fontTools").setLevel(logging.WARNING)
     font = TTFont(BytesIO((files("ziamath") / "fonts" / "STIXTwoMath-Regular.ttf").read_bytes()))
     options = subset.Options(layout_features=["ssty", "flac", "dtls", "kern"], notdef_outline=True, hinting=False)
     cutter = subset.Subsetter(options)

@@ -104,7 +104,7 @@ def _code(cell, stub, pictures, options, tables, mend) -> list:
             if name and name[1] in tables:
                 html = f'<div class="explorer" data-explorer="{name[1]}">{html}</div>'
         elif "text/markdown" in data:
-            below.append(new_markdown_cell(mend(_text(data["text/markdown"]))))
+            below.append(new_markdown_cell(wide_table(mend(_text(data["text/markdown"])))))
             continue
         elif "text/html" in data:
             html = _html(_text(data["text/html"]))
@@ -118,7 +118,8 @@ def _code(cell, stub, pictures, options, tables, mend) -> list:
         return [*exercise(source, stub, shown), *below]
     tags, metadata = cell["metadata"].get("tags", []), {}
     if FOLDED_TAGS & set(tags):
-        metadata = folded("hide-input", source.splitlines()[0].lstrip("# "))
+        first = source.splitlines()[0]
+        metadata = folded("hide-input", first.lstrip("# ") if first.startswith("#") else "The code")
     return [new_code_cell(source, outputs=[output for _, output in shown], metadata=metadata), *below]
 
 
@@ -221,6 +222,11 @@ def picture_html(name: str, png: bytes, sentence: str) -> str:
     width, height = (int.from_bytes(png[at : at + 4], "big") for at in (16, 20))  # where a PNG says its size
     size = f'width="{width}" height="{height}" loading="lazy" decoding="async"'
     return f'<img class="figure" src="../figures/{name}" {size} alt="{escape(" ".join(sentence.split()))}">'
+
+
+def wide_table(markdown: str) -> str:
+    """A table with sentences in its cells, which a narrow page shows as a block a row."""
+    return f":::{{table}}\n:class: verdicts\n\n{markdown}\n:::\n"
 
 
 def _html(html: str) -> str:

@@ -35,6 +35,8 @@ PLACES = {
     "benchmarks/results.md": "results.md",
 }
 SECTIONS = {"Lessons": "lessons/index.md", "Take the recorder home": "recorder.md", "For teachers": "teachers.md"}
+TRY = "Move the first slider to the right. At one point the path turns red, and where that is can be computed beforehand:"
+PROOF = "## Theory that is computed before the measurement"
 ABOUT = "This is a course in notebooks"  # the paragraph of the README that says what the course is
 
 
@@ -116,7 +118,10 @@ def front_page(readme: str, explorer: str) -> tuple[str, str]:
         "[Begin with lesson 00](lessons/00_start_here.ipynb) [Lesson 01](lessons/01_gradient_descent.ipynb) "
         f"[{len(CLAIMS)} verdicts](verdicts.md) [Set it up](setup.md)"
     )
-    parts = [title, question, f"{about}.", f"::::{{container}} doors\n{doors}\n::::", explorer, *proof]
+    parts = [title, question, f"{about}.", f"::::{{container}} doors\n{doors}\n::::", TRY, explorer, PROOF]
+    for part in proof:  # what a figure is described by is what is said under it, too
+        figure = re.fullmatch(r"!\[([^\]]+)\]\([^)]+\)", part)
+        parts += [part, f"::::{{container}} caption\n{figure[1]}\n::::"] if figure else [part]
     return "\n\n".join(parts), "\n\n".join([setting_up, *first[at + 1 :]])
 
 
@@ -126,7 +131,7 @@ def verdict_page() -> str:
     outcomes = [trial.outcome for trial in found.values()]
     counted = ", ".join(f"{outcomes.count(name)} *{name}*" for name in OUTCOMES if name in outcomes)
     true = how_often_true(found)
-    rows = ["| claim | verdict | where | measured |", "|---|---|---|---|"]
+    rows = ["| claim | verdict | where | measured |", "|-|-|-|-|"]
     for name, trial in found.items():
         place = f"lessons/{trial.lesson}.ipynb#{pages.anchor(trial.heading)}"
         outcome = f"{OUTCOMES[trial.outcome][0]} **{trial.outcome}**"
@@ -140,12 +145,7 @@ false at {true["false"]}; at {true["undecided"]} the numbers did not decide. A c
 false wherever it is usually said is *refuted*; any other *depends*. Each name leads to its trial.
 [Lesson 13](lessons/13_verdicts.ipynb) makes a guide of them.
 
-:::{{table}}
-:class: verdicts
-
-{chr(10).join(rows)}
-:::
-"""
+{pages.wide_table(chr(10).join(rows))}"""
 
 
 def launch_line(name: str, repository: Repository) -> str:
@@ -163,11 +163,15 @@ def lessons() -> list[str]:
     return [path.stem for path in sorted((ROOT / "lessons").glob("[0-9][0-9]_*.ipynb"))]
 
 
+def explorers() -> set[str]:
+    """The explorers that move in a page: those that have a table, and none without the module that draws them."""
+    return {path.stem for path in TABLES.glob("*.bin")} if MODULE.exists() else set()
+
+
 def prepare(source: Path, repository: Repository) -> dict[str, bytes]:
     """Write the sources that Sphinx reads; return the pictures that they show, by name."""
     pictures = {path.name: path.read_bytes() for path in (ROOT / "docs").glob("*.png")}
-    tables = {path.stem for path in TABLES.glob("*.bin")} if MODULE.exists() else set()
-    texts = {}
+    texts, tables = {}, explorers()
     for name in lessons():
         solution, lesson = (
             json.loads((ROOT / folder / f"{name}.ipynb").read_text(encoding="utf-8"))
@@ -237,9 +241,10 @@ def build(target: Path = TARGET, source: Path = SOURCE) -> None:
     for name, png in pictures.items():
         (target / "figures" / name).write_bytes(png)
     write_font(target / "_static" / "math.woff")
-    if MODULE.exists():
+    for name in explorers():
+        (target / "explorers").mkdir(exist_ok=True)
+        shutil.copy(TABLES / f"{name}.bin", target / "explorers")
         shutil.copy(MODULE, target / "_static")
-        shutil.copytree(TABLES, target / "explorers")
     (target / ".nojekyll").touch()  # GitHub would leave out folders that begin with _
 
 
