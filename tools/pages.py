@@ -130,7 +130,11 @@ def folded(tag: str, words: str) -> dict:
 
 def exercise(source: str, stub: str, shown: list) -> list:
     """The stub with what it would show too, and under it one answer, folded, with what the answer showed."""
-    before = [output for text, output in shown if BEFORE_AN_ANSWER.match(text) and "the script" not in text.split("\n")[0]]
+    before = [
+        output
+        for text, output in shown
+        if BEFORE_AN_ANSWER.match(text) and "the script" not in text.split("\n")[0]
+    ]
     charts = [output for text, output in shown if "<img" in output.get("data", {}).get("text/html", "")]
     first = [output for _, output in shown if output in before or output in charts]
     after = [_of_the_answer(text, output) for text, output in shown if output not in first]
@@ -158,7 +162,9 @@ def prediction_html(question: str, asked: str, options: list[str]) -> str:
 
 def measured_html(question: str, options: list[str], answer: str, because: str, wrong: dict[str, str]) -> str:
     """What was measured, closed until the reader has chosen."""
-    return _answer(question, options, answer, ("Measured: {}.", "As predicted.", "Predicted: {}."), because, wrong)
+    return _answer(
+        question, options, answer, ("Measured: {}.", "As predicted.", "Predicted: {}."), because, wrong
+    )
 
 
 def recall_html(lesson: str) -> str:
@@ -191,7 +197,8 @@ def _answer(question, options, answer, words, because, wrong) -> str:
     """The closed answer. ``words`` are its head, and what is added for a right choice and for a wrong one."""
     head, hit, miss = words
     nots = "".join(
-        f'<p data-option="{options.index(option)}">Not “{escape(option)}”: {escape(why)}</p>' for option, why in wrong.items()
+        f'<p data-option="{options.index(option)}">Not “{escape(option)}”: {escape(why)}</p>'
+        for option, why in wrong.items()
     )
     return (
         f'<details class="measured" id="measured-{question}" data-right="{options.index(answer)}" data-hit="{escape(hit)}" '
@@ -233,8 +240,8 @@ def _html(html: str) -> str:
     """A card as it is; a table in a box that scrolls by itself, by keys too, with a head that is named as one."""
     if not html.startswith("<table"):
         return html
-    html = html.replace("<th>", '<th scope="col">')
-    return f'<div class="wide" tabindex="0" role="region" aria-label="Table">{html}</div>'
+    html = re.sub(r"<th[^>]*></th>", "<td></td>", html).replace("<th>", '<th scope="col">')
+    return f'<div class="wide" tabindex="0" role="group" aria-label="Table">{html}</div>'
 
 
 # Links -----------------------------------------------------------------------------------------------------------------
@@ -246,4 +253,8 @@ def anchor(heading: str) -> str:
 def notebook_links(text: str) -> str:
     """A lesson's links: to a heading by the name that it has on a page; none to its solution, which is folded in."""
     text = re.sub(r"\[The solution of this\s+\w+\]\(\.\./solutions/\w+\.ipynb\)( · )?", "", text)
-    return re.sub(r"(\.ipynb#)([^)\s]+)\)", lambda found: f"{found[1]}{anchor(unquote(found[2]).replace('-', ' '))})", text)
+    return re.sub(
+        r"(\.ipynb#)([^)\s]+)\)",
+        lambda found: f"{found[1]}{anchor(unquote(found[2]).replace('-', ' '))})",
+        text,
+    )

@@ -1,12 +1,13 @@
 """Build the site into build/site, from what is stored: nothing is executed, and no request leaves a page.
 
-    python -m tools.site
+    python -m tools.site [FOLDER]
 
 The lessons come from solutions/*.ipynb and lessons/*.ipynb, the front page and the pages beside it from README.md, the
 verdicts from the trials. `tools/pages.py` makes a lesson into a page, and Sphinx (docs/site/conf.py) sets all of them.
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ from tools.mathml import write_font
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "docs" / "site"
-SOURCE, TARGET = ROOT / "build" / "site-source", ROOT / "build" / "site"
+TARGET = ROOT / "build" / "site"
 TABLES = ROOT / "gradutils" / "explorers" / "tables"
 MODULE = ROOT / "gradutils" / "explorers" / "figure.js"
 # The files of the repository that are pages here, and the sections of the README that are pages of their own.
@@ -34,7 +35,11 @@ PLACES = {
     "docs/trainers.md": "trainers.md",
     "benchmarks/results.md": "results.md",
 }
-SECTIONS = {"Lessons": "lessons/index.md", "Take the recorder home": "recorder.md", "For teachers": "teachers.md"}
+SECTIONS = {
+    "Lessons": "lessons/index.md",
+    "Take the recorder home": "recorder.md",
+    "For teachers": "teachers.md",
+}
 TRY = "Move the first slider to the right. At one point the path turns red, and where that is can be computed beforehand:"
 PROOF = "## Theory that is computed before the measurement"
 ABOUT = "This is a course in notebooks"  # the paragraph of the README that says what the course is
@@ -177,7 +182,9 @@ def prepare(source: Path, repository: Repository) -> dict[str, bytes]:
             json.loads((ROOT / folder / f"{name}.ipynb").read_text(encoding="utf-8"))
             for folder in ("solutions", "lessons")
         )
-        page = pages.lesson_page(solution, lesson, pages.notebook_links, tables, launch_line(name, repository))
+        page = pages.lesson_page(
+            solution, lesson, pages.notebook_links, tables, launch_line(name, repository)
+        )
         texts[f"lessons/{name}.ipynb"] = nbformat.writes(page.notebook())
         pictures |= page.pictures
     texts |= prose(repository, first_explorer(texts[f"lessons/{lessons()[0]}.ipynb"]))
@@ -197,9 +204,7 @@ def first_explorer(notebook: str) -> str:
 
 def prose(repository: Repository, explorer: str) -> dict[str, str]:
     """Every page that is no lesson, by its file."""
-    read = {
-        path: in_the_site((ROOT / path).read_text(encoding="utf-8"), path, repository) for path in PLACES
-    }
+    read = {path: in_the_site((ROOT / path).read_text(encoding="utf-8"), path, repository) for path in PLACES}
     front, setting_up = front_page(read["README.md"], explorer)
     texts = {"index.md": front, "setup.md": f"# Set it up\n\n{setting_up}", "verdicts.md": verdict_page()}
     about = ["# About this course"]
@@ -223,8 +228,9 @@ def prose(repository: Repository, explorer: str) -> dict[str, str]:
     return texts
 
 
-def build(target: Path = TARGET, source: Path = SOURCE) -> None:
-    """Build the site anew into ``target``. Raises SystemExit where Sphinx warns of anything."""
+def build(target: Path) -> None:
+    """Build the site anew into ``target``, from sources beside it. Raises SystemExit where Sphinx warns of anything."""
+    source = target.with_name(f"{target.name}-source")
     for folder in (source, target):
         shutil.rmtree(folder, ignore_errors=True)
     repository = Repository(remote())
@@ -250,10 +256,11 @@ def build(target: Path = TARGET, source: Path = SOURCE) -> None:
 
 def main() -> None:
     started = time.perf_counter()
-    build()
-    size = sum(path.stat().st_size for path in TARGET.rglob("*") if path.is_file())
+    target = Path(sys.argv[1]).resolve() if sys.argv[1:] else TARGET
+    build(target)
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     print(f"Built in {time.perf_counter() - started:.0f} s, {size / 1e6:.1f} MB. A browser shows it with")
-    print(f"    {Path(sys.executable).name} -m http.server --directory {TARGET.relative_to(ROOT)} 8000")
+    print(f"    {Path(sys.executable).name} -m http.server --directory {os.path.relpath(target)} 8000")
     print("and the address http://localhost:8000")
 
 

@@ -13,7 +13,9 @@ from tools.mathml import mathml
 HERE = Path(__file__).parent
 project = "Training stability"
 author = "the authors of gradutils"
-version = tomllib.loads((HERE.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+version = tomllib.loads((HERE.parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    "version"
+]
 language = "en"
 
 extensions = ["myst_nb"]
@@ -34,7 +36,7 @@ templates_path = ["templates"]
 html_copy_source = False
 html_show_sourcelink = False
 ALONE = ("index", "setup", "verdicts", "about", "search", "genindex")
-html_sidebars = dict.fromkeys(ALONE, []) | {"lessons/*": ["sidebar-nav-bs"]}
+html_sidebars = {name: [] for name in ALONE} | {"lessons/*": ["sidebar-nav-bs"]}
 html_theme_options = {
     "logo": {"text": project},
     "navbar_align": "left",
@@ -70,4 +72,7 @@ def _close_fold(translator: SphinxTranslator, _node) -> None:
 
 def setup(app) -> None:
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
-    app.connect("builder-inited", lambda app: app.add_node(HideCodeCellNode, override=True, html=(_open_fold, _close_fold)))
+    app.connect(
+        "builder-inited",
+        lambda app: app.add_node(HideCodeCellNode, override=True, html=(_open_fold, _close_fold)),
+    )

@@ -41,7 +41,6 @@
     try {
       const { mountUrl } = await import(new URL("figure.js", here));
       await mountUrl(figure, new URL(`../explorers/${figure.dataset.explorer}.bin`, here).href);
-      figure.classList.add("alive");
     } catch (error) {
       console.error(`The explorer ${figure.dataset.explorer} stays a picture:`, error);
     }
