@@ -87,14 +87,15 @@ def test_a_patient_shows_its_chart_before_the_answer_and_its_script_with_it():
 
 def test_a_figure_lies_out_of_line_with_its_size_and_its_sentence():
     page = made(code("plot()", shows('It "rises"\n& falls.', image_png=png(4, 3)), id="01-007"))
-    assert list(page.pictures) == ["01-007-0.png"]
+    assert list(page.pictures) == ["01-007-0.webp"]
+    assert Image.open(BytesIO(page.pictures["01-007-0.webp"])).size == (4, 3)
     assert 'width="4" height="3"' in html_of(page.cells[0])
     assert 'alt="It &quot;rises&quot; &amp; falls."' in html_of(page.cells[0])
 
 
 @pytest.mark.parametrize("sentence", ["", "<Figure size 640x480 with 1 Axes>"])
 def test_a_figure_without_a_sentence_is_refused(sentence):
-    with pytest.raises(pages.PageError, match=r"01-001-0\.png: the figure has no sentence"):
+    with pytest.raises(pages.PageError, match=r"01-001-0\.webp: the figure has no sentence"):
         made(code("plot()", shows(sentence, image_png=png())))
 
 
@@ -280,8 +281,11 @@ def test_the_front_page_is_made_of_the_readme_and_says_so_where_it_cannot():
         "# T\n\n**Why?**\n\nProof.\n\nThis is a course in notebooks. Go on. Do:\n\n    make\n\n## L\n",
         "<b>e</b>",
     )
-    assert front.startswith("# T\n\n**Why?**\n\nThis is a course in notebooks. Go on.\n")
-    assert front.index("<b>e</b>") < front.index("Proof.")
+    assert front.startswith("# T\n\n**Why?**\n\n:::::{container} hero")
+    places = [
+        front.index(part) for part in ("\nThis is a course in notebooks. Go on.\n", "<b>e</b>", "Proof.")
+    ]
+    assert places == sorted(places)
     assert setting_up == "Do:\n\n    make"
     with pytest.raises(
         ValueError, match=r"README\.md must hold a paragraph that begins with 'This is a course"

@@ -123,11 +123,20 @@ def front_page(readme: str, explorer: str) -> tuple[str, str]:
         "[Begin with lesson 00](lessons/00_start_here.ipynb) [Lesson 01](lessons/01_gradient_descent.ipynb) "
         f"[{len(CLAIMS)} verdicts](verdicts.md) [Set it up](setup.md)"
     )
-    parts = [title, question, f"{about}.", f"::::{{container}} doors\n{doors}\n::::", TRY, explorer, PROOF]
+    words = _container("words", f"{about}.", _container("doors", doors))
+    parts = [title, question, _container("hero", words, _container("moves", TRY, explorer)), PROOF]
     for part in proof:  # what a figure is described by is what is said under it, too
         figure = re.fullmatch(r"!\[([^\]]+)\]\([^)]+\)", part)
-        parts += [part, f"::::{{container}} caption\n{figure[1]}\n::::"] if figure else [part]
+        parts += [part, _container("caption", figure[1])] if figure else [part]
     return "\n\n".join(parts), "\n\n".join([setting_up, *first[at + 1 :]])
+
+
+def _container(name: str, *parts: str) -> str:
+    """Paragraphs in a box that the style sheet knows by this name."""
+    inner = "\n\n".join(parts)
+    within = [len(row) for row in re.findall(r"^:+(?=\{)", inner, re.MULTILINE)]
+    fence = ":" * (max(within, default=2) + 1)
+    return f"{fence}{{container}} {name}\n{inner}\n{fence}"
 
 
 def verdict_page() -> str:

@@ -70,7 +70,13 @@ def _close_fold(translator: SphinxTranslator, _node) -> None:
     translator.body.append("</details>\n")
 
 
+def _name_no_empty_head(_app, _page, _template, context, _document) -> None:
+    """A corner of a table that says nothing is no head of a column."""
+    context["body"] = context.get("body", "").replace('<th class="head"><p></p></th>', "<td></td>")
+
+
 def setup(app) -> None:
+    app.connect("html-page-context", _name_no_empty_head)
     app.add_html_math_renderer("mathml", (_inline, None), (_block, None))
     app.connect(
         "builder-inited",
