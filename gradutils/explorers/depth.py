@@ -71,7 +71,7 @@ def explore_jacobian() -> Explorer:
         "activation": choice("activation", ("linear", "relu", "tanh")),
         "weights": choice("weights", WEIGHTS),
         "sigma_w": slider("sigma_w", 1.0, 0.2, 4, 0.05, every=3),
-        "depth": slider("layers", 20, 1, DEEPEST, 1, ".0f", every=5),
+        "depth": slider("layers", 20, 1, DEEPEST, 1, ".0f", every=4),
     }
     return Explorer("jacobian", Scene(run_jacobian, LiveFigure(figure, artists)), sliders)
 
@@ -117,8 +117,8 @@ def explore_depth() -> Explorer:
     artists = {"delta": delta, "weight_grad": weight_grad, "predicted": predicted}
     sliders = {
         "activation": choice("activation", ("relu", "tanh", "sigmoid", "gelu")),
-        "sigma_w": slider("sigma_w", 2.0, 0.2, 4, 0.05, every=3),
-        "depth": slider("layers", 20, 2, DEEPEST, 1, ".0f", every=5),
+        "sigma_w": slider("sigma_w", 2.0, 0.2, 4, 0.05, every=2),
+        "depth": slider("layers", 20, 2, DEEPEST, 1, ".0f", every=4),
     }
     return Explorer("depth", Scene(run_depth, LiveFigure(figure, artists)), sliders)
 
@@ -179,6 +179,6 @@ def explore_recurrent() -> Explorer:
     sliders = {
         "activation": choice("activation", ("tanh", "linear")),
         "gain": slider("gain", 2.0, 0.5, 4, 0.05, every=3),
-        "drive": slider("size of the input", 0.0, 0, 4, 0.1, ".1f", every=3),
+        "drive": slider("size of the input", 0.0, 0, 4, 0.1, ".1f", every=4),
     }
     return Explorer("recurrent", Scene(run_recurrent, LiveFigure(figure, artists)), sliders)

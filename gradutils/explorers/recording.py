@@ -72,10 +72,8 @@ class LiveFigure:
         self._canvas = FigureCanvasAgg(figure)
         self._canvas.draw()
         figure.set_layout_engine("none")  # the layout is found once
-        self._shown, self._pens = (
-            {},
-            {},
-        )  # of an image: what it holds; of every artist: the pen that drew it last
+        self._shown = {}  # what each image holds
+        self._pens = {}  # what drew each artist where it stands, so that one that stays is not drawn again
 
     @property
     def size(self) -> tuple[int, int]:
@@ -94,7 +92,9 @@ class LiveFigure:
                 if values is not self._shown.get(name):  # drawing an image takes longer than all the rest
                     artist.set_data(values)
                     self._shown[name] = values
+                    self._pens.pop(name, None)
                 continue
+            self._pens.pop(name, None)
             x, y, *colour = values
             if isinstance(artist, Text):
                 artist.set_position((x, y))
@@ -107,13 +107,13 @@ class LiveFigure:
         """What the artists draw where they stand now. Raises TypeError, with its name, for one that the pen cannot draw."""
         marks, pictures = {}, {}
         for place, (name, artist) in enumerate(self.artists.items()):
-            if artist.stale or name not in self._pens:
-                self._pens[name] = pen = Pen(self.figure)
-                try:
+            pen = self._pens.get(name) or Pen(self.figure)
+            try:
+                if name not in self._pens:
                     artist.draw(pen)
-                except NotImplementedError as wrong:
-                    raise TypeError(f"artist {name!r} ({type(artist).__name__}): {wrong}") from None
-            pen = self._pens[name]
+            except NotImplementedError as wrong:
+                raise TypeError(f"artist {name!r} ({type(artist).__name__}): {wrong}") from None
+            self._pens[name] = pen
             marks |= {(place, number): mark for number, mark in enumerate(pen.marks)}
             pictures |= pen.pictures
         return Row(sentence, marks, pictures)
@@ -177,14 +177,14 @@ class Pen(RendererBase):
         """Images come as fine as the background."""
         return FINE
 
-    def draw_path(self, gc, path, transform, rgbFace=None):  # noqa: N803
+    def draw_path(self, gc, path, transform, rgbFace=None):
         """A line, with gaps where a vertex is not finite."""
         if path.codes is not None:
             raise NotImplementedError("a path with curves or closed pieces is not recorded as a line")
         if pens := self._pens(gc, rgbFace):
             self._keep(pens, transform.transform(path.vertices))
 
-    def draw_markers(self, gc, marker_path, marker_trans, path, trans, rgbFace=None):  # noqa: N803
+    def draw_markers(self, gc, marker_path, marker_trans, path, trans, rgbFace=None):
         """The same shape at every vertex that is finite."""
         if pens := self._pens(gc, rgbFace):
             points = trans.transform(path.vertices)

@@ -137,7 +137,7 @@ def explore_schedule() -> Explorer:
     sliders = {
         "shape": choice("shape", SHAPES),
         "warmup_steps": slider("steps of warmup", 0, 0, 200, 10, ".0f", every=2),
-        "log_lr": slider("peak rate = 10^", -1, -3, 1, 0.1, ".1f", every=3),
+        "log_lr": slider("peak rate = 10^", -1, -3, 1, 0.1, ".1f"),
     }
     return Explorer(
         "schedule", Scene(run_scheduled, LiveFigure(figure, {"rate": rate, "loss": loss})), sliders
