@@ -268,7 +268,8 @@ def main() -> None:
     target = Path(sys.argv[1]).resolve() if sys.argv[1:] else TARGET
     build(target)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    print(f"Built in {time.perf_counter() - started:.0f} s, {size / 1e6:.1f} MB. A browser shows it with")
+    seconds = f"{time.perf_counter() - started:.0f} s ({time.process_time():.0f} s of them computing)"
+    print(f"Built in {seconds}, {size / 1e6:.1f} MB. A browser shows it with")
     print(f"    {Path(sys.executable).name} -m http.server --directory {os.path.relpath(target)} 8000")
     print("and the address http://localhost:8000")
 
