@@ -334,8 +334,10 @@ def test_every_character_of_every_formula_is_in_the_font(stored, tmp_path):
     from fontTools.ttLib import TTFont
 
     write_font(tmp_path / "math.woff")
-    known = TTFont(tmp_path / "math.woff").getBestCmap()
-    assert "MATH" in TTFont(tmp_path / "math.woff")
+    font = TTFont(tmp_path / "math.woff")
+    known, advances = font.getBestCmap(), font["hmtx"]
+    assert "MATH" in font
+    assert len({advances[name][0] for name in font.getGlyphOrder() if name.startswith("uni221A")}) == 1
     for name, page in stored.items():
         text = re.sub(
             "`[^`]*`", "", "\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")

@@ -111,6 +111,25 @@ def write_font(target: Path) -> None:
     cutter = subset.Subsetter(options)
     cutter.populate(unicodes=CHARACTERS)
     cutter.subset(font)
+    even_roots(font)
     font.flavor = "woff"
     target.parent.mkdir(parents=True, exist_ok=True)
     font.save(target)
+
+
+def even_roots(font: TTFont) -> None:
+    """Make the taller signs of a root as narrow as the smallest one.
+
+    A browser keeps beside every root the room that the widest of its signs would take, which looks like a stray space.
+    """
+    variants = font["MATH"].table.MathVariants
+    root = font.getBestCmap()[ord("√")]
+    signs = variants.VertGlyphConstruction[variants.VertGlyphCoverage.glyphs.index(root)]
+    taller = [record.VariantGlyph for record in signs.MathGlyphVariantRecord]
+    taller += [part.glyph for part in signs.GlyphAssembly.PartRecords]
+    width = font["hmtx"][root][0]
+    for name in set(taller) - {root}:
+        glyph, (wide, left) = font["glyf"][name], font["hmtx"][name]
+        glyph.coordinates.scale((width / wide, 1))
+        glyph.recalcBounds(font["glyf"])
+        font["hmtx"][name] = (width, round(left * width / wide))

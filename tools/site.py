@@ -168,7 +168,7 @@ def launch_line(name: str, repository: Repository) -> str:
     ways = {"Open on Binder": repository.binder(notebook), "Open in Colab": repository.colab(notebook)}
     links = [f'<a href="{address}">{words}</a>' for words, address in ways.items() if address]
     links.append('<a href="../setup.html">On your machine</a>')
-    return f'<p class="launch"><span>Work on it:</span> {" ".join(links)}</p>'
+    return f'<p class="launch"><span>This page shows the lesson as it was run. To work on it:</span> {" ".join(links)}</p>'
 
 
 # The build -------------------------------------------------------------------------------------------------------------
