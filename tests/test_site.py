@@ -217,6 +217,11 @@ def test_every_lesson_asks_and_settles_the_same_and_each_exercise_has_its_answer
         assert len(folds) >= 1 or name.startswith("13"), name
 
 
+def test_every_explorer_of_a_lesson_has_the_table_that_moves_it(stored):
+    sources = "\n".join(cell.source for page in stored.values() for cell in page.cells)
+    assert set(pages.EXPLORER.findall(sources)) == site.explorers()
+
+
 def test_no_page_tells_of_a_pass_or_of_a_learner(stored):
     for name, page in stored.items():
         html = "".join(map(html_of, page.cells))

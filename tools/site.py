@@ -7,7 +7,6 @@ verdicts from the trials. `tools/pages.py` makes a lesson into a page, and Sphin
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -268,9 +267,10 @@ def main() -> None:
     target = Path(sys.argv[1]).resolve() if sys.argv[1:] else TARGET
     build(target)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    shown = target.relative_to(ROOT) if target.is_relative_to(ROOT) else target
     seconds = f"{time.perf_counter() - started:.0f} s ({time.process_time():.0f} s of them computing)"
     print(f"Built in {seconds}, {size / 1e6:.1f} MB. A browser shows it with")
-    print(f"    {Path(sys.executable).name} -m http.server --directory {os.path.relpath(target)} 8000")
+    print(f"    {Path(sys.executable).name} -m http.server --directory {shown} 8000")
     print("and the address http://localhost:8000")
 
 

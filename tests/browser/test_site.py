@@ -24,6 +24,10 @@ MEGABYTE = 1_000_000
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {
+        ".js": "text/javascript"
+    }  # Windows may not know it
+
     def log_message(self, *_arguments):
         """Say nothing of each file."""
 
