@@ -162,7 +162,7 @@ def test_colours_are_told_apart_without_red_or_green():
 def test_png_is_small():
     from gradutils.explorers import explore_learning_rate
 
-    png = explore_learning_rate().image.value
+    png = explore_learning_rate().scene.figure.png()
     assert len(png) < 25_000
     assert Image.open(io.BytesIO(png)).size == (704, 396)
 
