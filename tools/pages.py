@@ -27,6 +27,7 @@ WHY_NOT = re.compile(r"Not “(.*?)”: (.*)")
 PASSED = re.compile(r"✓ [\d.]+ correct\.")
 # What runs of the untouched cell show as well: a patient's chart and first numbers, the names to choose from.
 BEFORE_AN_ANSWER = re.compile(r"Patient [\d.]+\n|The names, each once")
+LARGE = 60_000  # bytes, from which on a picture is worth the time that it takes to make it smaller
 OF_THE_READER = {
     "progress()": "In the notebook a table stands here of what you have passed and predicted. A page keeps nothing of you.",
     "review()": "In the notebook questions come back here, a day and more after you have passed what they are about.",
@@ -100,9 +101,10 @@ def _code(cell, stub, pictures, options, tables, mend) -> list:
         elif MEASURED.match(text):
             html = measured_html(*_settled(source, text, options, cell["id"]))
         elif "image/png" in data:
-            picture, png = f"{cell['id']}-{k}.webp", base64.b64decode(_text(data["image/png"]))
+            png = base64.b64decode(_text(data["image/png"]))
+            picture = f"{cell['id']}-{k}.{'webp' if len(png) > LARGE else 'png'}"
             html = picture_html(picture, png, text)
-            pictures[picture] = smaller(png)
+            pictures[picture] = smaller(png) if len(png) > LARGE else png
             if name and name[1] in tables:
                 html = f'<div class="explorer" data-explorer="{name[1]}">{html}</div>'
         elif "text/markdown" in data:
