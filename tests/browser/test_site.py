@@ -273,6 +273,19 @@ def test_an_explorer_is_fetched_when_it_nears_the_view_and_moves_by_keys(browser
         page.screenshot(path=SCREENSHOTS / "site-explorer.png")
 
 
+def test_every_explorer_wakes(browser, address):
+    woken = set()
+    with opened(browser, address) as page:
+        for name in site.lessons():
+            page.goto(f"{address}lessons/{name}.html")
+            for figure in page.locator(".explorer").all():
+                figure.scroll_into_view_if_needed()
+                expect(figure.locator("canvas")).to_have_attribute("aria-label", re.compile(r"\w+ \w+ \w+"))
+                expect(figure.locator("img")).to_have_count(0)
+                woken.add(figure.get_attribute("data-explorer"))
+    assert woken == site.explorers()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_front_page_moves_and_has_no_fault_with_its_explorer(browser, address, scheme):
     with opened(browser, address, width=390, color_scheme=scheme) as page:
