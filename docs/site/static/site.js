@@ -32,6 +32,12 @@
     quiz.querySelector("form").reset(); // a reload begins anew, also where the browser would remember
   }
 
+  // What a search shows of a page does not tell what was measured either.
+  if (typeof Search !== "undefined") {
+    const textOf = Search.htmlToText;
+    Search.htmlToText = (html, place) => textOf(html.replace(/<details class="measured[^]*?<\/details>/g, ""), place);
+  }
+
   // The table of an explorer is fetched only when its figure nears the view; until then its picture stands there.
   const near = new IntersectionObserver(entries => {
     for (const { target, isIntersecting } of entries) if (isIntersecting) wake(target);
