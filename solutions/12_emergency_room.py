@@ -345,7 +345,7 @@ verdict("S12", decided, f"{evidence} {without}")
 # %% [markdown]
 # ## Summary
 #
-# A loss curve says that a run is ill; step 0, layer by layer, says what it has. What comes in the middle of a run comes from outside of it: from the data, or from a schedule.
+# A loss curve says that a run is ill; step 0, layer by layer, says what it has. What comes in the middle of a run mostly comes from outside of it: from the data, or from a schedule.
 #
 # A clip trains about half of the patients. Except against bad batches and in a recurrent network it hides the cause.
 #
@@ -491,7 +491,7 @@ treat(
 # %% [markdown]
 # ### Patient 12.20 · ●●○ · 5 minutes
 #
-# "Every layer is normalised, and there is a warmup. What should blow up?" Here a digit is read as eight tokens, its rows, by `attention_net`: one attention, then the readout. In the lower row of the chart, counted back from the output, 2 are the values, 3 the keys, 4 the queries and 6 the embedding; 1 and 5 are norms.
+# "Every layer is normalised, and there is a warmup. What should blow up?" Here a digit is read as eight tokens, its rows, by `attention_net`: one attention, then the readout. In the panels of signals and of dL/dz, counted back from the output, 2 are the values, 3 the keys, 4 the queries and 6 the embedding; 1 and 5 are norms. In that of dL/dW, where no norm has a place, they are 1, 2, 3 and 4.
 
 # %%
 treat(

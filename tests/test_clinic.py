@@ -192,8 +192,11 @@ def test_a_norm_on_queries_and_keys_is_not_called_a_lower_rate():
     assert "no cure of “learning rate too high”" in message
 
 
-def test_probabilities_are_seen_whatever_the_cross_entropy_is_called():
-    line = "loss = F.cross_entropy(3 * net(x[rows]), y[rows])"
+@pytest.mark.parametrize(
+    "name", ["F.cross_entropy", "nn.CrossEntropyLoss()", "torch.nn.functional.cross_entropy"]
+)
+def test_probabilities_are_seen_whatever_the_cross_entropy_is_called(name):
+    line = f"loss = {name}(3 * net(x[rows]), y[rows])"
     message = said("12.18", "loss does not fit the outputs", 8, line)[1]
     assert "adds up to the same for each sample" in message
 
@@ -730,3 +733,27 @@ def test_each_illness_that_is_drawn_has_a_name():
         assert named == illness
         assert bool(ill) == (illness != "healthy")
         assert set(well) <= set(range(1, 15))
+
+
+def test_a_chart_that_suggests_a_wrong_name_is_answered_for_a_treatment_too():
+    named = said("12.21", "init too small")[1]
+    treated = said("12.21", "init too small", 2, "init_weights_(net, 2**0.5)")[1]
+    sentence = PATIENTS["12.21"].likely["init too small"]
+    assert sentence in named
+    assert sentence in treated
+    assert PATIENTS["12.22"].likely["healthy"] in said("12.22", "healthy")[1]
+
+
+def test_what_is_not_finite_is_not_called_rounded_away():
+    message = said("12.22", "weights do not move", 2, "init_weights_(net, 2**0.5).to(torch.float16)")[1]
+    assert "is not finite. In float16 Adam's eps of 1e-8 is zero" in message
+
+
+def test_a_clip_that_adam_undoes_goes_no_right_way():
+    message = said("12.23", "relapse", CLIP, "clip_grad_norm_(net.parameters(), 1.0)")[1]
+    assert "right way" not in message
+    assert "of the pixels that were dark, nothing" in message
+
+
+def test_a_rate_that_is_too_low_is_known_by_its_name_here():
+    assert "Did you mean “weights do not move”?" in said("12.22", "Learning rate too low")[1]

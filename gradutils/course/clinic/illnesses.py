@@ -22,13 +22,15 @@ SIGNS = {
     "attention logits grow": "Growing logits show between step 0 and the middle of the run, and only where there is attention: the signals of "
     "queries and keys leave their scale, those of the other layers less.",
     "relapse": "A relapse shows in the middle of the loss: it had learnt, and then lost it again.",
-    "weights do not move": "Where weights do not move the updates fall to nothing, though there are gradients.",
+    "weights do not move": "Where weights do not move the updates lie far below those of a healthy run, or fall to nothing, though there are "
+    "gradients.",
     "loss does not fit the outputs": "Where the loss does not fit, all sizes are in scale, and the loss falls a little and stays high; "
     "outputs that hardly grow, or add up to one, tell it from wrong labels.",
     "labels of another order": "Labels of another order show in no norm: all is in scale, the updates go on, and the loss stays at that of "
     "a constant answer. Only the data themselves, a few samples beside their labels, can tell.",
 }
 THE_NAMES = f"The names are: {', '.join(SIGNS)}."
+MEANT = dict.fromkeys(("learning rate too low", "learning rate too small"), "weights do not move")
 BEYOND_NORMS = ("labels of another order",)  # what no recording can name
 
 
@@ -40,6 +42,7 @@ def named(illness) -> str | None:
 
 def no_such(illness) -> str:
     """What is said to whoever gives another name."""
-    near = get_close_matches(str(illness).lower(), SIGNS, 1)
+    given = str(illness).lower()
+    near = [MEANT[given]] if given in MEANT else get_close_matches(given, SIGNS, 1)
     said = f"Did you mean “{near[0]}”?" if near else THE_NAMES
     return f"There is no illness {str(illness)[:60]!r}. {said}"

@@ -20,7 +20,7 @@ MODERN = (
     Patient(
         id="12.20",
         lines={
-            NET: "net = attention_net(96)",
+            NET: "net = attention_net(96, norm_qk=False)",
             INIT: "pass  # as torch draws it",
             INPUTS: STANDARD,
             OPTIMIZER: "optimizer = Adam(net.parameters(), lr=0.3, betas=(0.9, 0.95))",
@@ -35,11 +35,11 @@ MODERN = (
         "rate is too high, and a second run with the norm tells.",
         hints=(
             "Step 0 is in scale. Which signals have left it by the middle of the run, and which of these does no norm follow?",
-            "The net has an option: `attention_net(96, norm_qk=True)` divides each query and each key by its RMS.",
+            "Line 1 has an option that is off: `norm_qk=True` divides each query and each key by its RMS.",
         ),
         asides={
             "clip": "A clip bounds a gradient, and Adam divides by its size again: the steps are as long as before.",
-            "warmup": "A warmup is there. At its end the rate is what it was, and the logits grow from there on.",
+            "warmup": "A warmup is there, and the logits grow while the rate still rises.",
         },
     ),
     Patient(
@@ -61,7 +61,8 @@ MODERN = (
         ),
         asides={"clip": "There is nothing to cut: the gradients are small already."},
         likely={
-            "init too small": "The start is torch's own, and with it a network of this depth does learn: patient 6 did. Look at the updates.",
+            "init too small": "The signals do shrink, and yet with torch's own eps this very start trains. Look at the updates.",
+            "dead signal": "The samples differ little because all signals are small. A dead signal has an ordinary size. Look at the updates.",
             "zero gradient": "The gradients are small, and not zero: each panel holds its lines.",
         },
     ),
@@ -75,14 +76,17 @@ MODERN = (
         },
         causes=[only("weights do not move")],
         treatment=[Change("weights do not move", INIT, healthy(INIT))],
-        after="A weight in bfloat16 has eight binary digits. A step that is smaller than half of its last one leaves it where it was, however "
+        after="A weight in bfloat16 has eight binary digits. A step that is smaller than half of its last digit leaves it where it was, however "
         "often it is repeated; only the small weights move. Weights in float32 keep such steps, and so does a copy of them in float32 "
         "beside the network, from which it is rounded after each step. A rate ten times as high would move them as well.",
         hints=(
             "It learns, and slowly. Compare the updates with those of a healthy run, not with zero.",
             "How many digits has a weight, and how large is a step beside the last of them?",
         ),
-        asides={"clip": "A clip makes no step longer."},
+        asides={
+            "clip": "A clip makes no step longer.",
+            "float16)": "In float16 Adam's eps of 1e-8 is zero, and where a gradient is zero as well, zero is divided by zero.",
+        },
         likely={
             "init too small": "Signals and gradients are in scale at step 0, in every layer.",
             "healthy": "It learns a little, as long as small weights are left to move, and ends close to a constant answer.",
@@ -104,11 +108,11 @@ MODERN = (
         after="For two hundred steps five of the eight lines of each picture were missing and stood at the mean, which is zero once it is taken off. "
         "So the weights of these pixels had no gradient, and Adam's mean of their squares was zero. When the lines came back, it held one "
         "gradient where it should hold two hundred, and the step was the root of 200 times too long. A smaller beta2 forgets the silence "
-        "sooner, a beta1 holds the first steps back, a rate that is warmed up again from step 200 on or is ten times lower keeps them short, "
+        "sooner (0.95 does), a beta1 of 0.9 holds the first steps back, a rate that is warmed up again from step 200 on, for 50 steps, or is ten times lower keeps them short, "
         "and a clip of the update (lesson 09) cuts them. That the sum of squares was stale a recording does not show: it shows that the "
-        "update leapt, and the gradient did not.",
+        "update leapt ten times as far as the gradient.",
         hints=(
-            "It is well for two hundred steps. What leaps then: the gradients, or the updates?",
+            "It is well for two hundred steps. How far do the updates leap then, and how far do the gradients of any layer?",
             "Adam divides by what it remembers of the gradient. What does it remember of a pixel that was dark?",
         ),
         asides={
@@ -116,6 +120,7 @@ MODERN = (
         },
         likely={
             "learning rate too high": "For two hundred steps this rate trains. Something comes at step 200 that it does not bear: name that.",
+            "missing warmup": "A warmup at the start is over long before step 200. One that begins there would help: name what happens there.",
             "inputs not normalised": "The vitals say that the inputs stay in scale: what comes at step 200 is as large as what was there before.",
         },
     ),

@@ -164,6 +164,9 @@ ADMITTED = (
             "It died at once. Which number was the first that was not finite?",
             "The loss is ordinary when a gradient overflows.",
         ),
+        likely={
+            "zero gradient": "dL/dz is large. A panel is empty where its numbers are not finite: the vitals say which came first.",
+        },
     ),
     Patient(
         id="12.10",
@@ -295,6 +298,9 @@ ADMITTED = (
             "It is well for sixty steps. What do the vitals say of the largest inputs, and when they came?",
             "No line is wrong. Lines 3, 11 and 12 can keep a bad batch from doing harm; `saved.restore()` goes back to an earlier state.",
         ),
+        likely={
+            "learning rate too high": "For sixty steps this rate trains. Something comes then that it does not bear: name that.",
+        },
     ),
     Patient(
         id="12.17",

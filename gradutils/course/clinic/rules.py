@@ -150,7 +150,8 @@ def _of_a_wrong_name(treated: Treated) -> str:
     name, but = treated.wrong_name, "But" if treated.healed else "And"
     cured = treated.healed and not treated.left and not treated.needs_a_clip
     where = " You changed a line that can cure it." if cured else ""
-    return f"{treated.count}{where} {but} the name is not “{name}”. {SIGNS[name]}"
+    why = treated.patient.likely.get(name, SIGNS[name])
+    return f"{treated.count}{where} {but} the name is not “{name}”. {why}"
 
 
 def _of_a_painkiller(treated: Treated) -> str:
@@ -173,7 +174,9 @@ RULES = (
     Rule(lambda t: not t.changes and t.patient.is_well, lambda t: t.patient.after, "correct"),
     Rule(
         lambda t: not t.changes,
-        lambda t: f"{of_all(t.trained)} train on new seeds as it is. {SIGNS['healthy']}",
+        lambda t: (
+            f"{of_all(t.trained)} train on new seeds as it is. {t.patient.likely.get('healthy', SIGNS['healthy'])}"
+        ),
     ),
     # What cannot be a cure.
     Rule(lambda t: t.error, _of_an_error),
@@ -203,14 +206,15 @@ RULES = (
         lambda t: t.overlooked,
         lambda t: f"{t.count} Name and line fit, but something else is ill as well.",
     ),
+    Rule(lambda t: t.aside, lambda t: f"{t.count} The name is right. {t.aside}"),
     Rule(
         lambda t: t.trained,
         lambda t: (
-            f"{t.count} The name is right, and the new line goes the right way, too far or not far enough. {t.aside}".rstrip()
+            f"{t.count} The name is right, and the new line goes the right way, too far or not far enough."
         ),
     ),
     Rule(
         lambda t: True,
-        lambda t: f"{t.count} The name is right; the new line is too much, or not enough. {t.aside}".rstrip(),
+        lambda t: f"{t.count} The name is right; the new line is too much, or not enough.",
     ),
 )

@@ -151,6 +151,23 @@ def quietly():
         yield
 
 
+@contextlib.contextmanager
+def _watched_losses():
+    """Note what enters the first cross-entropy, by whatever name it is called: torch's own loss modules look it up here."""
+    seen, usual = [], F.cross_entropy
+
+    def cross_entropy(given, *args, **options):
+        if not seen:
+            seen.append(_adds_up(given.detach()))
+        return usual(given, *args, **options)
+
+    F.cross_entropy = cross_entropy
+    try:
+        yield seen
+    finally:
+        F.cross_entropy = usual
+
+
 def _names(seed: int, watched: bool, clipping: bool, data: Data) -> dict:
     pixels, y, train = _data()
     pixels, generator = pixels.clone(), torch.Generator().manual_seed(seed)
@@ -175,18 +192,13 @@ def _names(seed: int, watched: bool, clipping: bool, data: Data) -> dict:
         _look(net, names)
         return _Watching(net) if watched else _LossOnly(net)
 
-    def cross_entropy(given, *args, **options):
-        if "probabilities" not in names:
-            names["probabilities"] = _adds_up(given.detach())
-        return F.cross_entropy(given, *args, **options)
-
     names = {
         "torch": torch, "nn": nn, "math": math, "inf": math.inf,
         "mlp": mlp, "elman_rnn": elman_rnn, "attention_net": attention_net, "init_weights_": init_weights_,
         "SGD": torch.optim.SGD, "Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW, "RMSprop": torch.optim.RMSprop,
         "LambdaLR": LambdaLR, "StepLR": StepLR, "CosineAnnealingLR": CosineAnnealingLR,
         "warmup": warmup, "warmup_cosine": warmup_cosine, "Saved": Saved,
-        "F": SimpleNamespace(**vars(F) | {"cross_entropy": cross_entropy}), "np": np, "cross_entropy": cross_entropy, "mse_loss": F.mse_loss,
+        "F": SimpleNamespace(**vars(F)), "np": np, "cross_entropy": F.cross_entropy, "mse_loss": F.mse_loss,
         "clip_grad_norm_": _clip if clipping else _no_clip,
         "backward_in_half": backward_in_half, "batches": batches, "Recorder": recorder,
         "pixels": pixels, "y": y.clone(), "one_hot": F.one_hot(y, 10).float(),
@@ -227,7 +239,7 @@ def run_script(
     script: list[str], seed: int, watched: bool = False, clipping: bool = True, data: Data = AS_EVER
 ) -> TrainingRun:
     """Run a script; an error in one of its lines is said in a sentence. Without ``clipping`` its clip does nothing."""
-    with quietly():
+    with quietly(), _watched_losses() as seen:
         names = _names(seed, watched, clipping, data)
         torch.manual_seed(seed)
         try:
@@ -239,9 +251,7 @@ def run_script(
             raise
         except BaseException as error:  # a line can raise anything; the kernel goes on
             return TrainingRun(0.0, None, error=f"{_place(error)}{type(error).__name__}: {str(error)[:200]}")
-    return TrainingRun(
-        accuracy, recording, tuple(losses), names.get("reached"), names.get("probabilities", False)
-    )
+    return TrainingRun(accuracy, recording, tuple(losses), names.get("reached"), any(seen))
 
 
 def _place(error: BaseException) -> str:

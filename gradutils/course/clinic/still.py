@@ -82,6 +82,7 @@ def _rate(look: Look) -> str:
     """A rate shows after step 0: what mends it leaves step 0 as it was."""
     if look.signs.largest_update > EARLY_UPDATE:
         clipped = any("clip_grad" in line and line.strip() != healthy(CLIP) for line in look.script)
+        clipped &= not any("Adam" in line for line in look.script)  # its steps are as long with a clip
         said = "without the clip a step would change" if clipped else "a step changes"
         return f"{said} a weight matrix by {look.signs.largest_update:.2g} of its size"
     changed = look.signs.output_rms / look.before.output_rms
@@ -159,6 +160,8 @@ def _attends(look: Look) -> str:
 
 def _holds(look: Look) -> str:
     s = look.signs
+    if s.bad:
+        return f"{s.died} is not finite"
     if s.adam_step < HELD_BY_EPS:
         return f"Adam's first steps are {s.adam_step:.1g} of its rate: the gradients lie far below its eps"
     if s.last_digits < ROUNDED_AWAY:
