@@ -13,7 +13,7 @@ NO_WINDOW := $(if $(filter Darwin,$(shell uname)),,$(if $(DISPLAY)$(WAYLAND_DISP
 # Packages come uncompiled: what is imported first is compiled then, and kept, even where this variable forbids it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: lab test quick lint unit nbval nbval-foreign browser oldest notebooks bench format lock binder-url
+.PHONY: lab test quick lint unit nbval nbval-foreign browser oldest notebooks site bench format lock binder-url
 lab: .venv/lab.stamp
 	@$(if $(AS_ROOT),echo "You are root: Jupyter is started with --allow-root.",:)
 	@$(if $(NO_WINDOW),echo "No display: open in a browser the address that Jupyter prints below.",:)
@@ -53,6 +53,9 @@ notebooks: .venv/test.stamp
 	$(BIN)/python -m tools.notebooks
 	$(BIN)/python -m tools.front_figure
 	$(BIN)/python -m tools.sessions
+# The course as pages, in build/site: from what is stored, without network.
+site: .venv/test.stamp
+	$(BIN)/python -m tools.site
 bench: .venv/bench.stamp
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 format: .venv/test.stamp
