@@ -13,7 +13,7 @@ NO_WINDOW := $(if $(filter Darwin,$(shell uname)),,$(if $(DISPLAY)$(WAYLAND_DISP
 # Packages come uncompiled: what is imported first is compiled then, and kept, even where this variable forbids it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: lab test quick lint unit nbval nbval-foreign browser teach notebooks bench format lock binder-url
+.PHONY: lab test quick lint unit nbval nbval-foreign browser oldest teach notebooks site bench format lock binder-url
 lab: .venv/lab.stamp
 	@$(if $(AS_ROOT),echo "You are root: Jupyter is started with --allow-root.",:)
 	@$(if $(NO_WINDOW),echo "No display: open in a browser the address that Jupyter prints below.",:)
@@ -44,11 +44,21 @@ browser: .venv/test.stamp
 # nbgrader's round trip and a hub with six learners; `make test` has the light tests of both.
 teach: .venv/test.stamp .venv-teach/proxy.stamp
 	$(BIN)/python -m pytest tests/teach -n $(WORKERS) --dist worksteal
+# The least versions that pyproject.toml takes, as hosts such as Colab carry them, in an environment of their own.
+oldest: .venv-oldest/stamp
+	.venv-oldest/bin/python -m tools.oldest
+.venv-oldest/stamp: pyproject.toml requirements/oldest.in
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m tools.oldest --install
+	@touch $@
 
 notebooks: .venv/test.stamp
 	$(BIN)/python -m tools.notebooks
 	$(BIN)/python -m tools.front_figure
 	$(BIN)/python -m tools.sessions
+# The course as pages, in build/site: from what is stored, without network.
+site: .venv/test.stamp
+	$(BIN)/python -m tools.site
 bench: .venv/bench.stamp
 	.venv-bench/bin/python -m benchmarks $(BENCH_ARGS)
 format: .venv/test.stamp

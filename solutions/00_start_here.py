@@ -225,6 +225,8 @@ print(machine())
 # - **The kernel dies**: usually memory. Close other notebooks under *Running* at the far left, then *Kernel*,
 #   *Restart*.
 # - **A slider does nothing**: its cell was not run in this sitting. Run it.
+# - **There are no buttons and no sliders**: some programs show none. Every prediction, check and explorer says the same
+#   in words, and `choice="a"` in the call of a prediction answers it.
 # - **You are stuck**: every lesson has a solution of the same name in the folder `solutions`, with all its output.
 
 # %% [markdown]

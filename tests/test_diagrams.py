@@ -351,7 +351,8 @@ def test_two_densities_are_compared_on_one_axis(new_axes):
         plots.draw_slope_under_density(ax, torch.tanh, sigma, reach=18, height=height)
         assert ax.get_xlim() == (-18, 18)
         assert any(f"= {mean}" in text.get_text() for text in ax.texts)  # of all, also where the picture ends
-        areas.append(np.trapezoid(*ax.collections[0].get_paths()[0].vertices[1:4002].T[::-1]))
+        x, y = torch.tensor(ax.collections[0].get_paths()[0].vertices[1:4002].T)
+        areas.append(float(torch.trapezoid(y, x)))
     assert areas[0] == pytest.approx(areas[1], rel=1e-2)
 
 

@@ -1,15 +1,19 @@
 """Explorers: the pure functions at every corner of every slider, and what remains where no kernel lives."""
 
+import base64
 import io
 import itertools
+import json
 
 import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from traitlets import TraitError
 
 from gradutils import explorers, plots
+from gradutils.explorers import tables
 from gradutils.explorers.awake import SHOWN, run_awake, steps_awake
 from gradutils.explorers.descent import (
     METHODS,
@@ -20,7 +24,8 @@ from gradutils.explorers.descent import (
     run_momentum_point,
     run_quadratic,
 )
-from gradutils.explorers.live import LiveFigure
+from gradutils.explorers.live import LiveFigure, slider
+from gradutils.explorers.packing import unpack
 
 ALL = [
     explorers.explore_learning_rate,
@@ -42,55 +47,129 @@ ALL = [
 
 
 def corners(slider):
-    if hasattr(slider, "options"):
-        return list(slider.options)
-    return [slider.min, slider.value, slider.max]
+    return range(len(slider.values)) if slider.kind == "radio" else [0, slider.start, len(slider.values) - 1]
 
 
 @pytest.mark.parametrize("explore", ALL)
 @pytest.mark.filterwarnings("error")
-def test_every_corner_gives_a_picture_and_a_sentence(explore):
+def test_every_corner_draws_and_says_something(explore):
     explorer = explore()
-    for values in itertools.product(*map(corners, explorer.sliders.values())):
-        for slider, value in zip(explorer.sliders.values(), values, strict=True):
-            slider.value = value
-        picture = Image.open(io.BytesIO(explorer.image.value))
-        assert picture.size == (704, 396)
-        assert explorer.text.endswith(".")
-        assert "nan" not in explorer.text
-        assert explorer.text.split()[0] in explorer.sentence.value
-    drawn = explorer.scene.compute(**{name: slider.value for name, slider in explorer.sliders.items()})
+    for at in itertools.product(*map(corners, explorer.sliders.values())):
+        row = explorer.row(at)
+        assert row.sentence.endswith(".")
+        assert "nan" not in row.sentence
+        assert row.marks
+        for mark in row.marks.values():
+            assert len(mark.x) == len(mark.y) > 0
+            clip = json.loads(mark.style).get("clip")
+            assert clip is None or 0 <= min(clip) <= max(clip) <= 704
+    explorer.at = list(at)
+    drawn = explorer.scene.compute(**explorer.values)
     assert set(drawn.artists) == set(explorer.scene.figure.artists)  # nothing stays as it was before
+    assert Image.open(io.BytesIO(explorer.scene.figure.png())).size == (704, 396)
 
 
 @pytest.mark.parametrize("explore", ALL)
-def test_a_slider_changes_picture_and_sentence(explore):
+def test_a_slider_changes_what_is_drawn_and_said(explore):
     explorer = explore()
-    for slider in explorer.sliders.values():
-        before = explorer.image.value, explorer.text
-        slider.value = [value for value in corners(slider) if value != slider.value][-1]
-        assert explorer.image.value != before[0]
-        assert explorer.text != before[1]
+    for name, moved in explorer.sliders.items():
+        before = explorer.row(explorer.at)
+        assert explorer.text == before.sentence
+        explorer.move(**{name: moved.values[0 if explorer.values[name] == moved.values[-1] else -1]})
+        after = explorer.row(explorer.at)
+        assert explorer.text == after.sentence != before.sentence
+        assert written(after) != written(before)
+
+
+def written(row):
+    return [(slot, mark.style, mark.x.tolist(), mark.y.tolist()) for slot, mark in row.marks.items()]
 
 
 @pytest.mark.parametrize("explore", ALL)
 def test_without_a_kernel_the_first_picture_and_sentence_remain(explore):
     explorer = explore()
-    first = explorer._repr_mimebundle_()
-    assert set(first) >= {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}
+    first, metadata = explorer._repr_mimebundle_()
+    assert set(first) == {"text/plain", "image/png", "application/vnd.jupyter.widget-view+json"}
     assert len(first["text/plain"].split()) > 10
-    list(explorer.sliders.values())[-1].value = 0.5
-    again = explorer._repr_mimebundle_()
-    assert again["image/png"] == first["image/png"]
-    assert again["text/plain"] == first["text/plain"]
+    assert metadata["image/png"]["alt"] == first["text/plain"]
+    assert Image.open(io.BytesIO(base64.b64decode(first["image/png"]))).size == (704, 396)
+    explorer.at = [len(slider.values) - 1 for slider in explorer.sliders.values()]
+    again, _ = explorer._repr_mimebundle_()
+    assert again == first
 
 
 def test_an_explorer_is_the_same_whatever_the_notebooks_style():
     from matplotlib import pyplot as plt
 
-    plain = explorers.explore_learning_rate().image.value
+    plain = explorers.explore_activation()
+    ground = plain.scene.figure.background()
     with plt.style.context({"font.size": 20, "axes.facecolor": "black"}):
-        assert explorers.explore_learning_rate().image.value == plain
+        other = explorers.explore_activation()
+        assert written(other.row([0, 0])) == written(plain.row([0, 0]))
+        assert other._first == plain._first
+        assert other.scene.figure.background() == plain.scene.figure.background() == ground
+
+
+# Sliders -----------------------------------------------------------------------------------------------------------------
+def test_a_slider_goes_from_end_to_end_and_its_table_holds_both_and_the_first():
+    lr = slider("learning rate", 0.4, 0, 1.2, 0.01, every=7)
+    assert lr.values[0] == 0
+    assert lr.values[lr.start] == 0.4
+    assert lr.values[-1] == 1.2
+    assert len(lr.values) == 121
+    assert lr.labels[29] == "0.29"
+    assert {0, lr.start, 120} <= set(lr.table)
+    assert set(np.diff(lr.table)) <= {5, 7, 3}
+    assert lr.nearest(0.294) == 29
+    with pytest.raises(ValueError, match=r"learning rate must lie between 0 and 1.2; got 1.3"):
+        lr.nearest(1.3)
+    with pytest.raises(ValueError, match="got nan"):
+        lr.nearest(float("nan"))
+
+
+def test_an_explorer_is_moved_from_python_and_refuses_what_is_not_there():
+    explorer = explorers.explore_momentum()
+    explorer.move(method="Nesterov", beta=0.5)
+    assert explorer.values == {"method": "Nesterov", "product": 1.5, "beta": 0.5}
+    assert explorer.text.startswith("Nesterov, beta = 0.50, lr * curvature = 1.50:")
+    with pytest.raises(ValueError, match="no slider is called 'lr'; there are method, product, beta"):
+        explorer.move(lr=1)
+    with pytest.raises(ValueError, match="method must be one of"):
+        explorer.move(method="Adam")
+    for wrong in ([0, 0], [0, 0, 99], [0, -1, 0]):
+        with pytest.raises(TraitError, match="at must hold a position of each of 3 sliders"):
+            explorer.at = wrong
+    assert explorer.values["beta"] == 0.5
+
+
+# What the browser is sent ------------------------------------------------------------------------------------------------
+def test_a_position_between_the_rows_is_sent_and_one_of_the_table_is_not(monkeypatch):
+    explorer, sent = explorers.explore_momentum(), []
+    monkeypatch.setattr(explorer, "send", lambda content, buffers=None: sent.append((content, buffers)))
+    for position in explorer.sliders["beta"].table:
+        explorer.at = [0, 75, position]
+    assert not sent
+    explorer.move(beta=0.91)
+    explorer._handle_custom_msg({"missing": explorer.at}, [])  # a page that was opened later
+    (content, (packed,)), again = sent
+    assert again == (content, [packed])
+    head, (row,) = unpack(packed)
+    assert content == {"at": explorer.at} == {"at": head["at"]}
+    assert written(row) == written(explorer.row(explorer.at))
+    assert row.sentence == explorer.text
+    assert head["pictures"] == []  # the browser has them from the table
+    assert len(packed) < 3000
+
+
+def test_without_its_table_an_explorer_has_one_row_and_is_sent_the_others(monkeypatch):
+    monkeypatch.setattr(tables, "stored", lambda name: None)
+    explorer, sent = explorers.explore_learning_rate(), []
+    monkeypatch.setattr(explorer, "send", lambda content, buffers=None: sent.append(content))
+    head, (row,) = unpack(explorer.table)
+    assert [s["table"] for s in head["sliders"]] == [[s.start] for s in explorer.sliders.values()]
+    assert row.sentence == explorer.text
+    explorer.move(lr=0.5)
+    assert sent == [{"at": explorer.at}]
 
 
 # What a figure draws of any numbers --------------------------------------------------------------------------------------
@@ -120,6 +199,7 @@ def test_any_numbers_are_drawn_and_near_the_axes(live, length):
             points = places(live)
             assert (np.abs(points[np.isfinite(points).all(1)] - 0.5) < 1.01).all()
     assert Image.open(io.BytesIO(live.png())).size == (640, 480)
+    assert live.record("").sentence == ""
 
 
 def test_what_lies_within_twice_the_axes_stays_as_it_is(live):

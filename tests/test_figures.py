@@ -19,6 +19,8 @@ from gradutils.models import init_weights_, mlp
 from gradutils.recorder import Recorder
 
 pytestmark = pytest.mark.filterwarnings("error")
+# Before 3.11 an axis of one decade had its ticks named at powers of ten alone.
+NEW_TICKS = matplotlib.__version_info__ >= (3, 11)
 
 
 @pytest.fixture
@@ -162,7 +164,7 @@ def test_colours_are_told_apart_without_red_or_green():
 def test_png_is_small():
     from gradutils.explorers import explore_learning_rate
 
-    png = explore_learning_rate().image.value
+    png = explore_learning_rate().scene.figure.png()
     assert len(png) < 25_000
     assert Image.open(io.BytesIO(png)).size == (704, 396)
 
@@ -472,7 +474,8 @@ def test_counts_on_a_logarithmic_axis_are_named_where_they_are():
 
 
 @pytest.mark.parametrize(
-    ("heights", "shown"), [([0.3, 3.0], {"0.6", "1", "2"}), ([1e-6, 1.0], {"$\\mathdefault{10^{-2}}$"})]
+    ("heights", "shown"),
+    [([0.3, 3.0], {"0.6", "1", "2"} if NEW_TICKS else {"1"}), ([1e-6, 1.0], {"$\\mathdefault{10^{-2}}$"})],
 )
 def test_a_short_logarithmic_axis_has_plain_numbers(heights, shown):
     figure, ax = plt.subplots()

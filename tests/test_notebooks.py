@@ -12,6 +12,9 @@ import nbformat
 import pytest
 
 from tools.notebooks import (
+    FOLD,
+    HOST,
+    HOST_TAG,
     BuildError,
     build,
     contradicted,
@@ -55,6 +58,9 @@ def write(course, text):
 def test_a_solution_is_run_and_a_lesson_is_stripped(course):
     build(sources(course, []))
     solution, lesson = (nbformat.read(path, as_version=4) for path in targets(sources(course, [])[0]))
+    host = lesson.cells.pop(1)
+    assert host.source == HOST.format("")
+    assert host.metadata == {"tags": [HOST_TAG], **FOLD}
     assert solution.cells[1].source == "def double(x):\n    y = 2 * x\n    return y"
     assert lesson.cells[1].source == "def double(x):\n    ..."
     assert solution.cells[2].outputs[0].text == "8\n"
@@ -143,6 +149,7 @@ print("because")
 def test_a_tagged_cell_is_folded_in_both_notebooks_and_runs(course):
     build(write(course, FOLDING))
     solution, lesson = (nbformat.read(path, as_version=4) for path in targets(sources(course, [])[0]))
+    assert lesson.cells.pop(0).metadata.tags == [HOST_TAG]
     for notebook in (solution, lesson):
         nbformat.validate(notebook)
         folded = [cell.metadata.get("jupyter", {}).get("source_hidden", False) for cell in notebook.cells]
@@ -214,11 +221,15 @@ def test_an_interrupted_build_leaves_the_old_files_whole(course):
 def test_drift_is_named(course):
     build(sources(course, []))
     solution, lesson = targets(sources(course, [])[0])
-    for path, change in ((solution, "double(4)"), (lesson, "double(4)")):
+    for path, cell, change in (
+        (solution, 3, "double(4)"),
+        (lesson, 4, "double(4)"),
+        (lesson, 2, "--depth=1"),
+    ):
         text = path.read_text()
         path.write_text(text.replace(change, "double(5)"))
         (sentence,) = drifted(sources(course, []))
-        assert sentence == f"{path}: cell 3 differs from its source"
+        assert sentence == f"{path}: cell {cell} differs from its source"
         path.write_text(text)
     notebook = nbformat.read(lesson, as_version=4)
     notebook.cells[2].execution_count = 1
@@ -242,6 +253,32 @@ def test_drift_is_named(course):
     assert main(["--check", "--root", str(course)]) == 1
     (course / "lessons" / "43_orphan.ipynb").write_text("{}")
     assert "has no source" in drifted(sources(course, []))[-1]
+
+
+def remote(course, address):
+    for command in (("init", "--quiet"), ("remote", "add", "origin", address)):
+        subprocess.run(["git", "-C", course, *command], check=True)
+
+
+@pytest.mark.parametrize("address", ["https://github.com/ada/course.git", "git@github.com:ada/course"])
+def test_a_lesson_knows_where_the_course_is_public(course, address):
+    build(sources(course, []))
+    lesson = targets(sources(course, [])[0])[1]
+    assert HOST.format("") in nbformat.read(lesson, as_version=4).cells[1].source
+    remote(course, address)
+    assert main(["--address", "--root", str(course)]) == 0
+    written = lesson.read_bytes()
+    assert HOST.format("https://github.com/ada/course") in nbformat.read(lesson, as_version=4).cells[1].source
+    assert drifted(sources(course, [])) == []  # whichever it is: a fork has another
+    build(sources(course, []))
+    assert lesson.read_bytes() == written
+
+
+def test_an_address_on_no_public_host_is_said_so(course, capsys):
+    build(sources(course, []))
+    remote(course, "../elsewhere")
+    assert main(["--address", "--root", str(course)]) == 1
+    assert "on no public host" in capsys.readouterr().err
 
 
 def test_odd_calls_are_sentences(course, capsys):

@@ -114,7 +114,9 @@ def test_buttons_stand_in_the_learners_own_order(notebook, monkeypatch):
 def test_letters_and_the_text_keep_the_order_given(notebook):
     asked = predict("77.a", "Which way?", OPTIONS, choice="c")
     assert asked.buttons.value == "neither"
-    assert asked._repr_mimebundle_()["text/plain"].endswith("  a) up\n  b) down\n  c) neither")
+    asked_in_words, how = asked._repr_mimebundle_()["text/plain"].rsplit("\n", 1)
+    assert asked_in_words == "Predict 77.a: Which way?\n  a) up\n  b) down\n  c) neither"
+    assert 'choice="a"' in how
     asked.buttons.value = "up"
     assert read().predictions["77.a"] == Prediction("up")
 

@@ -14,7 +14,7 @@ import yaml
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 
-from tools import install, lock
+from tools import install, lock, oldest
 from tools.binder_url import binder_url
 
 ROOT = Path(__file__).parent.parent
@@ -149,6 +149,27 @@ def test_the_locked_versions_are_the_installed_ones():
     assert version("torch").split("+")[0] == PINS["torch"]
 
 
+def test_the_oldest_packages_are_those_of_the_ranges(monkeypatch):
+    calls = []
+    monkeypatch.setattr(oldest.subprocess, "run", lambda command, **_: calls.append([*map(str, command)]))
+    oldest.install()
+    for name in ("ipython==7.34", "ipywidgets==7.7.1", "numpy==1.26"):
+        assert name in calls[0]
+        assert name.replace("==", ">=") in WANTED
+    assert calls[1][-2:] == [
+        install.TORCH_INDEX,
+        next(e for e in WANTED if e.startswith("torch")).replace(">", "="),
+    ]
+    assert "torch" not in " ".join(calls[0])
+
+
+@pytest.mark.parametrize(
+    ("there", "least", "same"), [("4.0.0", "4", True), ("4.0.1", "4", False), ("7.34.0", "7.34", True), ("7.3", "7.34", False)]
+)  # fmt: skip
+def test_a_least_version_may_be_written_short(there, least, same):
+    assert oldest.same(there, least) == same
+
+
 def test_uv_fails_and_pip_takes_over(monkeypatch, capsys):
     calls = []
 
@@ -202,6 +223,16 @@ def test_an_index_out_of_reach_is_named(monkeypatch, tmp_path):
         install.download_torch(str(tmp_path))
 
 
+def test_the_extension_of_jupyterlab_comes_with_an_installation(monkeypatch, tmp_path):
+    monkeypatch.setattr(install.sys, "prefix", str(tmp_path))
+    for _ in range(2):
+        install.extend_jupyter()
+    extension = tmp_path / "share" / "jupyter" / "labextensions" / "gradutils"
+    load = json.loads((extension / "package.json").read_text())["jupyterlab"]["_build"]["load"]
+    assert (extension / load).is_file()
+    assert "extend_jupyter()" in (ROOT / "postBuild").read_text()  # and on Binder
+
+
 @pytest.mark.parametrize(("cuda", "fits"), [(None, True), ("13.0", False)])
 def test_a_cuda_build_is_refused(monkeypatch, tmp_path, cuda, fits):
     (tmp_path / "version.py").write_text(f"__version__ = '2.13.0'\ncuda = {cuda!r}\n")
@@ -243,7 +274,10 @@ def test_python_versions_agree():
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
     assert workflow.count('["3.11", "3.12", "3.13"]') == 2
     jobs = yaml.safe_load(workflow)["jobs"]
-    assert set(jobs) == {"unix", "windows"}
+    assert set(jobs) == {"unix", "windows", "oldest"}
+    assert jobs["oldest"]["steps"][1]["with"] == {
+        "python-version": PROJECT["requires-python"].removeprefix(">=")
+    }
 
 
 def test_versions_agree():

@@ -118,7 +118,14 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_package_whole_and_nothing_else(wheel):
     made, copied = wheel
     names = {name for name in zipfile.ZipFile(made).namelist() if not name.endswith("/")}
-    packed = {name for name in names if ".dist-info/" not in name}
+    beside = ".data/data/share/jupyter/labextensions/gradutils/"
+    extension = {name.split(beside)[1] for name in names if beside in name}
+    assert extension == {
+        path.relative_to(copied / "labextension").as_posix()
+        for path in (copied / "labextension").rglob("*")
+        if path.is_file()
+    }
+    packed = {name for name in names if ".dist-info/" not in name and beside not in name}
     assert packed == {
         path.relative_to(copied).as_posix() for path in (copied / "gradutils").rglob("*") if path.is_file()
     }

@@ -9,10 +9,10 @@ HOSTS = {"github.com": "gh", "gitlab.com": "gl"}
 LESSON = "lab/tree/lessons/00_start_here.ipynb"
 
 
-def binder_url(remote: str) -> str:
+def binder_url(remote: str, path: str = LESSON) -> str:
     """https://mybinder.org/v2/... for "https://host/owner/name.git", "git@host:owner/name" or "ssh://git@host/owner/name".
 
-    Raises ValueError for an address that Binder cannot reach, such as a folder.
+    ``path`` is what opens there. Raises ValueError for an address that Binder cannot reach, such as a folder.
     """
     found = re.fullmatch(
         r"(?:\w+://)?(?:[\w.-]+(?::[^@/]*)?@)?([\w-]+(?:\.[\w-]+)+)(?::\d+)?[:/](.+?)(?:\.git)?/?",
@@ -22,14 +22,14 @@ def binder_url(remote: str) -> str:
         raise ValueError(
             f"the remote must be on a public host, such as https://github.com/owner/name; got {remote!r}"
         )
-    host, path = found.groups()
+    host, repository = found.groups()
     if host == "github.com":
-        where = f"gh/{path}"
+        where = f"gh/{repository}"
     elif host in HOSTS:
-        where = f"{HOSTS[host]}/{quote(path, safe='')}"
+        where = f"{HOSTS[host]}/{quote(repository, safe='')}"
     else:
-        where = f"git/{quote(f'https://{host}/{path}', safe='')}"
-    return f"https://mybinder.org/v2/{where}/HEAD?urlpath={quote(LESSON, safe='')}"
+        where = f"git/{quote(f'https://{host}/{repository}', safe='')}"
+    return f"https://mybinder.org/v2/{where}/HEAD?urlpath={quote(path, safe='')}"
 
 
 if __name__ == "__main__":

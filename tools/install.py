@@ -92,6 +92,15 @@ def download_torch(folder: str) -> list[Path]:
     return list(Path(folder).glob("torch-*.whl"))
 
 
+def extend_jupyter() -> None:
+    """Put the course's extension of JupyterLab where that looks for it: an editable installation leaves it out."""
+    shutil.copytree(
+        ROOT / "labextension",
+        Path(sys.prefix, "share", "jupyter", "labextensions", "gradutils"),
+        dirs_exist_ok=True,
+    )
+
+
 def check_cpu_build() -> None:
     """A build for CUDA, which only a mirror can have brought, lacks its libraries here: it could not be imported."""
     facts = runpy.run_path(Path(util.find_spec("torch").origin).with_name("version.py"))
@@ -107,6 +116,7 @@ def main(name: str, with_uv: bool) -> None:
         install(uv, "--require-hashes", "-r", REQUIREMENTS / f"{name}.txt")
         # A cache of its own: a wheel from a folder would lie in uv's for ever, and be found by nobody.
         install(uv, "--cache-dir", folder, "--no-build-isolation", *torch.result(), "-e", ROOT)
+        extend_jupyter()
         if torch.result():
             check_cpu_build()
 

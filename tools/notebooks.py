@@ -4,10 +4,13 @@
     python -m tools.notebooks 01 02      build these
     python -m tools.notebooks --check    name what drifted, change nothing: a notebook that is not as its source says, or a
                                          table of verdicts that is not as the trials decided
+    python -m tools.notebooks --address  write the address of the remote `origin` into the lessons, for Colab and Kaggle
 
 From the .py (jupytext's percent format) come ``solutions/NN_topic.ipynb``, run, with outputs, and
 ``lessons/NN_topic.ipynb``, with ``...`` for the answers, not run. Lines between ``### BEGIN SOLUTION`` and
 ``### END SOLUTION`` are an answer. A cell tagged ``experiment``, ``reveal`` or ``drawing`` opens with its code folded.
+A lesson, which people open where nothing is installed, has one cell more before its first code: `HOST`. A solution, which
+they read, has not.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import ast
 import copy
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -40,6 +44,20 @@ TAGS = FOLDED_TAGS | {"nbval-ignore-output"}
 # folds in its own memory and no key in a file can set them.
 FOLD = {"jupyter": {"source_hidden": True}, "cellView": "form"}
 WIDGET = "application/vnd.jupyter.widget-view+json"
+# The course in full comes with the first lesson: what runs there is kept beside it (tools/hosted.py), and so is what it reads.
+HOST = """# Only on Colab and Kaggle: fetch the course. Elsewhere this cell does nothing
+import os
+import runpy
+import subprocess
+
+if {{"COLAB_RELEASE_TAG", "KAGGLE_KERNEL_RUN_TYPE"}} & os.environ.keys():
+    address = "{}"
+    course = os.environ.get("GRADUTILS_COURSE") or os.path.expanduser("~/gradutils")
+    if not os.path.exists(course):
+        subprocess.run(["git", "clone", "-q", "--depth=1", address, course], check=True)
+    runpy.run_path(f"{{course}}/tools/hosted.py")["prepare"](course)"""
+HOST_TAG = "host"
+ADDRESS = re.compile(r'(?<=address = ")[^"]*')
 
 
 class BuildError(Exception):
@@ -145,6 +163,26 @@ def make_pair(source: Path) -> tuple[nbformat.NotebookNode, nbformat.NotebookNod
     return solution, lesson
 
 
+def with_host_cell(lesson: nbformat.NotebookNode, number: str, address: str) -> nbformat.NotebookNode:
+    """A lesson, with the cell before its first code that fetches the course from ``address`` on a host without it."""
+    cell = nbformat.v4.new_code_cell(
+        HOST.format(address), id=f"{number}-000", metadata={"tags": [HOST_TAG]} | FOLD
+    )
+    first = next((k for k, other in enumerate(lesson.cells) if other.cell_type == "code"), len(lesson.cells))
+    lesson.cells.insert(first, cell)
+    return lesson
+
+
+def public_address(root: Path) -> str:
+    """Where a host fetches the course: the https address of the remote `origin`; "" where that is on no public host."""
+    command = ["git", "-C", root, "remote", "get-url", "origin"]
+    remote = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    found = re.fullmatch(
+        r"(?:\w+://)?(?:[^@/]+@)?([\w-]+(?:\.[\w-]+)+)(?::\d+)?[:/](.+?)(?:\.git)?/?", remote
+    )
+    return f"https://{found[1]}/{found[2]}" if found else ""
+
+
 def execute(notebook: nbformat.NotebookNode, source: Path, environment: dict[str, str] | None = None) -> None:
     """Run the notebook in its own folder, with a progress file of its own, and drop what differs from run to run.
 
@@ -225,6 +263,7 @@ def _build(paths: list[Path]) -> None:
         started = time.perf_counter()
         solution, lesson = make_pair(source)
         execute(solution, source)
+        with_host_cell(lesson, source.name[:2], public_address(source.parent))
         built += zip((solution, lesson), targets(source), strict=True)
         print(f"{source.name}: {len(lesson.cells)} cells, {time.perf_counter() - started:.1f} s", flush=True)
     waiting = []
@@ -244,7 +283,9 @@ def drifted(paths: list[Path]) -> list[str]:
     """What a rebuild would change, a sentence a notebook; outputs are left to nbval."""
     found = []
     for source in paths:
-        for wanted, target in zip(make_pair(source), targets(source), strict=True):
+        solution, lesson = make_pair(source)
+        with_host_cell(lesson, source.name[:2], "")
+        for wanted, target in zip((solution, lesson), targets(source), strict=True):
             found += _drift(wanted, target)
     solutions = paths[0].parent
     for folder in (solutions, solutions.parent / "lessons"):
@@ -252,6 +293,19 @@ def drifted(paths: list[Path]) -> list[str]:
             if not (solutions / notebook.with_suffix(".py").name).exists():
                 found.append(f"{notebook}: has no source in {solutions}")
     return found
+
+
+def write_address(paths: list[Path]) -> None:
+    """Write the public address of the course into the stored lessons. BuildError where it has none."""
+    address = public_address(paths[0].parent)
+    if not address:
+        raise BuildError("the git remote named origin is missing, or on no public host")
+    for lesson in (targets(source)[1] for source in paths):
+        notebook = nbformat.read(lesson, as_version=4)
+        for cell in notebook.cells:
+            if HOST_TAG in cell.metadata.get("tags", []):
+                cell.source = ADDRESS.sub(lambda _: address, cell.source)
+        lesson.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
 
 
 def contradicted(paths: list[Path]) -> list[str]:
@@ -297,7 +351,10 @@ def _differences(wanted, stored, target: Path) -> list[str]:
     if len(stored.cells) != len(wanted.cells):
         return [f"{target}: has {len(stored.cells)} cells, its source {len(wanted.cells)}"]
     for k, (a, b) in enumerate(zip(wanted.cells, stored.cells, strict=True), start=1):
-        if (a.cell_type, a.source, a.id) != (b.cell_type, b.source, b.id):
+        source = (
+            ADDRESS.sub("", b.source) if b.id.endswith("-000") else b.source
+        )  # a fork has another address
+        if (a.cell_type, a.source, a.id) != (b.cell_type, source, b.id):
             return [f"{target}: cell {k} differs from its source"]
         if a.metadata != b.metadata:
             return [f"{target}: the tags or the fold of cell {k} are not those of its source"]
@@ -317,11 +374,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("lessons", nargs="*", help="numbers or names, such as 01; none: all")
     parser.add_argument("--check", action="store_true", help="name what drifted and change nothing")
     parser.add_argument(
+        "--address", action="store_true", help="write where the course is public into the lessons"
+    )
+    parser.add_argument(
         "--root", type=Path, default=Path.cwd(), help="the folder that holds solutions/ and lessons/"
     )
     options = parser.parse_args(arguments)
     try:
         paths = sources(options.root, options.lessons)
+        if options.address:
+            write_address(paths)
+            return 0
         if not options.check:
             build(paths)
             return 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from io import BytesIO
 
+import ipywidgets as widgets
 from IPython import get_ipython
 from IPython.display import display
 from matplotlib import pyplot as plt
@@ -44,14 +45,33 @@ class Card:
 
 @dataclass(frozen=True)
 class Rich:
-    """Anything with a plain form and a richer one, such as a table: ``kind`` is the richer one's mime type."""
+    """Anything with a plain form and a richer one, such as a table: ``kind`` is the richer one's mime type.
+
+    A picture's plain form is its alternative text, too.
+    """
 
     text: str
     kind: str
     rich: str
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return {"text/plain": self.text, self.kind: self.rich}
+        described = {self.kind: {"alt": self.text}} if self.kind.startswith("image/") else {}
+        return {"text/plain": self.text, self.kind: self.rich}, described
+
+
+class Spoken(widgets.VBox):
+    """Widgets in a column, and what stands there in words where no widget lives: ``text``, and ``html`` if there is more to it.
+
+    Set before anything displays it. Told to ipywidgets 7, which Colab has, and 8 in one way.
+    """
+
+    text, html = "", ""
+    _ipython_display_ = None  # that of ipywidgets 7 would send no words
+
+    def _repr_mimebundle_(self, **kwargs):
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        words = {"text/plain": self.text} | ({"text/html": self.html} if self.html else {})
+        return {"application/vnd.jupyter.widget-view+json": view, **words}
 
 
 def show(thing: Card | Rich | Figure, metadata: dict | None = None) -> None:
@@ -76,11 +96,22 @@ def current_cell() -> int | None:
 
 
 def speak_for_figures() -> None:
-    """In a notebook a figure's plain text becomes the sentence that describes it."""
+    """In a notebook the sentence that describes a figure becomes its plain text, and the alternative text of its picture."""
     if in_notebook():
-        plt.switch_backend(plt.get_backend())  # a backend that loads later would drop the formatter
-        formatter = get_ipython().display_formatter.formatters["text/plain"]
-        formatter.for_type(Figure, lambda figure, p, _: p.text(sentence(figure)))
+        plt.switch_backend(plt.get_backend())  # a backend that loads later would drop the formatters
+        formatters = get_ipython().display_formatter.formatters
+        formatters["text/plain"].for_type(Figure, lambda figure, p, _: p.text(sentence(figure)))
+        if draw := formatters["image/png"].for_type(Figure):  # a terminal draws none
+            formatters["image/png"].for_type(Figure, lambda figure: _with_alt(draw(figure), figure))
+
+
+def _with_alt(drawn, figure: Figure):
+    """What IPython's formatter made of a figure, the PNG alone or with its metadata: the same with its alternative text.
+
+    None, for a figure without axes, stays None.
+    """
+    picture, metadata = drawn if isinstance(drawn, tuple) else (drawn, {})
+    return picture and (picture, metadata | {"alt": sentence(figure)})
 
 
 def table(columns: dict) -> None:
@@ -104,9 +135,9 @@ def aligned(rows: list[tuple[str, ...]], side: str = "<") -> str:
 
 
 def html_table(rows: list[tuple[str, ...]]) -> str:
-    """Escaped HTML; the first row is the head."""
+    """Escaped HTML; the first row is the head. A column without a name has an empty cell there, which heads nothing."""
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows[1:])
-    head = "".join(f"<th>{escape(name)}</th>" for name in rows[0])
+    head = "".join(f'<th scope="col">{escape(name)}</th>' if name else "<td></td>" for name in rows[0])
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 

@@ -326,12 +326,13 @@ def share(done: Container[str], ids: Sequence[str]) -> str:
 
 
 def _html(rows: list[tuple[str, ...]]) -> str:
-    """The rows as a table; a mark stays on the line of its exercise."""
-    cell = '<td style="text-align:left;padding:.1em 1em .1em 0">{}</td>'.format
-    cells = ("".join(cell(escape(text)) for text in row) for row in rows)
-    lines = "".join(f"<tr style='background:transparent'>{row}</tr>" for row in cells)
-    unbroken = lines.replace("✓ ", "✓&nbsp;").replace("○ ", "○&nbsp;")
-    return f"<table style='background:transparent'>{unbroken}</table>"
+    """The rows as a table, the first of them its head; a mark stays on the line of its exercise."""
+    style = 'style="text-align:left;padding:.1em 1em .1em 0"'
+    head = "".join(f'<th scope="col" {style}>{escape(text)}</th>' for text in rows[0])
+    lines = [head, *("".join(f"<td {style}>{escape(text)}</td>" for text in row) for row in rows[1:])]
+    head, *body = (f"<tr style='background:transparent'>{line}</tr>" for line in lines)
+    unbroken = "".join(body).replace("✓ ", "✓&nbsp;").replace("○ ", "○&nbsp;")
+    return f"<table style='background:transparent'><thead>{head}</thead><tbody>{unbroken}</tbody></table>"
 
 
 def _printable(text: str) -> str:

@@ -6,7 +6,7 @@ from random import Random
 
 import ipywidgets as widgets
 
-from gradutils.course.display import BLUE, GREY, ORANGE, Card, in_notebook, paragraphs, show
+from gradutils.course.display import BLUE, GREY, ORANGE, Card, Spoken, in_notebook, paragraphs, show
 from gradutils.course.progress import Prediction, learner, read, record_choice, record_settled
 
 LETTERS = "abcdefghij"
@@ -16,8 +16,8 @@ _options: dict[str, tuple[str, ...]] = {}  # of the questions that this kernel h
 def predict(question_id: str, question: str, options, choice: str | None = None):
     """Ask a question before the run that answers it; the learner's choice is kept until `reveal` settles it.
 
-    In JupyterLab the options are buttons, in an order drawn for each learner, so that no place is more often right.
-    Anywhere else ``choice="b"`` says the same in code, by the order given here. A choice can be changed until it is settled.
+    In a notebook the options are buttons, in an order drawn for each learner, so that no place is more often right.
+    Where there are none, ``choice="b"`` says the same in code, by the order given here. A choice can be changed until it is settled.
 
     Raises ValueError for fewer than two options, for two that are the same, or for a choice that is not among them.
     """
@@ -31,6 +31,7 @@ def predict(question_id: str, question: str, options, choice: str | None = None)
         _choose(question_id, _chosen(question_id, choice))
     lines = [f"Predict {question_id}: {question}"]
     lines += [f"  {letter}) {option}" for letter, option in zip(letters, options, strict=True)]
+    lines += ['No buttons? Add choice="a" to the call, or another letter, and run it again.']
     if not in_notebook():
         print("\n".join(lines))
         return None
@@ -114,11 +115,11 @@ def _choose(question_id: str, choice: str) -> str:
     return f"Your prediction: {choice}. You can change it until the run."
 
 
-class Question(widgets.VBox):
+class Question(Spoken):
     """The question with its options as buttons; plain text, in the order given, where no kernel lives."""
 
     def __init__(self, question_id: str, question: str, options: tuple[str, ...], text: str):
-        self._text = text
+        self.text = text
         made = _made(question_id)
         chosen = made.choice if made and made.choice in options else None
         wide = widgets.Layout(width="max-content", max_width="100%")
@@ -131,9 +132,6 @@ class Question(widgets.VBox):
         )
         title = widgets.HTML(paragraphs(question))
         super().__init__([title, self.buttons, self.said])
-
-    def _repr_mimebundle_(self, **kwargs):
-        return super()._repr_mimebundle_(**kwargs) | {"text/plain": self._text}
 
 
 def _said(made: Prediction) -> str:

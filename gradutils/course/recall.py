@@ -4,7 +4,7 @@ from datetime import date
 
 import ipywidgets as widgets
 
-from gradutils.course.display import Card, in_notebook, paragraphs, show
+from gradutils.course.display import Card, Spoken, in_notebook, paragraphs, show
 from gradutils.course.progress import State, read, record_recalled, today
 from gradutils.course.questions import QUESTIONS, RECALLS
 from gradutils.course.quiz import LETTERS, in_own_order
@@ -95,16 +95,13 @@ def _ask(head: str, keys):
     return None
 
 
-class Deck(widgets.VBox):
+class Deck(Spoken):
     """Questions that are answered in place; where no kernel lives, plain questions with the answers in a fold."""
 
     def __init__(self, head: str, keys):
-        self._text, self._html = _text(head, keys), _folded(head, keys)
+        self.text, self.html = _text(head, keys), _folded(head, keys)
         self.asked = [Asked(number, key) for number, key in enumerate(keys, start=1)]
         super().__init__([widgets.HTML(paragraphs(f"{head}.")), *self.asked])
-
-    def _repr_mimebundle_(self, **kwargs):
-        return super()._repr_mimebundle_(**kwargs) | {"text/plain": self._text, "text/html": self._html}
 
 
 class Asked(widgets.VBox):

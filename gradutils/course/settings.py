@@ -48,6 +48,8 @@ def _default_device() -> torch.device | None:
     """None for one that this machine does not have: torch raises when it is asked for it."""
     try:
         return torch.get_default_device()
+    except AttributeError:  # torch 2.6, once a default was taken back: it asks None
+        return torch.device("cpu")
     except Exception:
         return None
 

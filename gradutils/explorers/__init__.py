@@ -1,6 +1,7 @@
 """Sliders around pure functions. Every explorer repeats, movable, a figure that its lesson has shown at rest.
 
-live             what moves a figure: artists redrawn over a background, sliders around them
+live             what an explorer is: sliders, a figure that they move, a sentence; figure.js draws it in the browser
+recording        what the artists of a figure draw, written down · packing: in few bytes · tables: kept in the package
 descent          learning rate and momentum on a quadratic
 depth            gradients by layer, the Jacobian's singular values, a recurrent loop
 activation       where the signal lies on an activation; initialization: the phase diagram

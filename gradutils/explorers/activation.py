@@ -80,4 +80,4 @@ def explore_activation() -> Explorer:
         "activation": choice("activation", NAMES, "tanh"),
         "log_sigma_w": slider("log10 of sigma_w", 0.6, *LOG_SCALES, 0.05),
     }
-    return Explorer(Scene(run_activation, LiveFigure(figure, artists)), sliders)
+    return Explorer("activation", Scene(run_activation, LiveFigure(figure, artists)), sliders)

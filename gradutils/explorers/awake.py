@@ -52,8 +52,8 @@ def explore_awake() -> Explorer:
     right.set_title("RMS: gradient / root of v")
     live = LiveFigure(figure, {"steps": steps, "clipped": clipped, "loudness": loudness})
     sliders = {
-        "beta1": slider("beta1", 0.9, 0, 0.99, 0.01),
-        "memory": slider("beta2 remembers 10^", 3, 0.7, 4, 0.1, ".1f"),
-        "asleep": slider("no gradient for 10^", 2.5, 0, 4, 0.1, ".1f"),
+        "beta1": slider("beta1", 0.9, 0, 0.99, 0.01, every=6),
+        "memory": slider("beta2 remembers 10^", 3, 0.7, 4, 0.1, ".1f", every=2),
+        "asleep": slider("no gradient for 10^", 2.5, 0, 4, 0.1, ".1f", every=2),
     }
-    return Explorer(Scene(run_awake, live), sliders)
+    return Explorer("awake", Scene(run_awake, live), sliders)

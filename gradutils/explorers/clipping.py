@@ -61,7 +61,7 @@ def explore_cliff() -> Explorer:
         "log_threshold": slider("threshold = 10^", -1, -3, 4, 0.1, ".1f"),
         "lr": slider("learning rate", 0.5, 0.05, 1, 0.05),
     }
-    return Explorer(Scene(run_cliff, LiveFigure(figure, {"run": run, "lengths": lengths})), sliders)
+    return Explorer("cliff", Scene(run_cliff, LiveFigure(figure, {"run": run, "lengths": lengths})), sliders)
 
 
 # Rate and threshold ------------------------------------------------------------------------------------------------------
@@ -123,4 +123,6 @@ def explore_rate_and_threshold() -> Explorer:
         "rate": slider("rate = 10^", -1.0, RATES[0], RATES[-1], HALF, ".1f"),
         "threshold": slider("threshold = 10^", 0, THRESHOLDS[0], THRESHOLDS[-1], HALF, ".1f"),
     }
-    return Explorer(Scene(run_clipped, LiveFigure(figure, {"dot": dot, "loss": loss})), sliders)
+    return Explorer(
+        "rate_and_threshold", Scene(run_clipped, LiveFigure(figure, {"dot": dot, "loss": loss})), sliders
+    )

@@ -70,10 +70,10 @@ def explore_jacobian() -> Explorer:
     sliders = {
         "activation": choice("activation", ("linear", "relu", "tanh")),
         "weights": choice("weights", WEIGHTS),
-        "sigma_w": slider("sigma_w", 1.0, 0.2, 4, 0.05),
-        "depth": slider("layers", 20, 1, DEEPEST, 1, ".0f"),
+        "sigma_w": slider("sigma_w", 1.0, 0.2, 4, 0.05, every=3),
+        "depth": slider("layers", 20, 1, DEEPEST, 1, ".0f", every=4),
     }
-    return Explorer(Scene(run_jacobian, LiveFigure(figure, artists)), sliders)
+    return Explorer("jacobian", Scene(run_jacobian, LiveFigure(figure, artists)), sliders)
 
 
 # Depth -------------------------------------------------------------------------------------------------------------------
@@ -117,10 +117,10 @@ def explore_depth() -> Explorer:
     artists = {"delta": delta, "weight_grad": weight_grad, "predicted": predicted}
     sliders = {
         "activation": choice("activation", ("relu", "tanh", "sigmoid", "gelu")),
-        "sigma_w": slider("sigma_w", 2.0, 0.2, 4, 0.05),
-        "depth": slider("layers", 20, 2, DEEPEST, 1, ".0f"),
+        "sigma_w": slider("sigma_w", 2.0, 0.2, 4, 0.05, every=2),
+        "depth": slider("layers", 20, 2, DEEPEST, 1, ".0f", every=4),
     }
-    return Explorer(Scene(run_depth, LiveFigure(figure, artists)), sliders)
+    return Explorer("depth", Scene(run_depth, LiveFigure(figure, artists)), sliders)
 
 
 # Through time ------------------------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ def explore_recurrent() -> Explorer:
     right.set(xlim=(0, MOMENTS), ylim=(-1.05, 1.05), xlabel="time", title="Three units")
     sliders = {
         "activation": choice("activation", ("tanh", "linear")),
-        "gain": slider("gain", 2.0, 0.5, 4, 0.05),
-        "drive": slider("size of the input", 0.0, 0, 4, 0.1, ".1f"),
+        "gain": slider("gain", 2.0, 0.5, 4, 0.05, every=3),
+        "drive": slider("size of the input", 0.0, 0, 4, 0.1, ".1f", every=4),
     }
-    return Explorer(Scene(run_recurrent, LiveFigure(figure, artists)), sliders)
+    return Explorer("recurrent", Scene(run_recurrent, LiveFigure(figure, artists)), sliders)

@@ -82,11 +82,11 @@ def explore_learning_rate() -> Explorer:
         artists[name] = ruler.text(0, height, name, fontsize=8, ha="center", va="center")
     ruler.set(xlim=(0, RULER), ylim=(0, 1), yticks=[], xlabel="lr * curvature")
     sliders = {
-        "lr": slider("learning rate", 0.4, 0, 1.2, 0.01),
-        "steep": slider("steep curvature", 4.0, 1, 4, 0.1, ".1f"),
-        "flat": slider("flat curvature", 0.5, 0, 1, 0.05),
+        "lr": slider("learning rate", 0.4, 0, 1.2, 0.01, every=2),
+        "steep": slider("steep curvature", 4.0, 1, 4, 0.1, ".1f", every=3),
+        "flat": slider("flat curvature", 0.5, 0, 1, 0.05, every=2),
     }
-    return Explorer(Scene(run_quadratic, LiveFigure(figure, artists)), sliders)
+    return Explorer("learning_rate", Scene(run_quadratic, LiveFigure(figure, artists)), sliders)
 
 
 # Momentum ----------------------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def explore_momentum() -> Explorer:
     artists = {"map": picture, "edge": edge, "point": point, "distance": distance, "predicted": predicted}
     sliders = {
         "method": choice("method", METHODS),
-        "product": slider("lr * curvature", 1.5, 0, PRODUCTS[-1], 0.02),
-        "beta": slider("beta", 0.9, BETAS[0], BETAS[-1], 0.01),
+        "product": slider("lr * curvature", 1.5, 0, PRODUCTS[-1], 0.02, every=3),
+        "beta": slider("beta", 0.9, BETAS[0], BETAS[-1], 0.01, every=3),
     }
-    return Explorer(Scene(run_momentum_point, LiveFigure(figure, artists)), sliders)
+    return Explorer("momentum", Scene(run_momentum_point, LiveFigure(figure, artists)), sliders)

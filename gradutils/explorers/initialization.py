@@ -72,7 +72,7 @@ def explore_phase_diagram() -> Explorer:
     right.set_title("delta (dotted: theory)")
     artists = {"point": point, "delta": delta, "predicted": predicted}
     sliders = {
-        "sigma_w": slider("sigma_w", 1.0, WEIGHTS[0], WEIGHTS[-1], 0.05),
-        "sigma_b": slider("sigma_b", 0.2, BIASES[0], BIASES[-1], 0.05),
+        "sigma_w": slider("sigma_w", 1.0, WEIGHTS[0], WEIGHTS[-1], 0.05, every=2),
+        "sigma_b": slider("sigma_b", 0.2, BIASES[0], BIASES[-1], 0.05, every=2),
     }
-    return Explorer(Scene(run_phase, LiveFigure(figure, artists)), sliders)
+    return Explorer("phase_diagram", Scene(run_phase, LiveFigure(figure, artists)), sliders)

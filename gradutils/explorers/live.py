@@ -1,35 +1,25 @@
-"""One figure, redrawn fast: a background drawn once, artists updated and blitted over it, a small PNG each time."""
+"""An explorer: sliders, a figure that they move, and a sentence that says what it shows.
+
+The figure is drawn in the browser, by `figure.js`, from what matplotlib would draw (`recording`). Many positions of the
+sliders stand in a table that is part of the package (`tables`); one between them is computed here when it is asked for. So
+an explorer answers at once over a slow line, and goes on moving when its kernel is gone.
+"""
 
 import base64
-import io
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
+from importlib.resources import files
 
-import ipywidgets as widgets
+import anywidget
 import numpy as np
-from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
-from matplotlib.path import Path
-from matplotlib.text import Text
-from PIL import Image
+import traitlets
 
-from gradutils import plots
+from gradutils.explorers import tables
+from gradutils.explorers.packing import head_of, pack
+from gradutils.explorers.recording import LiveFigure, Row, course_style
 
-FAR = 1e9  # pixels
-PALETTE_COLOURS = 128
-COLOURS = (
-    plots.STABLE,
-    plots.SECOND,
-    plots.EXPLODES,
-    plots.THIRD,
-    plots.REFERENCE,
-    plots.VANISHES,
-    "#000000",
-)
+__all__ = ["Drawn", "Explorer", "LiveFigure", "Scene", "Slider", "choice", "course_style", "slider"]
 
 
 @dataclass(frozen=True)
@@ -44,95 +34,6 @@ class Drawn:
     artists: dict
 
 
-class LiveFigure:
-    """A figure of which the ``artists``, by name, change while everything else stays.
-
-    The axes, their limits and labels are drawn once. `png` draws only the artists, over a copy of that picture.
-    """
-
-    def __init__(self, figure: Figure, artists: dict):
-        self.figure, self.artists = figure, artists
-        for artist in artists.values():
-            artist.set_animated(True)
-        self._canvas = FigureCanvasAgg(figure)
-        self._canvas.draw()
-        figure.set_layout_engine("none")  # the layout is found once
-        self._background = self._canvas.copy_from_bbox(figure.bbox)
-        self._palette = self._find_palette()
-
-    def set(self, artists: dict) -> None:
-        """Move the artists: ``artists`` is that of a `Drawn`."""
-        for name, values in artists.items():
-            artist = self.artists[name]
-            if isinstance(artist, AxesImage):
-                artist.set_data(values)
-                continue
-            x, y, *colour = values
-            if isinstance(artist, Text):
-                artist.set_position((x, y))
-            else:
-                artist.set_data(*_near(artist.axes, x, y))
-            if colour:
-                artist.set_color(*colour)
-
-    def _draw(self) -> Image.Image:
-        self._canvas.restore_region(self._background)
-        for artist in self.artists.values():
-            artist.axes.draw_artist(artist)
-        size = self._canvas.get_width_height()
-        return Image.frombuffer("RGBA", size, self._canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert("RGB")
-
-    def _find_palette(self) -> Image.Image:
-        """The colours of the first picture, and every course colour on its way to white: an artist may change to any.
-
-        Found once, because finding one costs as much as all the rest of a tick.
-        """
-        picture = self._draw()
-        tints = Image.new("RGB", (picture.width, 8 * len(COLOURS)))
-        for row, colour in enumerate(COLOURS):
-            for column in range(8):
-                tint = Image.blend(
-                    Image.new("RGB", (1, 1), "white"), Image.new("RGB", (1, 1), colour), (8 - column) / 8
-                )
-                tints.paste(tint.getpixel((0, 0)), (column * 80, row * 8, column * 80 + 80, row * 8 + 8))
-        both = Image.new("RGB", (picture.width, picture.height + tints.height))
-        both.paste(picture, (0, 0))
-        both.paste(tints, (0, picture.height))
-        palette = both.quantize(PALETTE_COLOURS, method=Image.Quantize.MEDIANCUT)
-        palette.putpalette(
-            [255 if part > 247 else part for part in palette.getpalette()]
-        )  # white stays white
-        return palette
-
-    def png(self) -> bytes:
-        """The picture as it is now; the palette keeps it near 20 kB."""
-        stream = io.BytesIO()
-        picture = self._draw().quantize(palette=self._palette, dither=Image.Dither.NONE)
-        picture.save(stream, "PNG", compress_level=4)
-        return stream.getvalue()
-
-
-def _near(axes: Axes, x, y) -> np.ndarray:  # (2, n)
-    """The line through x and y within twice the axes, in their own scales: cut where it leaves, so that inside nothing bends.
-
-    Infinity counts as the largest number, the logarithm of zero as far below; NaN is a gap, and so is what was cut out.
-    """
-    points = np.stack(np.broadcast_arrays(x, y), -1).reshape(-1, 2).astype(float)
-    points = np.nan_to_num(points, copy=False, nan=np.nan)
-    pixels, box = axes.transData.transform(points), axes.bbox.expanded(2, 2)
-    if ((box.min < pixels) & (pixels < box.max)).all():
-        return points.T
-    path = Path(np.clip(pixels, -FAR, FAR)).cleaned(remove_nans=True, clip=box.extents)
-    pieces = np.flatnonzero(path.codes == Path.MOVETO)[1:]
-    vertices = np.insert(path.vertices[:-1], pieces, np.nan, axis=0)  # the last one only says stop
-    return axes.transData.inverted().transform(vertices).T
-
-
-def course_style():
-    """A context, or a decorator, in which figures are built in the course's style whatever the notebook's own is."""
-    return style.context(["default", plots.STYLE])
-
-
 @dataclass(frozen=True)
 class Scene:
     """A pure function of the slider values, and the figure whose artists it moves."""
@@ -141,49 +42,154 @@ class Scene:
     figure: LiveFigure
 
 
-class Explorer(widgets.VBox):
-    """Sliders, a sentence and a picture. Without a kernel the sentence and the picture at the first setting remain."""
+@dataclass(frozen=True)
+class Slider:
+    """A slider ("range") or a few buttons of which one is pressed ("radio").
 
-    def __init__(self, scene: Scene, sliders: dict[str, widgets.Widget]):
-        self.scene, self.sliders = scene, sliders
-        self.sentence = widgets.HTML()
-        self.image = widgets.Image(format="png")
-        for slider in sliders.values():
-            slider.observe(self._tick, names="value")
-        self._tick()
-        self._first = (self.text, self.image.value)
-        # Without flex-start the picture is stretched to the width of the page.
-        layout = widgets.Layout(align_items="flex-start")
-        super().__init__([*sliders.values(), self.sentence, self.image], layout=layout)
+    values  what is computed with, position by position; labels says each of them
+    start   the position at first; table lists the positions that are recorded
+    """
 
-    def _tick(self, _change=None) -> None:
-        drawn = self.scene.compute(**{name: slider.value for name, slider in self.sliders.items()})
-        self.scene.figure.set(drawn.artists)
-        self.text = drawn.sentence
-        self.sentence.value = f"<div style='max-width:46em;line-height:1.45'>{escape(self.text)}</div>"
-        self.image.value = self.scene.figure.png()
+    kind: str
+    label: str
+    values: tuple
+    labels: tuple[str, ...]
+    start: int
+    table: tuple[int, ...]
 
-    def _repr_mimebundle_(self, **kwargs):
-        text, picture = self._first
-        static = {"text/plain": text, "image/png": base64.b64encode(picture).decode()}
-        return super()._repr_mimebundle_(**kwargs) | static
+    def nearest(self, value) -> int:
+        """The position of a value, or the nearest one. Raises ValueError for what is no option or lies beyond the ends."""
+        if self.kind == "radio":
+            if value not in self.values:
+                raise ValueError(f"{self.label} must be one of {self.values}; got {value!r}")
+            return self.values.index(value)
+        low, high = self.values[0], self.values[-1]
+        if not low <= value <= high:
+            raise ValueError(f"{self.label} must lie between {low:g} and {high:g}; got {value!r}")
+        return int(np.abs(np.subtract(self.values, value)).argmin())
 
 
 def slider(
-    label: str, value: float, low: float, high: float, step: float, fmt: str = ".2f"
-) -> widgets.FloatSlider:
-    """A slider with room for its label, redrawing while it moves."""
-    return widgets.FloatSlider(
-        value=value, min=low, max=high, step=step, description=label, readout_format=fmt,
-        style={"description_width": "11em"}, layout=widgets.Layout(width="34em"), continuous_update=True,
-    )  # fmt: skip
+    label: str, value: float, low: float, high: float, step: float, fmt: str = ".2f", every: int = 1
+) -> Slider:
+    """A slider over low, low + step, ..., high.
+
+    The table holds one of ``every`` so many positions, the first one (that of ``value``) and both ends among them.
+    """
+    values = tuple(float(round(low + k * step, 10)) for k in range(round((high - low) / step) + 1))
+    start = int(np.abs(np.subtract(values, value)).argmin())
+    last = len(values) - 1
+    kept = {0, last, *range(start % every, last + 1, every)}
+    return Slider("range", label, values, tuple(format(v, fmt) for v in values), start, tuple(sorted(kept)))
 
 
-def choice(label: str, options, value=None) -> widgets.ToggleButtons:
-    """Buttons of which one is pressed, ``value`` or the first, with room for their label."""
-    return widgets.ToggleButtons(
-        options=options,
-        value=options[0] if value is None else value,
-        description=label,
-        style={"description_width": "11em"},
-    )
+def choice(label: str, options, value=None) -> Slider:
+    """Buttons of which one is pressed, ``value`` or the first; all of them are in the table."""
+    options = tuple(options)
+    start = 0 if value is None else options.index(value)
+    return Slider("radio", label, options, tuple(map(str, options)), start, tuple(range(len(options))))
+
+
+class Explorer(anywidget.AnyWidget):
+    """Sliders, a figure and a sentence; ``name`` is that of its table. Without a browser to draw, what it shows first remains.
+
+    ``at`` holds the position of each slider, counted from 0, as the reader has left them.
+    """
+
+    _esm = files("gradutils.explorers") / "figure.js"
+    table = traitlets.Bytes().tag(sync=True)
+    at = traitlets.List(traitlets.Int()).tag(sync=True)
+    _ipython_display_ = None  # that of ipywidgets 7 would send no words
+
+    def __init__(self, name: str, scene: Scene, sliders: dict[str, Slider]):
+        self.name, self.scene, self.sliders = name, scene, sliders
+        start = tuple(slider.start for slider in sliders.values())
+        first = self.row(start)
+        self._first = first.sentence, scene.figure.png()
+        stored = tables.fitting(name, self.look())
+        kept = [slider.table if stored else (slider.start,) for slider in sliders.values()]
+        self._kept = [set(positions) for positions in kept]
+        table = stored or self.pack([first], kept)
+        self._pictures = head_of(table)["pictures"]
+        super().__init__(table=table, at=list(start))
+        self.on_msg(lambda _self, message, _buffers: self._send_row() if "missing" in message else None)
+
+    @property
+    def values(self) -> dict:
+        """What each slider stands at."""
+        return self._values(self.at)
+
+    @property
+    def text(self) -> str:
+        """The sentence where the sliders stand."""
+        return self.scene.compute(**self.values).sentence
+
+    def move(self, **values) -> None:
+        """Set sliders by name, here and in the browser: ``explorer.move(lr=0.3)``. Of a range the nearest position is taken.
+
+        Raises ValueError for a slider that is not there and for a value beyond its ends.
+        """
+        for name in values:
+            if name not in self.sliders:
+                raise ValueError(f"no slider is called {name!r}; there are {', '.join(self.sliders)}")
+        at = {name: self.sliders[name].nearest(value) for name, value in values.items()}
+        self.at = [at.get(name, position) for name, position in zip(self.sliders, self.at, strict=True)]
+
+    def row(self, at: Sequence[int]) -> Row:
+        """What is drawn at these positions of the sliders."""
+        drawn = self.scene.compute(**self._values(at))
+        self.scene.figure.set(drawn.artists)
+        return self.scene.figure.record(drawn.sentence)
+
+    def positions(self) -> list[tuple[int, ...]]:
+        """The positions of all rows of the table, in order."""
+        return list(itertools.product(*(slider.table for slider in self.sliders.values())))
+
+    def look(self, kept: Sequence[Sequence[int]] | None = None) -> dict:
+        """What a table says beside its rows: the figure, the sliders, their positions in the table, what it was made from."""
+        figure, sliders = self.scene.figure, self.sliders.values()
+        kept = [slider.table for slider in sliders] if kept is None else kept
+        said = [
+            {
+                "kind": s.kind,
+                "label": s.label,
+                "labels": list(s.labels),
+                "start": s.start,
+                "table": list(table),
+            }
+            for s, table in zip(sliders, kept, strict=True)
+        ]
+        made_from = tables.digest(self.scene.compute.__module__)
+        return {"size": list(figure.size), "boxes": figure.boxes(), "sliders": said, "made from": made_from}
+
+    def pack(self, rows: Sequence[Row], kept: Sequence[Sequence[int]] | None = None) -> bytes:
+        """A table of these rows, with the background."""
+        return pack(rows, self.look(kept), {"background": self.scene.figure.background()})
+
+    def _values(self, at: Sequence[int]) -> dict:
+        return {name: slider.values[k] for (name, slider), k in zip(self.sliders.items(), at, strict=True)}
+
+    @traitlets.validate("at")
+    def _inside(self, proposal):
+        at, sliders = proposal["value"], list(self.sliders.values())
+        if len(at) != len(sliders) or not all(
+            0 <= k < len(s.values) for k, s in zip(at, sliders, strict=True)
+        ):
+            raise traitlets.TraitError(f"at must hold a position of each of {len(sliders)} sliders; got {at}")
+        return at
+
+    @traitlets.observe("at")
+    def _answer(self, change) -> None:
+        """The browser draws what stands in its table without asking."""
+        if not all(k in kept for k, kept in zip(self.at, self._kept, strict=True)):
+            self._send_row()
+
+    def _send_row(self) -> None:
+        packed = pack([self.row(self.at)], {"at": list(self.at)}, {}, known=self._pictures)
+        self.send({"at": list(self.at)}, [packed])
+
+    def _repr_mimebundle_(self, **kwargs):
+        sentence, picture = self._first
+        data, metadata = super()._repr_mimebundle_(**kwargs)
+        data |= {"text/plain": sentence, "image/png": base64.b64encode(picture).decode()}
+        return data, metadata | {"image/png": {"alt": sentence}}

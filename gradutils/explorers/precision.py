@@ -63,4 +63,4 @@ def explore_precision() -> Explorer:
         "fan_in": slider("inputs, power of 2", 6, 3, 13, 1, ".0f"),
         "bits": slider("stored bits", 7, 2, 23, 1, ".0f"),
     }
-    return Explorer(Scene(run_precision, live), sliders)
+    return Explorer("precision", Scene(run_precision, live), sliders)

@@ -42,7 +42,7 @@ def explore_residual() -> Explorer:
     live = LiveFigure(figure, {"measured": measured, "predicted": predicted})
     sliders = {
         "norm": choice("normalisation", PLACES),
-        "scale": slider("scale of the branch", 1.0, 0, 1.5, 0.05),
-        "depth": slider("blocks", 32, 1, DEEPEST, 1, ".0f"),
+        "scale": slider("scale of the branch", 1.0, 0, 1.5, 0.05, every=2),
+        "depth": slider("blocks", 32, 1, DEEPEST, 1, ".0f", every=4),
     }
-    return Explorer(Scene(run_residual, live), sliders)
+    return Explorer("residual", Scene(run_residual, live), sliders)

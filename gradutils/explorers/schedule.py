@@ -65,7 +65,7 @@ def explore_edge() -> Explorer:
     right.set(xlim=(0, STEPS), ylim=(3e-3, 2), yscale="log", xlabel="step", title="Loss")
     artists = {"sharpness": sharpness, "limit": limit, "loss": loss}
     sliders = {"lr": slider("learning rate", 0.3, RATES[0], RATES[-1], 0.1, ".1f")}
-    return Explorer(Scene(run_edge, LiveFigure(figure, artists)), sliders)
+    return Explorer("edge", Scene(run_edge, LiveFigure(figure, artists)), sliders)
 
 
 # Schedules -----------------------------------------------------------------------------------------------------------------
@@ -136,7 +136,9 @@ def explore_schedule() -> Explorer:
     right.set(xlim=(0, TOTAL), ylim=(0.08, 30), yscale="log", xlabel="step", title="Loss over all digits")
     sliders = {
         "shape": choice("shape", SHAPES),
-        "warmup_steps": slider("steps of warmup", 0, 0, 200, 10, ".0f"),
+        "warmup_steps": slider("steps of warmup", 0, 0, 200, 10, ".0f", every=2),
         "log_lr": slider("peak rate = 10^", -1, -3, 1, 0.1, ".1f"),
     }
-    return Explorer(Scene(run_scheduled, LiveFigure(figure, {"rate": rate, "loss": loss})), sliders)
+    return Explorer(
+        "schedule", Scene(run_scheduled, LiveFigure(figure, {"rate": rate, "loss": loss})), sliders
+    )

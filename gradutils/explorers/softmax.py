@@ -64,4 +64,4 @@ def explore_softmax() -> Explorer:
         "log_spread": slider("log10 of the spread", 0.0, *LOG_SPREADS, 0.05),
         "doublings": slider("log2 of the tokens", 4, 1, 9, 1, ".0f"),
     }
-    return Explorer(Scene(run_softmax, live), sliders)
+    return Explorer("softmax", Scene(run_softmax, live), sliders)

@@ -173,7 +173,7 @@ def _folded(name: str, rows: list[tuple], said: str) -> tuple[str, ...]:
 
 def _table(rows: list[tuple], text: int) -> str:
     """A table whose first ``text`` columns are words."""
-    head = "".join(f"<th{_side(k, text)}>{_text(cell)}</th>" for k, cell in enumerate(rows[0]))
+    head = "".join(f'<th scope="col"{_side(k, text)}>{_text(cell)}</th>' for k, cell in enumerate(rows[0]))
     body = "".join(
         f"<tr>{''.join(f'<td{_side(k, text)}>{_cell(cell)}</td>' for k, cell in enumerate(row))}</tr>"
         for row in rows[1:]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,13 @@ def browser():
         browser.close()
 
 
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 1200})
+    yield context.new_page()
+    context.close()
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -64,23 +72,48 @@ def course(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def untouched(course):
+    """The lessons as they are kept, whatever an earlier test has made of the copies."""
+    for path in (ROOT / "lessons").glob("*.ipynb"):
+        shutil.copy(path, course / "lessons" / path.name)
+
+
 @pytest.fixture(scope="session", params=["Light", "Dark"])
 def lab(request, course, browser, tmp_path_factory):
-    """The address of a running server, its token, and the folder of its learner's progress."""
+    """The address of a running JupyterLab, its token, and the folder of its learner's progress."""
     private = tmp_path_factory.mktemp(request.param.lower())
     settings = private / "settings"
     setting(settings, "apputils-extension", "notification", {"fetchNews": "false", "checkForUpdates": False})
     setting(settings, "apputils-extension", "themes", {"theme": f"JupyterLab {request.param}"})
+    with served("jupyterlab", "LabApp", course, private) as server:
+        yield server | {"theme": request.param, "pages": "doc/tree"}
+
+
+@pytest.fixture(scope="session")
+def notebook7(course, browser, tmp_path_factory):
+    """The same of a running Notebook 7. It has no theme: its name stands there, for the names of pictures."""
+    with served("notebook", "JupyterNotebookApp", course, tmp_path_factory.mktemp("notebook7")) as server:
+        yield server | {"theme": "Notebook7", "pages": "notebooks"}
+
+
+@contextmanager
+def served(module, app, course, private):
+    """A server of its own: its settings and its learner's progress lie in the folder `private`."""
     port, token = free_port(), secrets.token_hex(8)
+    extensions = private / "jupyter" / "labextensions"
+    extensions.mkdir(parents=True)
+    shutil.copytree(ROOT / "labextension", extensions / "gradutils")  # as it is now, not as it was installed
     environment = os.environ | {
         "GRADUTILS_HOME": str(private / "home"),
-        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTER_PATH": str(private / "jupyter"),
+        "JUPYTERLAB_SETTINGS_DIR": str(private / "settings"),
         "JUPYTERLAB_WORKSPACES_DIR": str(private / "workspaces"),
     }
     environment.pop("MPLBACKEND", None)
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
-        f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True", "--ServerApp.allow_root=True",
+        sys.executable, "-m", module, "--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}", f"--{app}.expose_app_in_browser=True", "--ServerApp.allow_root=True",
         f"--ServerApp.root_dir={course}",
     ]  # fmt: skip
     with open(private / "server.log", "w") as log:
@@ -88,7 +121,7 @@ def lab(request, course, browser, tmp_path_factory):
     address = f"http://127.0.0.1:{port}"
     try:
         wait_for(address, server, private / "server.log")
-        yield {"address": address, "token": token, "home": private / "home", "theme": request.param}
+        yield {"address": address, "token": token, "home": private / "home"}
     finally:
         server.terminate()
         server.wait(30)
@@ -104,4 +137,4 @@ def wait_for(address, server, log, seconds=60):
             time.sleep(0.25)
         else:
             return
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
+    pytest.fail(f"The server did not start:\n{log.read_text()[-3000:]}")
