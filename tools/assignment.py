@@ -19,7 +19,7 @@ import nbformat
 from nbformat.v4 import new_code_cell
 from traitlets.config.loader import PyFileConfigLoader
 
-from tools.notebooks import BEGIN, BuildError, read_source, sources
+from tools.notebooks import BEGIN, BuildError, public_address, read_source, sources, with_host_cell
 
 ROOT = Path(__file__).parent.parent
 CONFIG = "nbgrader_config.py"
@@ -80,7 +80,7 @@ def make(folder: Path, lessons: list[Path], replace: bool) -> list[str]:
     """Write the source of each lesson and release it; the names of the assignments. Nothing is written if one is refused."""
     from nbgrader.apps import NbGraderAPI  # only a teacher's environment has it
 
-    made = {source.stem: with_points(read_source(source)) for source in lessons}
+    made = {source.stem: with_points(_lesson(source)) for source in lessons}
     made = {name: notebook for name, notebook in made.items() if points(notebook)}
     if not made:
         raise AssignmentError(f"{', '.join(source.stem for source in lessons)}: nothing to give a point for")
@@ -97,6 +97,11 @@ def make(folder: Path, lessons: list[Path], replace: bool) -> list[str]:
         (folder / CONFIG).write_bytes((ROOT / "deploy" / CONFIG).read_bytes())
     _release(NbGraderAPI, folder, list(made))
     return list(made)
+
+
+def _lesson(source: Path) -> nbformat.NotebookNode:
+    """A lesson with its answers, and with the cell that fetches the course where nothing is installed."""
+    return with_host_cell(read_source(source), source.name[:2], public_address(ROOT))
 
 
 def _release(nbgrader: type, folder: Path, names: list[str]) -> None:
