@@ -366,3 +366,9 @@ def test_every_character_of_every_formula_is_in_the_font(stored, tmp_path):
         for formula in re.findall(r"\$\$.+?\$\$|\$[^$\n]+\$", text, re.DOTALL):
             shown = re.sub("<[^>]+>", "", mathml(formula.strip("$")))
             assert all(ord(letter) in known for letter in shown.replace("&lt;", "<")), (name, formula)
+
+
+def test_a_section_of_the_readme_that_is_a_page_is_found_there():
+    text = "The [recorder](../README.md#take-the-recorder-home), and [why](../README.md#limits)."
+    led = site.in_the_site(text, "docs/classroom.md", site.Repository(""))
+    assert led == "The [recorder](recorder.md), and [why](index.md#limits)."

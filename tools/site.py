@@ -32,10 +32,13 @@ PLACES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "docs/trainers.md": "trainers.md",
+    "docs/classroom.md": "classroom.md",
+    "docs/front_ends.md": "front_ends.md",
     "benchmarks/results.md": "results.md",
 }
 SECTIONS = {
     "Lessons": "lessons/index.md",
+    "Where it runs": "where_it_runs.md",
     "Take the recorder home": "recorder.md",
     "For teachers": "teachers.md",
 }
@@ -99,6 +102,9 @@ def in_the_site(text: str, path: str, repository: Repository) -> str:
         known = file.relative_to(ROOT).as_posix()
         if file.suffix == ".png":
             return f"[{words}](figures/{file.name})"
+        section = next((page for name, page in SECTIONS.items() if place == f"#{pages.anchor(name)}"), "")
+        if known == "README.md" and section:
+            return f"[{words}]({section})"
         if known in PLACES or known.startswith("lessons/"):
             return f"[{words}]({PLACES.get(known, known)}{place})"
         address = repository.file(known)
@@ -223,13 +229,14 @@ def prose(repository: Repository, explorer: str) -> dict[str, str]:
             about.append(f"## {heading}\n\n{text}")
     texts["about.md"] = "\n\n".join(about)
     texts["lessons/index.md"] = texts["lessons/index.md"].replace("](lessons/", "](")
-    texts["contributing.md"], texts["trainers.md"] = read["CONTRIBUTING.md"], read["docs/trainers.md"]
-    texts["results.md"] = read["benchmarks/results.md"].replace("\n### ", "\n## ")
+    texts |= {place: read[path] for path, place in PLACES.items() if place not in texts}
+    texts["results.md"] = texts["results.md"].replace("\n### ", "\n## ")
     contents = {
         "index.md": ["lessons/index", "verdicts", "setup", "recorder", "teachers", "about"],
         "lessons/index.md": lessons(),
+        "setup.md": ["where_it_runs", "front_ends"],
         "recorder.md": ["trainers", "results"],
-        "teachers.md": ["contributing"],
+        "teachers.md": ["classroom", "contributing"],
     }
     for path, below in contents.items():
         texts[path] += "\n\n```{toctree}\n:hidden:\n\n" + "\n".join(below) + "\n```\n"

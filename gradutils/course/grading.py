@@ -1,7 +1,7 @@
 """A point for an exercise or a patient: what a cell asks that nbgrader puts behind each answer.
 
 A lesson goes on with the reference where an answer was wrong, so a test of the function would pass everybody. And the
-progress file is the learner's own, who can write what he likes into it. So an answer is judged once more, where it stands,
+progress file is the learner's own, who can write anything into it. So an answer is judged once more, where it stands,
 and the reference is known when it is met; of a patient it is asked what happened in this very kernel.
 """
 
