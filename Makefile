@@ -1,9 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # nbval compares every printed number and every sentence under a figure with the stored one.
-# Two workers: every test and every kernel uses one thread. loadfile keeps a notebook's cells together.
+# Lessons hold none: tests/test_trust.py runs each to its end. Two workers: every test and every kernel uses one thread. loadfile keeps a notebook's cells together.
 WORKERS ?= 2
-NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 -vv -p no:cacheprovider -n $(WORKERS) --dist loadfile
+NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 -vv -p no:cacheprovider -n $(WORKERS) --dist loadfile solutions
 # Kernels inherit these: the instruction set of a CPU of 2008, and two threads where the course uses one.
 FOREIGN_CPU := ATEN_CPU_CAPABILITY=default MKL_ENABLE_INSTRUCTIONS=SSE4_2 ONEDNN_MAX_CPU_ISA=SSE41 GRADUTILS_THREADS=2 OMP_WAIT_POLICY=PASSIVE
 # Jupyter refuses to run as root, which one is in a container, unless told; and without a display it would open a
@@ -34,10 +34,9 @@ lint: .venv/test.stamp
 unit: .venv/test.stamp
 	$(BIN)/python -m pytest tests --ignore=tests/browser --ignore=tests/teach -n $(WORKERS) --dist worksteal
 nbval: .venv/test.stamp
-	$(NBVAL) solutions lessons
-# Lessons hold no outputs to compare: here they would only be run a second time.
+	$(NBVAL)
 nbval-foreign: .venv/test.stamp
-	$(FOREIGN_CPU) $(NBVAL) solutions
+	$(FOREIGN_CPU) $(NBVAL)
 browser: .venv/test.stamp
 	$(BIN)/python -m pytest tests/browser -n $(WORKERS)
 

@@ -130,6 +130,10 @@ def log_everything():
 
 
 # A setting: how to change it, and where the change is seen.
+def not_now(*_):
+    """What an interrupt does after a change: neither as ever nor nothing, which is as ever behind a shell's `&`."""
+
+
 CHANGES = {
     "a mode that changes what functions do": (
         lambda: torch.device("meta").__enter__(),
@@ -167,7 +171,7 @@ CHANGES = {
     "the figures' style": (lambda: plt.rc("lines", linewidth=9), lambda: plt.Line2D([], []).get_linewidth()),
     "the recursion limit": (lambda: sys.setrecursionlimit(5000), sys.getrecursionlimit),
     "what an interrupt does": (
-        lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        lambda: signal.signal(signal.SIGINT, not_now),
         lambda: signal.getsignal(signal.SIGINT),
     ),
     "the environment variables": (
