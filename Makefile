@@ -1,7 +1,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
-# nbval compares every printed number and every sentence under a figure with the stored one.
-# Lessons hold none: tests/test_trust.py runs each to its end. Two workers: every test and every kernel uses one thread. loadfile keeps a notebook's cells together.
+# nbval compares every printed number and every sentence under a figure with the stored one. Lessons hold none:
+# tests/test_trust.py runs each to its end. Two workers: every test and every kernel uses one thread. loadfile keeps a
+# notebook's cells together.
 WORKERS ?= 2
 NBVAL := $(BIN)/python -m pytest --nbval --nbval-current-env --nbval-cell-timeout=60 -vv -p no:cacheprovider -n $(WORKERS) --dist loadfile solutions
 # Kernels inherit these: the instruction set of a CPU of 2008, and two threads where the course uses one.
