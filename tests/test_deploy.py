@@ -12,6 +12,7 @@ import yaml
 from traitlets.config.loader import PyFileConfigLoader
 
 from deploy import learner
+from gradutils import __version__
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -189,3 +190,9 @@ def test_idle_kernels_end_and_the_buttons_of_a_teacher_are_off():
 def test_the_image_is_made_where_the_settings_look_for_it():
     page = next(path for path in (ROOT / "docs").glob("classroom*.md") if "repo2docker" in path.read_text())
     assert "--target-repo-dir /srv/course" in page.read_text()
+
+
+def test_the_image_of_a_cluster_is_named_after_this_version():
+    image = f'tag: "{__version__}"'
+    assert image in (ROOT / "deploy" / "zero_to_jupyterhub.yaml").read_text()
+    assert f"training-stability:{__version__}" in (ROOT / "docs" / "classroom.md").read_text()
