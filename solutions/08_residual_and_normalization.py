@@ -109,7 +109,7 @@ reveal(
 # Take the simplest case, one unit and a straight line in place of the ReLU. The layer $h \to w\,h$ multiplies the
 # derivative by $w$. The block $h \to h + w\,h$ multiplies it by $1 + w$. Here are three of them in a row.
 #
-# | | $w = 0.5$ | $w = 0.01$ |
+# | three in a row | with $w = 0.5$ | with $w = 0.01$ |
 # |---|---|---|
 # | three layers, $w \cdot w \cdot w$ | $0.125$ | $0.000001$ |
 # | three blocks, $(1+w)(1+w)(1+w)$ | $3.4$ | $1.03$ |
