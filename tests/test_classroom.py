@@ -189,6 +189,9 @@ def test_predictions_are_counted_before_the_reveal_and_the_measured_answer_is_ma
     assert "✓ measured" not in hidden
     assert 'class="measured"' not in hidden
     assert "were right" not in hidden
+    # Neither a mistake's sentence nor an earlier question tells it, and the class is shown no name.
+    assert re.findall(r'<section id="([\w-]+)"', hidden) == ["lesson-01", "counted", "files"]
+    assert not re.search(r"<bdi>|<th scope=.col.>(learner|mistake|sentence|right answer)", hidden)
 
 
 def test_every_prediction_of_the_lessons_is_known_with_its_options():

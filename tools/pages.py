@@ -163,7 +163,10 @@ def _of_the_answer(text: str, output):
 # What is asked ---------------------------------------------------------------------------------------------------------
 def prediction_html(question: str, asked: str, options: list[str]) -> str:
     """A prediction to make; what was measured stands where the lesson settles it."""
-    return f'<div class="quiz" data-settled="measured-{question}">{_form(question, asked, options)}</div>'
+    first = "<p><em>Choose before you scroll on: what follows was measured.</em></p>"
+    return (
+        f'<div class="quiz" data-settled="measured-{question}">{_form(question, asked, options)}</div>{first}'
+    )
 
 
 def measured_html(question: str, options: list[str], answer: str, because: str, wrong: dict[str, str]) -> str:

@@ -6,6 +6,7 @@ The lessons come from solutions/*.ipynb and lessons/*.ipynb, the front page and 
 verdicts from the trials. `tools/pages.py` makes a lesson into a page, and Sphinx (docs/site/conf.py) sets all of them.
 """
 
+import argparse
 import json
 import re
 import shutil
@@ -148,7 +149,13 @@ def verdict_page() -> str:
     """All claims with their verdicts, as the trials found them."""
     found = trials(ROOT / "solutions")
     outcomes = [trial.outcome for trial in found.values()]
-    counted = ", ".join(f"{outcomes.count(name)} *{name}*" for name in OUTCOMES if name in outcomes)
+    said = {
+        "holds": "{} *hold*",
+        "refuted": "{} are *refuted*",
+        "depends": "{} *depend*",
+        "not tested": "{} were *not tested*",
+    }
+    counted = ", ".join(said[name].format(outcomes.count(name)) for name in OUTCOMES if name in outcomes)
     true = how_often_true(found)
     rows = ["| claim | verdict | where | measured |", "|-|-|-|-|"]
     for name, trial in found.items():
@@ -158,7 +165,7 @@ def verdict_page() -> str:
         rows.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     return f"""# Verdicts
 
-{len(found)} claims about exploding gradients were put on trial as they are often taught: {counted}. Each was tried at several
+This page tells some of what the lessons ask you to predict. {len(found)} claims about exploding gradients were put on trial as they are often taught: {counted}. Each was tried at several
 settings, over ten random networks where no other number stands. The claims were true at {true["true"]} of these settings and
 false at {true["false"]}; at {true["undecided"]} the numbers did not decide. A claim that is true everywhere *holds*; one that is
 false wherever it is usually said is *refuted*; any other *depends*. Each name leads to its trial.
@@ -173,7 +180,9 @@ def launch_line(name: str, repository: Repository) -> str:
     ways = {"Open on Binder": repository.binder(notebook), "Open in Colab": repository.colab(notebook)}
     links = [f'<a href="{address}">{words}</a>' for words, address in ways.items() if address]
     links.append('<a href="../setup.html">On your machine</a>')
-    return f'<p class="launch"><span>This page shows the lesson as it was run. To work on it:</span> {" ".join(links)}</p>'
+    nothing_runs = "Here nothing runs: what is said of cells is for the notebook. Predictions, sliders and folds work here too. "
+    shown = f"This page shows the lesson as it was run. {nothing_runs if name.startswith('00') else ''}To work on it:"
+    return f'<p class="launch"><span>{shown}</span> {" ".join(links)}</p>'
 
 
 # The build -------------------------------------------------------------------------------------------------------------
@@ -270,8 +279,9 @@ def build(target: Path) -> None:
 
 
 def main() -> None:
-    started = time.perf_counter()
-    target = Path(sys.argv[1]).resolve() if sys.argv[1:] else TARGET
+    parser = argparse.ArgumentParser(prog="python -m tools.site", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", default=TARGET, type=Path, help="where to build; build/site")
+    started, target = time.perf_counter(), parser.parse_args().folder.resolve()
     build(target)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     shown = target.relative_to(ROOT) if target.is_relative_to(ROOT) else target

@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", metavar="FILE", default="class.html", help="the page (class.html, here); an older page is replaced, another file never")  # fmt: skip
     parser.add_argument("--numbers", action="store_true", help="numbers in place of names, drawn anew each time; the terminal says who is who")  # fmt: skip
     parser.add_argument("--lesson", metavar="NN", action="append", choices=lessons(), help="only this lesson, such as 03; may be given again")  # fmt: skip
-    parser.add_argument("--no-answers", action="store_true", help="do not mark what was measured: a page to show before the measurement")  # fmt: skip
+    parser.add_argument("--no-answers", action="store_true", help="the predictions alone, without what was measured: a page to show before the measurement")  # fmt: skip
     parser.add_argument("--pause", metavar="MINUTES", type=_minutes, default=facts.PAUSE.total_seconds() / 60, help="a longer time without an entry counts for nothing (20)")  # fmt: skip
     parser.add_argument("--solutions", metavar="FOLDER", default=SOLUTIONS, help="the executed solutions, for the words of the predictions (those of this clone)")  # fmt: skip
     return parser

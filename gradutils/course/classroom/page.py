@@ -73,28 +73,32 @@ def write(
     found: Class, skipped: Sequence[Skipped], files: int, *, lessons: Sequence[str], minutes: float, today: date,
     answers: bool = True, nameless: bool = False,
 ) -> str:  # fmt: skip
-    """The page of a class, of these lessons. ``minutes`` is the longest pause that counts; without ``answers`` no
-    prediction shows what was measured; ``nameless`` keeps the files' names off the page.
+    """The page of a class, of these lessons. ``minutes`` is the longest pause that counts; without ``answers`` it holds
+    the predictions alone, and no word of what was measured; ``nameless`` keeps the files' names off the page.
     """
     count = len(found.names)
     title = f"A class of {count}" if count > 1 else "A class of one"
     parts = [
-        ("stuck", "Stuck now", _stuck(found)),
-        ("map", "Who has passed what", _overview(found, lessons)),
-        ("mistakes", "Mistakes, most frequent first", _mistakes(found.mistakes[:TOP], len(found.mistakes))),
+        ("stuck", "Stuck now", answers and _stuck(found)),
+        ("map", "Who has passed what", answers and _overview(found, lessons)),
+        # A lesson has all of its own.
+        ("mistakes", "Mistakes, most frequent first", answers and len(lessons) > 1 and _mistakes(found.mistakes[:TOP], len(found.mistakes))),
         *(
             (f"lesson-{name}", f"Lesson {name}", _lesson(found.only([name]), name, answers))
             for name in lessons
         ),
-        ("recall", "Questions on earlier lessons", _recalls(found)),
+        ("recall", "Questions on earlier lessons", answers and _recalls(found)),
         ("counted", "How it is counted", _counted(minutes)),
-        ("files", "Files", _files(skipped, files, nameless)),
-    ]
+        ("files", "Files", _files(skipped, files, nameless or not answers)),
+    ]  # fmt: skip
+    parts = [part for part in parts if part[2]]
     links = "".join(f'<li><a href="#{key}">{html(head)}</a></li>' for key, head, _ in parts)
     sections = (f'<section id="{key}" aria-labelledby="{key}-h"><h2 id="{key}-h">{html(head)}</h2>\n{body}</section>' for key, head, body in parts)  # fmt: skip
-    passed = sum(work.passed for done in found.works for work in done.values())
+    passed = sum(work.passed for done in found.works for key, work in done.items() if key.split(".")[0] in lessons)  # fmt: skip
     begun = sum(map(bool, found.works))
-    head = f"<p>{begun} of {count} have tried something; {passed} passes in all. Course version {__version__}, {today}.</p>"
+    where = f"lesson {lessons[0]}" if len(lessons) == 1 else "all lessons"
+    told = f"{begun} of {count} have tried something; {passed} passes in {where}. " if answers else ""
+    head = f"<p>{told}Course version {__version__}, {today}.</p>"
     return PAGE.format(
         mark=MARK, policy=POLICY, title=title, style=STYLE, head=head, main="\n".join(sections),
         nav=f'<nav aria-label="Sections"><ul>{links}</ul></nav>',
@@ -221,11 +225,11 @@ def _lesson(found: Class, lesson: str, answers: bool) -> str:
     """All of one lesson: map, exercises, mistakes, predictions."""
     exercises = all_exercises()
     ids = [key for key in _of(lesson, to_pass()) if key in exercises or key in found.exercises]
-    begun = bool(found.exercises)
+    begun = bool(found.exercises) and answers  # a mistake's sentence tells what is asked, too
     if not begun and not found.splits:
-        return "<p>Nobody has begun it.</p>"
+        return "<p>Nobody has begun it.</p>" if answers else "<p>Nobody has chosen.</p>"
     parts = [_exercises(found, lesson, ids)] if begun else []
-    if found.mistakes:
+    if found.mistakes and answers:
         parts += ["<h3>Mistakes</h3>", _mistakes(found.mistakes, len(found.mistakes))]
     if found.splits:
         parts += ["<h3>Predictions, as they stood before the measurement</h3>"]
@@ -287,7 +291,7 @@ def _split(split: Split, answers: bool, count: int) -> str:
     head = ("option", "share", "chosen", "measured")[: 4 if answers else 3]
     said = f"{split.key}: {made} of {count} chose."
     if answers and split.lively:
-        said += " About half were right: worth a talk between neighbours."
+        said += " Between 30 and 70 % were right: worth a talk between neighbours."
     title = f"{split.key}: {split.asked.question}" if split.asked.question else split.key
     return f"<h4>{html(title)}</h4>" + _table(head, rows, said, marked=measured)
 
