@@ -115,5 +115,5 @@ def test_a_marker_without_its_partner_is_named():
 
 def test_the_examples_of_the_page_are_those_of_the_command():
     options = set(re.findall(r"--[a-z-]+", _parser().format_help())) - {"--help"}
-    described = TEXT.partition("| option | |")[2].partition("\n\n")[0]
+    described = TEXT.partition("| option | what it does |")[2].partition("\n\n")[0]
     assert options == set(re.findall(r"--[a-z-]+", described)) - {"---"}
