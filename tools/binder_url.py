@@ -1,9 +1,10 @@
 """The address that opens this course on Binder, from the address of the repository's remote `origin`."""
 
-import re
-import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import quote
+
+from tools.remote import host_and_repository, origin
 
 HOSTS = {"github.com": "gh", "gitlab.com": "gl"}
 LESSON = "lab/tree/lessons/00_start_here.ipynb"
@@ -14,15 +15,12 @@ def binder_url(remote: str, path: str = LESSON) -> str:
 
     ``path`` is what opens there. Raises ValueError for an address that Binder cannot reach, such as a folder.
     """
-    found = re.fullmatch(
-        r"(?:\w+://)?(?:[\w.-]+(?::[^@/]*)?@)?([\w-]+(?:\.[\w-]+)+)(?::\d+)?[:/](.+?)(?:\.git)?/?",
-        remote.strip(),
-    )
+    found = host_and_repository(remote)
     if not found:
         raise ValueError(
             f"the remote must be on a public host, such as https://github.com/owner/name; got {remote!r}"
         )
-    host, repository = found.groups()
+    host, repository = found
     if host == "github.com":
         where = f"gh/{repository}"
     elif host in HOSTS:
@@ -33,12 +31,10 @@ def binder_url(remote: str, path: str = LESSON) -> str:
 
 
 if __name__ == "__main__":
-    asked = subprocess.run(
-        ["git", "remote", "get-url", "origin"], capture_output=True, text=True, check=False
-    )
-    if asked.returncode:
+    remote = origin(Path.cwd())
+    if not remote:
         sys.exit("There is no git remote named origin: push the course to a public repository first.")
     try:
-        print(binder_url(asked.stdout))
+        print(binder_url(remote))
     except ValueError as error:
         sys.exit(f"No address for Binder: {error}")

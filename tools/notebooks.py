@@ -18,7 +18,6 @@ import ast
 import copy
 import os
 import re
-import subprocess
 import sys
 import tempfile
 import textwrap
@@ -32,6 +31,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from gradutils.course.trials import CLAIMS, OUTCOMES, line_of, trials
+from tools.remote import host_and_repository, origin
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 METADATA = {
@@ -175,12 +175,8 @@ def with_host_cell(lesson: nbformat.NotebookNode, number: str, address: str) -> 
 
 def public_address(root: Path) -> str:
     """Where a host fetches the course: the https address of the remote `origin`; "" where that is on no public host."""
-    command = ["git", "-C", root, "remote", "get-url", "origin"]
-    remote = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    found = re.fullmatch(
-        r"(?:\w+://)?(?:[^@/]+@)?([\w-]+(?:\.[\w-]+)+)(?::\d+)?[:/](.+?)(?:\.git)?/?", remote
-    )
-    return f"https://{found[1]}/{found[2]}" if found else ""
+    found = host_and_repository(origin(root))
+    return "https://{}/{}".format(*found) if found else ""
 
 
 def execute(notebook: nbformat.NotebookNode, source: Path, environment: dict[str, str] | None = None) -> None:
@@ -351,9 +347,8 @@ def _differences(wanted, stored, target: Path) -> list[str]:
     if len(stored.cells) != len(wanted.cells):
         return [f"{target}: has {len(stored.cells)} cells, its source {len(wanted.cells)}"]
     for k, (a, b) in enumerate(zip(wanted.cells, stored.cells, strict=True), start=1):
-        source = (
-            ADDRESS.sub("", b.source) if b.id.endswith("-000") else b.source
-        )  # a fork has another address
+        # A fork has another address.
+        source = ADDRESS.sub("", b.source) if HOST_TAG in b.metadata.get("tags", []) else b.source
         if (a.cell_type, a.source, a.id) != (b.cell_type, source, b.id):
             return [f"{target}: cell {k} differs from its source"]
         if a.metadata != b.metadata:

@@ -10,7 +10,6 @@ import argparse
 import json
 import re
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from gradutils.course.trials import CLAIMS, OUTCOMES, how_often_true, trials, wh
 from tools import pages
 from tools.binder_url import binder_url
 from tools.mathml import write_font
+from tools.remote import host_and_repository, origin
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "docs" / "site"
@@ -57,8 +57,8 @@ class Repository:
             self._first = binder_url(remote) if remote else ""
         except ValueError:
             self._first = ""
-        found = re.fullmatch(r"(?:\w+://)?(?:[\w.-]+@)?github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?", remote)
-        self._github = found[1] if found else ""
+        host, repository = host_and_repository(remote) or ("", "")
+        self._github = repository if host == "github.com" and repository.count("/") == 1 else ""
 
     def binder(self, notebook: str) -> str:
         """The address that opens a notebook on Binder, "" where none does."""
@@ -72,14 +72,6 @@ class Repository:
     def file(self, path: str) -> str:
         """The address at which a file or a folder can be read, "" where none is known."""
         return f"https://github.com/{self._github}/blob/main/{path}" if self._github else ""
-
-
-def remote() -> str:
-    """The address of the git remote named origin, "" where there is none."""
-    asked = subprocess.run(
-        ("git", "remote", "get-url", "origin"), cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    return asked.stdout.strip() if asked.returncode == 0 else ""
 
 
 # Texts -----------------------------------------------------------------------------------------------------------------
@@ -257,7 +249,7 @@ def build(target: Path) -> None:
     source = target.with_name(f"{target.name}-source")
     for folder in (source, target):
         shutil.rmtree(folder, ignore_errors=True)
-    repository = Repository(remote())
+    repository = Repository(origin())
     if not repository.binder("lessons"):
         print("No git remote on a public host: the links to Binder and Colab are left out.")
     pictures = prepare(source, repository)
