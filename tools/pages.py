@@ -17,13 +17,11 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from PIL import Image
 
+from gradutils.course.classroom.asked import Card, card_in, question_in
 from gradutils.course.questions import QUESTIONS, RECALLS
 from tools.notebooks import FOLDED_TAGS, HOST_TAG
 
 EXPLORER = re.compile(r"^explorers\.explore_(\w+)\(\)\s*$", re.MULTILINE)
-ASKED = re.compile(r"Predict (\S+): (.*)")
-MEASURED = re.compile(r"Measured: (.*)\. No prediction was made\.")
-WHY_NOT = re.compile(r"Not “(.*?)”: (.*)")
 PASSED = re.compile(r"✓ [\d.]+ correct\.")
 # What runs of the untouched cell show as well: a patient's chart and first numbers, the names to choose from.
 BEFORE_AN_ANSWER = re.compile(r"Patient [\d.]+\n|The names, each once")
@@ -97,11 +95,11 @@ def _code(cell, stub, pictures, options, tables, mend) -> list:
             html = f'<p class="note">{escape(OF_THE_READER[source.strip()])}</p>'
         elif recalled := re.search(r"^recall\(\"(\d\d)\"\)", source, re.MULTILINE):
             html = recall_html(recalled[1])
-        elif asked := ASKED.match(text):
-            options[asked[1]] = re.findall(r"^  [a-j]\) (.*)$", text, re.MULTILINE)
-            html = prediction_html(asked[1], asked[2], options[asked[1]])
-        elif MEASURED.match(text):
-            html = measured_html(*_settled(source, text, options, cell["id"]))
+        elif asked := question_in(text):
+            options[asked[0]] = list(asked[2])
+            html = prediction_html(asked[0], asked[1], options[asked[0]])
+        elif card := card_in(text):
+            html = measured_html(*_settled(source, card, options, cell["id"]))
         elif "image/png" in data:
             png = base64.b64decode(_text(data["image/png"]))
             picture = f"{cell['id']}-{k}.{'webp' if len(png) > LARGE else 'png'}"
@@ -216,18 +214,15 @@ def _answer(question, options, answer, words, because, wrong) -> str:
     )
 
 
-def _settled(source: str, text: str, options: dict, cell: str) -> tuple:
+def _settled(source: str, card: Card, options: dict, cell: str) -> tuple:
     """Which question a reveal settles, its options, and what was measured, why, and why not."""
     question = re.search(r"reveal\(\s*\"([\w.]+)\"", source)
     if not question or question[1] not in options:
         raise PageError(f"{cell}: settles a question that was not asked before it")
-    key, (first, *lines) = question[1], text.split("\n")
-    answer = MEASURED.match(first)[1]
-    if answer not in options[key]:
-        raise PageError(f"{cell}: measured is {answer!r}, which is none of the options of {key}")
-    wrong = dict(WHY_NOT.fullmatch(line).groups() for line in lines if WHY_NOT.fullmatch(line))
-    because = " ".join(line for line in lines if not WHY_NOT.fullmatch(line))
-    return key, options[key], answer, because, wrong
+    key = question[1]
+    if card.measured not in options[key]:
+        raise PageError(f"{cell}: measured is {card.measured!r}, which is none of the options of {key}")
+    return key, options[key], *card
 
 
 # What is looked at -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 SOLUTIONS = (
     Path(__file__).parents[3] / "solutions"
@@ -41,15 +42,39 @@ def _asked_in(cells: list[dict]) -> dict[str, Asked]:
         settled = re.findall(r"\breveal\(\s*\"([^\"]+)\"", "".join(cell["source"]))
         said = ["".join(output.get("data", {}).get("text/plain", "")) for output in cell.get("outputs", [])]
         for text in said:
-            if asks := re.match(r"Predict (\S+): (.*)", text):
-                questions[asks[1]] = asks[2], tuple(re.findall(r"^  [a-j]\) (.*)$", text, re.MULTILINE))
-        measured = [text for text in said if "No prediction was made." in text]
+            if asks := question_in(text):
+                questions[asks[0]] = asks[1:]
+        measured = [card for text in said if (card := card_in(text))]
         cards |= dict(zip(settled, measured, strict=False))
-    return {key: _from(*questions[key], card) for key, card in cards.items() if key in questions}
+    return {
+        key: Asked(*questions[key], card.measured, card.wrong)
+        for key, card in cards.items()
+        if key in questions
+    }
 
 
-def _from(question: str, options: tuple[str, ...], card: str) -> Asked:
-    """The question with what the card that settles it says."""
-    measured = re.match(r"Measured: (.*)\. No prediction was made\.", card)
-    wrong = dict(re.findall(r"^Not “(.*?)”: (.*)$", card, re.MULTILINE))
-    return Asked(question, options, measured[1] if measured else "", wrong)
+# What `predict` and `reveal` say in words ------------------------------------------------------------------------------
+class Card(NamedTuple):
+    """What `reveal` says where nobody predicted: the measured option, what decided, and why each other is wrong."""
+
+    measured: str
+    because: str
+    wrong: dict[str, str]
+
+
+def question_in(text: str) -> tuple[str, str, tuple[str, ...]] | None:
+    """The id, the question and the options of a prediction, from its plain text; None where it is none."""
+    if asks := re.match(r"Predict (\S+): (.*)", text):
+        return asks[1], asks[2], tuple(re.findall(r"^  [a-j]\) (.*)$", text, re.MULTILINE))
+    return None
+
+
+def card_in(text: str) -> Card | None:
+    """What settles a prediction, from its plain text; None where it is something else."""
+    first, *lines = text.split("\n")
+    measured = re.match(r"Measured: (.*)\. No prediction was made\.", first)
+    if not measured:
+        return None
+    wrong = {line: found.groups() for line in lines if (found := re.fullmatch(r"Not “(.*?)”: (.*)", line))}
+    because = " ".join(line for line in lines if line not in wrong)
+    return Card(measured[1], because, dict(wrong.values()))
