@@ -5,7 +5,17 @@ from datetime import date
 from html import escape
 
 from gradutils import __version__
-from gradutils.course.classroom.facts import IN_A_ROW, MANY, OPTION, Asking, Class, Mistake, Split, Work
+from gradutils.course.classroom.facts import (
+    IN_A_ROW,
+    LIVELY,
+    MANY,
+    OPTION,
+    Asking,
+    Class,
+    Mistake,
+    Split,
+    Work,
+)
 from gradutils.course.classroom.files import Skipped, printable
 from gradutils.course.exercises import all_exercises
 from gradutils.course.progress import is_deeper, to_pass
@@ -78,20 +88,12 @@ def write(
     """
     count = len(found.names)
     title = f"A class of {count}" if count > 1 else "A class of one"
+    about = _whole(found, lessons) if answers else _before(found, lessons)
     parts = [
-        ("stuck", "Stuck now", answers and _stuck(found)),
-        ("map", "Who has passed what", answers and _overview(found, lessons)),
-        # A lesson has all of its own.
-        ("mistakes", "Mistakes, most frequent first", answers and len(lessons) > 1 and _mistakes(found.mistakes[:TOP], len(found.mistakes))),
-        *(
-            (f"lesson-{name}", f"Lesson {name}", _lesson(found.only([name]), name, answers))
-            for name in lessons
-        ),
-        ("recall", "Questions on earlier lessons", answers and _recalls(found)),
+        *about,
         ("counted", "How it is counted", _counted(minutes)),
         ("files", "Files", _files(skipped, files, nameless or not answers)),
-    ]  # fmt: skip
-    parts = [part for part in parts if part[2]]
+    ]
     links = "".join(f'<li><a href="#{key}">{html(head)}</a></li>' for key, head, _ in parts)
     sections = (f'<section id="{key}" aria-labelledby="{key}-h"><h2 id="{key}-h">{html(head)}</h2>\n{body}</section>' for key, head, body in parts)  # fmt: skip
     passed = sum(work.passed for done in found.works for key, work in done.items() if key.split(".")[0] in lessons)  # fmt: skip
@@ -103,6 +105,30 @@ def write(
         mark=MARK, policy=POLICY, title=title, style=STYLE, head=head, main="\n".join(sections),
         nav=f'<nav aria-label="Sections"><ul>{links}</ul></nav>',
     )  # fmt: skip
+
+
+def _whole(found: Class, lessons: Sequence[str]) -> list[tuple[str, str, str]]:
+    """The sections that say what the class did: id, heading, HTML."""
+    mistakes = _mistakes(found.mistakes[:TOP], len(found.mistakes))
+    overview = (
+        [("mistakes", "Mistakes, most frequent first", mistakes)] if len(lessons) > 1 else []
+    )  # a lesson has all of its own
+    return [
+        ("stuck", "Stuck now", _stuck(found)),
+        ("map", "Who has passed what", _overview(found, lessons)),
+        *overview,
+        *((f"lesson-{name}", f"Lesson {name}", _lesson(found.only([name]), name)) for name in lessons),
+        ("recall", "Questions on earlier lessons", _recalls(found)),
+    ]
+
+
+def _before(found: Class, lessons: Sequence[str]) -> list[tuple[str, str, str]]:
+    """The predictions alone: mistakes and earlier questions would tell what was measured, and lists would show names."""
+    each = {name: _splits(found.only([name]), answers=False) for name in lessons}
+    return [
+        (f"lesson-{name}", f"Lesson {name}", said or "<p>Nobody has chosen.</p>")
+        for name, said in each.items()
+    ]
 
 
 # Tables ----------------------------------------------------------------------------------------------------------------
@@ -221,22 +247,28 @@ def _mistakes(mistakes: Sequence[Mistake], all_of_them: int) -> str:
     )
 
 
-def _lesson(found: Class, lesson: str, answers: bool) -> str:
+def _lesson(found: Class, lesson: str) -> str:
     """All of one lesson: map, exercises, mistakes, predictions."""
     exercises = all_exercises()
     ids = [key for key in _of(lesson, to_pass()) if key in exercises or key in found.exercises]
-    begun = bool(found.exercises) and answers  # a mistake's sentence tells what is asked, too
+    begun = bool(found.exercises)
     if not begun and not found.splits:
-        return "<p>Nobody has begun it.</p>" if answers else "<p>Nobody has chosen.</p>"
+        return "<p>Nobody has begun it.</p>"
     parts = [_exercises(found, lesson, ids)] if begun else []
-    if found.mistakes and answers:
+    if found.mistakes:
         parts += ["<h3>Mistakes</h3>", _mistakes(found.mistakes, len(found.mistakes))]
-    if found.splits:
-        parts += ["<h3>Predictions, as they stood before the measurement</h3>"]
-        parts += [_split(split, answers, len(found.names)) for split in found.splits]
+    parts += [_splits(found, answers=True)]
     if begun:
         parts += ["<h3>Map</h3>", LEGEND, _lesson_map(found, lesson, ids)]
     return "".join(parts)
+
+
+def _splits(found: Class, answers: bool) -> str:
+    """The predictions of one lesson as bars; nothing where nobody chose."""
+    if not found.splits:
+        return ""
+    head = "<h3>Predictions, as they stood before the measurement</h3>"
+    return head + "".join(_split(split, answers, len(found.names)) for split in found.splits)
 
 
 def _lesson_map(found: Class, lesson: str, ids: list[str]) -> str:
@@ -291,7 +323,8 @@ def _split(split: Split, answers: bool, count: int) -> str:
     head = ("option", "share", "chosen", "measured")[: 4 if answers else 3]
     said = f"{split.key}: {made} of {count} chose."
     if answers and split.lively:
-        said += " Between 30 and 70 % were right: worth a talk between neighbours."
+        few, many = (round(100 * share) for share in LIVELY)
+        said += f" Between {few} and {many} % were right: worth a talk between neighbours."
     title = f"{split.key}: {split.asked.question}" if split.asked.question else split.key
     return f"<h4>{html(title)}</h4>" + _table(head, rows, said, marked=measured)
 
