@@ -372,3 +372,18 @@ def test_a_section_of_the_readme_that_is_a_page_is_found_there():
     text = "The [recorder](../README.md#take-the-recorder-home), and [why](../README.md#limits)."
     led = site.in_the_site(text, "docs/classroom.md", site.Repository(""))
     assert led == "The [recorder](recorder.md), and [why](index.md#limits)."
+
+
+def test_a_folder_that_no_build_has_made_is_left_alone(tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("all of it")
+    for folder in (mine, mine / "thesis.tex"):
+        with pytest.raises(SystemExit, match="holds something else"):
+            site.empty(folder)
+    assert (mine / "thesis.tex").read_text() == "all of it"
+    made = tmp_path / "new" / "site"
+    site.empty(made)
+    (made / "index.html").touch()
+    site.empty(made)
+    assert [path.name for path in made.iterdir()] == [site.MARK]

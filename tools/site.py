@@ -45,6 +45,7 @@ SECTIONS = {
 }
 TRY = "Move the first slider to the right. At one point the path turns red, and where that is can be computed beforehand:"
 PROOF = "## Theory that is computed before the measurement"
+MARK = ".made-by-tools-site"  # in each folder that a build has made, and may make anew
 ABOUT = "This is a course in notebooks"  # the paragraph of the README that says what the course is
 
 
@@ -244,11 +245,21 @@ def prose(repository: Repository, explorer: str) -> dict[str, str]:
     return texts
 
 
+def empty(folder: Path) -> None:
+    """Make a folder anew. Raises SystemExit where it holds what no build has put there: that is somebody's."""
+    if folder.exists():
+        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MARK).exists()):
+            sys.exit(f"{folder} holds something else. Name a folder that is empty or not there yet.")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / MARK).touch()
+
+
 def build(target: Path) -> None:
     """Build the site anew into ``target``, from sources beside it. Raises SystemExit where Sphinx warns of anything."""
     source = target.with_name(f"{target.name}-source")
     for folder in (source, target):
-        shutil.rmtree(folder, ignore_errors=True)
+        empty(folder)
     repository = Repository(origin())
     if not repository.binder("lessons"):
         print("No git remote on a public host: the links to Binder and Colab are left out.")
