@@ -74,7 +74,8 @@ def _still(stack: Tensor, name: str, parts: Collection[str]) -> Tensor:
 
 def scaled_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(d)) v over the last two axes, (tokens, d)."""
-    return (q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+    logits = k @ q.mT / q.shape[-1] ** 0.5  # (keys, queries): along the last axis, if short, softmax takes three times as long
+    return logits.softmax(-2).mT @ v
 
 
 def expected_slope(s: float, tokens: int) -> float:
@@ -114,10 +115,9 @@ def transformer_scores(
     a gain. ``mix`` stands in each block where the heads mix their values.
     """
     embedding, positions, *inner, readout = learnt
-    x = x.reshape(len(x), -1, embedding.shape[-1])
-    h = x @ embedding.unsqueeze(1).mT + positions  # (N, B, T, width)
-    tokens, (count, batch) = h.shape[2], h.shape[:2]
-    h = h.flatten(1, 2)
+    batch, count, tokens = len(x), len(embedding), x[0].numel() // embedding.shape[-1]
+    h = x.reshape(batch * tokens, -1) @ embedding.mT  # (N, B * tokens, width)
+    h = (h.unflatten(1, (batch, tokens)) + positions).flatten(1, 2)
     for k in range(0, len(inner), A_BLOCK):
         asked = token if k + A_BLOCK == len(inner) else None
         block = inner[k : k + A_BLOCK]
@@ -147,8 +147,9 @@ def transformer_block(
         return F.layer_norm(h, h.shape[-1:]) * gain
 
     def attend(h):
-        parts = (h @ attention.mT).view(len(h), -1, tokens, 3, heads, h.shape[-1] // heads)
-        q, k, v = parts.permute(3, 0, 1, 4, 2, 5)  # each (N, B, heads, tokens, width / heads)
+        parts = (h @ attention.mT).chunk(3, -1)
+        # each (N, B, heads, tokens, width / heads)
+        q, k, v = (part.view(len(h), -1, tokens, heads, h.shape[-1] // heads).transpose(2, 3) for part in parts)
         if token is not None:
             q = q[..., [token], :]
         return mix(q, k, v).transpose(2, 3).flatten(3).flatten(1, 2) @ output.mT

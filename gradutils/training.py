@@ -179,12 +179,14 @@ def train_stacks(
         else:
             x, y = batches(step - 1)
         learnt = [p.requires_grad_() for p in learnt]
-        found, right = scores(learnt, x).permute(1, 2, 0), y.unsqueeze(1).expand(-1, count)
-        loss = getattr(F.cross_entropy(found, right, reduction="none"), reduction)(0)
+        # Along the axis before the last: a softmax over a last one as short as ten is four times as slow.
+        loss = F.cross_entropy(scores(learnt, x).mT, y.expand(count, -1), reduction="none")  # (N, B)
+        loss = getattr(loss, reduction)(1)
         grads = torch.autograd.grad(loss.sum(), learnt)
         if kept is not None:
             grads = [g + old for g, old in zip(grads, kept, strict=True)]
-        if first is None:  # in the layout of the gradients: mixed layouts cost ten times as much
+        if first is None:  # all in the layout of the gradients: mixed layouts cost ten times as much
+            learnt = [torch.empty_like(g).copy_(p.detach()) for g, p in zip(grads, learnt, strict=True)]
             first, second = ([torch.zeros_like(g) for g in grads] for _ in range(2))
         losses[step - 1] = loss.detach()
         norms[step - 1] = torch.stack([_norm_each(g) for g in grads]).norm(dim=0)
@@ -194,24 +196,25 @@ def train_stacks(
             grads = [g * _beside(shrink, g) for g in grads]
         kept = None if clear else grads
         now = lr * _one_each(schedule(step - 1), count) if schedule else lr
+        numbers = beta1, 1 - beta1, 1 - beta2, 1 - beta2**step, eps, now, now / (1 - beta1**step), now * weight_decay
         with torch.no_grad():
             learnt = [p.detach() for p in learnt]
             for p, g, m, v in zip(learnt, grads, first, second, strict=True):
-                b1, b2, rate = _beside(beta1, p), _beside(beta2, p), _beside(now, p)
+                b1, new1, new2, whole2, tiny, rate, rate1, decay = (_beside(number, p) for number in numbers)
                 before = [x.clone() for x in (p, m, v)] if stored else ()
                 if decays:
-                    p *= 1 - rate * _beside(weight_decay, p)
+                    p *= 1 - decay
                 if adam:
-                    m.lerp_(g, 1 - b1)
-                    v.lerp_(g * g, 1 - b2)
+                    m.lerp_(g, new1)
+                    v.lerp_(g * g, new2)
                 else:
                     m.mul_(b1).add_(g)
                 if stored:
                     m.copy_(stored("first", m, before[1]))
                     v.copy_(stored("second", v, before[2]))
                 if adam:
-                    size = (v / (1 - b2**step)).clamp_(min=TINY).sqrt_() + _beside(eps, p)
-                    p -= rate / (1 - b1**step) * m / size
+                    size = (v / whole2).clamp_(min=TINY).sqrt_().add_(tiny)
+                    p -= (rate1 * m).div_(size)
                 else:
                     p -= rate * m
                 if stored:

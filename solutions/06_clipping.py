@@ -909,7 +909,7 @@ verdict("S6", {name: mostly(count) for name, count in counts.items()}, evidence)
 # line below starts two processes that E needs; they work while you read.
 
 # %%
-command = [sys.executable, "-m", "gradutils.course.two_processes"]
+command = [sys.executable, "-m", "gradutils.two_processes"]
 sharded = subprocess.Popen(
     command, stdout=subprocess.PIPE, text=True, start_new_session=True
 )
@@ -1194,7 +1194,7 @@ plots.draw_arrows(ax, arrows, reach=(-1.5, 4.5, -0.2, 4.2))
 plots.finish(ax, "Two processes that each clip their own entry: too long, and turned")
 
 # %% [markdown]
-# The two processes from the beginning of this part ran `gradutils/course/two_processes.py`: a network of 8 tanh layers,
+# The two processes from the beginning of this part ran `gradutils/two_processes.py`: a network of 8 tanh layers,
 # clip at 1. First each process clips the layers that it holds, then the rows of each weight that it holds. Last comes
 # the clip that knows of all, of FSDP2, torch's way to spread a model.
 

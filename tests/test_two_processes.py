@@ -8,7 +8,7 @@ import sys
 
 def test_each_part_by_itself_is_wrong_and_all_together_is_right():
     done = subprocess.run(
-        [sys.executable, "-m", "gradutils.course.two_processes"],
+        [sys.executable, "-m", "gradutils.two_processes"],
         capture_output=True, text=True, timeout=240, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

@@ -17,7 +17,6 @@ grading         a point of nbgrader's for an exercise or a patient
 progress        what the learner has passed and predicted; certificate makes a page of it
 display         cards, tables and figures: the only room that asks where it runs
 settings        what a learner's code can leave changed, and how it is put back
-two_processes   lesson 06's script: clipping where the gradient is spread over processes
 
 Importing it sets torch to one thread: the networks of the course are so small that a second thread costs more
 than it brings, up to 17 times more where other programs share the machine. The environment variable GRADUTILS_THREADS

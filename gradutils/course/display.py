@@ -11,6 +11,7 @@ from IPython import get_ipython
 from IPython.display import display
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib_inline.config import InlineBackend
 
 from gradutils.plots import sentence
 
@@ -98,7 +99,10 @@ def current_cell() -> int | None:
 def speak_for_figures() -> None:
     """In a notebook the sentence that describes a figure becomes its plain text, and the alternative text of its picture."""
     if in_notebook():
+        # The style's layout leaves no margin to cut off, and to look for one draws each figure twice.
+        InlineBackend.instance(parent=get_ipython()).print_figure_kwargs = {"bbox_inches": None}
         plt.switch_backend(plt.get_backend())  # a backend that loads later would drop the formatters
+        plt.uninstall_repl_displayhook()  # it draws after each cell what the inline backend then draws again
         formatters = get_ipython().display_formatter.formatters
         formatters["text/plain"].for_type(Figure, lambda figure, p, _: p.text(sentence(figure)))
         if draw := formatters["image/png"].for_type(Figure):  # a terminal draws none
@@ -163,7 +167,7 @@ def block(text: str) -> str:
 def _picture(figure: Figure) -> Rich:
     """A figure, drawn once and as it is laid out."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png")
+    figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 3})  # 1 % larger, in half of the time
     plt.close(figure)
     return Rich(sentence(figure), "image/png", b64encode(buffer.getvalue()).decode())
 

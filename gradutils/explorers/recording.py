@@ -76,9 +76,12 @@ class LiveFigure:
                     f"artist {name!r} is a {type(artist).__name__}; only Line2D, Text and AxesImage move"
                 )
             artist.set_animated(True)
+        for ax in figure.axes:
+            plots.plain_ticks(ax)
         self.figure, self.artists = figure, artists
         self._canvas = FigureCanvasAgg(figure)
         self._canvas.draw()
+        self._still = self._canvas.copy_from_bbox(figure.bbox)
         figure.set_layout_engine("none")  # the layout is found once
         self._shown = {}  # what each image holds
         self._pens = {}  # what drew each artist where it stands, so that one that stays is not drawn again
@@ -146,7 +149,7 @@ class LiveFigure:
     @course_style()
     def png(self) -> bytes:
         """The whole figure as it is now, drawn by matplotlib."""
-        self._canvas.draw()
+        self._canvas.restore_region(self._still)
         for artist in self.artists.values():
             artist.axes.draw_artist(artist)
         return _png(np.asarray(self._canvas.buffer_rgba()), 128)

@@ -80,13 +80,16 @@ def plot_chart(recording, figure: Figure | None = None, *, constant: float | Non
 
 
 def _six(figure: Figure) -> list[Axes]:
-    """Places that are given: to lay six panels out costs more than to draw them, and to look for a place for each title a sixth."""
+    """Places that are given: to lay six panels out costs more than to draw them, and to look for places for titles and names a fifth."""
     # Drawn on before: an axis and its ticks cost more than what is drawn between them.
     if len(figure.axes) == PANELS:
         return [_cleared(ax) for ax in figure.axes]
     room = {"left": 0.05, "right": 0.99, "bottom": 0.1, "top": 0.94, "wspace": 0.22, "hspace": 0.45}
     with plt.rc_context({"axes.titley": 1.0}):
-        return list(figure.subplots(2, 3, gridspec_kw=room).flat)
+        axes = list(figure.subplots(2, 3, gridspec_kw=room).flat)
+    for ax in axes:
+        ax.xaxis.set_label_coords(0.5, -0.13)
+    return axes
 
 
 def _cleared(ax: Axes) -> Axes:

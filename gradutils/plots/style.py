@@ -6,6 +6,7 @@ function leaves a sentence on its figure that says what the figure shows; it is 
 and so it is compared with the stored one.
 """
 
+import re
 from importlib.resources import files
 from weakref import WeakKeyDictionary
 
@@ -14,13 +15,14 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation
+from matplotlib.ticker import LogFormatterSciNotation, NullLocator
 
 STABLE, SECOND, EXPLODES = "#5790fc", "#f89c20", "#e42536"
 THIRD, REFERENCE, VANISHES, FOURTH = "#964a8b", "#9c9ca1", "#7a21dd", "#008759"
 QUIET = (STABLE, SECOND, THIRD, FOURTH)  # for lines that are only to be told apart, in turn
 GROWTH = LinearSegmentedColormap.from_list("growth", [VANISHES, "white", EXPLODES])  # of a factor, 1 is white
 THEORY = {"color": "black", "linestyle": ":", "linewidth": 1.6, "zorder": 5}
+RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 STYLE = str(files("gradutils.plots") / "gradutils.mplstyle")
 
 _sentences: WeakKeyDictionary[Figure, str] = WeakKeyDictionary()
@@ -99,13 +101,24 @@ class _Plain(LogFormatterSciNotation):
         return f"{x:g}" if super().__call__(x, pos) else ""
 
 
+class _Powers(LogFormatterSciNotation):
+    """The same labels, as text such as 10⁻³: what is set as a formula takes many times as long to draw."""
+
+    def __call__(self, x, pos=None):
+        label = super().__call__(x, pos).removeprefix(r"$\mathdefault{").removesuffix("}$")
+        label = re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(RAISED), label)
+        return label.replace(r"\times", "×").replace("-", "−")
+
+
 def plain_ticks(ax: Axes) -> None:
-    """Plain numbers on logarithmic axes that are short: 2 is read faster than 2 x 10^0."""
+    """Plain numbers on logarithmic axes that are short: 2 is read faster than 2 × 10⁰. Powers alone on those that are long."""
     for axis, (low, high) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
-        logarithmic = isinstance(axis.get_major_formatter(), LogFormatterSciNotation)
-        if logarithmic and 1e-3 < low < high < min(1e3 * low, 1e4):
-            axis.set_major_formatter(_Plain())
-            axis.set_minor_formatter(_Plain())
+        if isinstance(axis.get_major_formatter(), LogFormatterSciNotation):
+            labels = _Plain if 1e-3 < low < high < min(1e3 * low, 1e4) else _Powers
+            axis.set_major_formatter(labels())
+            axis.set_minor_formatter(labels())
+            if high > 1e3 * low > 0:
+                axis.set_minor_locator(NullLocator())
 
 
 def widen_to(ax: Axes, decades: float) -> None:

@@ -5,12 +5,12 @@ import sys
 from functools import cache
 
 from gradutils.course.checks import Verdict
-from gradutils.course.clinic.chart import as_it_came, show_patient, show_script
+from gradutils.course.clinic.chart import SHOWN, as_it_came, show_patient, show_script
 from gradutils.course.clinic.illnesses import SIGNS, THE_NAMES, named, no_such
 from gradutils.course.clinic.patient import CLIP, HEALTHY, Change, Patient
 from gradutils.course.clinic.patients import PATIENTS, find_patient, nobody
 from gradutils.course.clinic.rules import RULES, UNSEEN, Treated, of_all
-from gradutils.course.clinic.script import count_trained, quietly
+from gradutils.course.clinic.script import quietly, run_script
 from gradutils.course.display import Card, paragraphs, show, table
 from gradutils.course.limits import TooLongError, within
 from gradutils.course.progress import read, record_guess, record_pass, record_try
@@ -192,14 +192,14 @@ def _line_number(given) -> int | None:
 CLIPPED = {CLIP: "clip_grad_norm_(net.parameters(), 1.0)"}
 
 
-def with_a_clip(patient_id: str) -> int:
-    """Of two new seeds, on how many a patient trains with a clip at 1 and no other change."""
-    return _count_with_a_clip(find_patient(patient_id))
+def with_a_clip(patient_id: str) -> bool:
+    """Whether a patient trains, from the seed of its chart, with a clip at 1 and no other change."""
+    return _trains_with_a_clip(find_patient(patient_id))
 
 
 @cache
-def _count_with_a_clip(patient: Patient) -> int:
-    return count_trained(patient.script(CLIPPED), UNSEEN[:2], patient.data)
+def _trains_with_a_clip(patient: Patient) -> bool:
+    return run_script(patient.script(CLIPPED), SHOWN, data=patient.data).trained
 
 
 def sick() -> list[str]:
@@ -216,7 +216,7 @@ def repairs() -> None:
             "patient": [patient.id for patient in healed],
             "healed as": [" + ".join(_mended_now.get(patient.id, ["earlier"])) for patient in healed],
             "trains as it came": [as_it_came(patient).trained for patient in healed],
-            "with a clip only": [f"{_count_with_a_clip(patient)} of 2" for patient in healed],
+            "with a clip only": [_trains_with_a_clip(patient) for patient in healed],
             "mended": [all_seeds if patient.id in _mended_now else "earlier" for patient in healed],
         }
     )

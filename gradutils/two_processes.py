@@ -1,6 +1,6 @@
 """Clipping where the gradient is spread over processes: each its own part, or all together.
 
-``python -m gradutils.course.two_processes`` starts two processes on this machine and prints what both ways do to the
+``python -m gradutils.two_processes`` starts two processes on this machine and prints what both ways do to the
 gradient of one small network, and what a `Recorder` on the sharded network says of its norm.
 """
 
