@@ -155,7 +155,7 @@ def transformer_block(
         return mix(q, k, v).transpose(2, 3).flatten(3).flatten(1, 2) @ output.mT
 
     def think(h):
-        return torch.relu(h @ dense1.mT) @ dense2.mT
+        return torch.relu_(h @ dense1.mT) @ dense2.mT
 
     def path(h):
         return h if token is None else h.view(len(h), -1, tokens, h.shape[-1])[:, :, token]
