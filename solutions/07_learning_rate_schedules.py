@@ -756,7 +756,7 @@ for bar in (0.4, 1.3):
     ax.axvline(bar, **plots.THEORY)
 ax.set_ylim(4.5, -0.5)
 words = "shift of the largest usable rate, in octaves"
-plots.finish(ax, "A warmup helps most where the start is too sharp", words)
+plots.finish(ax, "Warmup helps most from too sharp a start", words)
 
 # %% tags=["experiment"]
 # The verdict on S10
