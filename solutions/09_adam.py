@@ -8,7 +8,7 @@
 # - say which gradients epsilon stops, and which size a clip has,
 # - tell a weight that wakes from a bad batch, and clip the right thing.
 #
-# Core: about 75 minutes. Deeper: another 35 minutes. It runs in 17 seconds. Needs: [lesson
+# Core: about 75 minutes. Deeper: another 35 minutes. It runs in 15 seconds. Needs: [lesson
 # 07](07_learning_rate_schedules.ipynb). Next: [lesson 10](10_attention.ipynb).
 
 # %%
