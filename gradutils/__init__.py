@@ -14,4 +14,4 @@ Imports go downwards only: the science knows of no lesson, and ``import gradutil
 nothing of the course and changes no setting.
 """
 
-__version__ = "1.6.0"
+__version__ = "1.6.1"

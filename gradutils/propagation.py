@@ -20,6 +20,7 @@ from gradutils.meanfield import check_blocks
 from gradutils.models import activation_layer, with_slope
 
 OUTPUTS = 10
+AT_ONCE = 4_000_000  # entries of weights and of their gradients
 
 
 class Draws(NamedTuple):
@@ -43,14 +44,15 @@ class GradientProfile(NamedTuple):
     q: Tensor  # mean square of the pre-activations z
 
 
-def draw(seeds: int, depth: int, width: int, batch: int, dtype=torch.float32) -> Draws:
-    """The draws of seeds 0, 1, ...: those of a seed do not depend on how many there are."""
+def draw(seeds: int | Sequence[int], depth: int, width: int, batch: int, dtype=torch.float32) -> Draws:
+    """The draws of so many seeds, 0, 1, ..., or of those given: the draws of a seed do not depend on the others."""
+    numbers = range(seeds) if isinstance(seeds, Integral) else seeds
     shapes = (batch, width), (depth, width, width), (depth, width), (OUTPUTS, width), (batch, OUTPUTS)
-    drawn = [torch.empty(seeds, *shape, dtype=dtype) for shape in shapes]
-    for seed in range(seeds):
+    drawn = [torch.empty(len(numbers), *shape, dtype=dtype) for shape in shapes]
+    for k, seed in enumerate(numbers):
         generator = torch.Generator().manual_seed(seed)
         for into in drawn:
-            into[seed] = torch.randn(into.shape[1:], generator=generator, dtype=dtype)
+            into[k] = torch.randn(into.shape[1:], generator=generator, dtype=dtype)
     x, *others = drawn
     return Draws(x / x.square().mean(-1, keepdim=True).sqrt(), *others)
 
@@ -81,8 +83,21 @@ def gradient_profile(
             "depths, width, seeds and batch must be 1 or more and the sigmas not negative; got "
             f"depth={depth!r}, width={width}, seeds={seeds}, batch={batch}, sigma_w={sigma_w!r}, sigma_b={sigma_b!r}"
         )
-    phi, deepest, count = activation_layer(activation), max(depths), len(sigmas)
-    x, weights, biases, readout, direction = draw(seeds, deepest, width, batch, dtype)
+    # A few seeds at a time: what is held of all would fill hundreds of megabytes.
+    few = max(1, AT_ONCE // (width**2 * (max(depths) + len(sigmas) * len(depths))))
+    groups = [range(first, min(first + few, seeds)) for first in range(0, seeds, few)]
+    phi = activation_layer(activation)
+    parts = [_profile(draw(group, max(depths), width, batch, dtype), depths, phi, sigmas, sigma_b) for group in groups]
+    profile = GradientProfile(*(torch.cat(values, 2) for values in zip(*parts, strict=True)))
+    return GradientProfile(*(values[0] for values in profile)) if single else profile
+
+
+def _profile(
+    draws: Draws, depths: list[int], phi: Callable[[Tensor], Tensor], sigmas: Tensor, sigma_b: float
+) -> GradientProfile:
+    """`gradient_profile` of these draws; (depths, sigmas, seeds, depth)."""
+    x, weights, biases, readout, direction = draws
+    (seeds, batch, width), dtype, deepest, count = x.shape, x.dtype, max(depths), len(sigmas)
     gain = (sigmas / width**0.5).view(1, count, 1, 1)  # the factor that turns a draw into a weight
 
     def through(rows: Tensor, matrix: Tensor) -> Tensor:  # (S, ..., n) @ (S, n, m) -> (S, ..., m)
@@ -115,8 +130,7 @@ def gradient_profile(
             grad = through(delta, weights[:, k])
     inside = torch.arange(deepest) < torch.tensor(depths).unsqueeze(1)  # (depths, depth)
     q = torch.stack(q, -1).unsqueeze(2).where(inside, torch.nan)
-    profile = GradientProfile(*(values.permute(2, 1, 0, 3) for values in (delta_rms, weight_grad, q)))
-    return GradientProfile(*(values[0] for values in profile)) if single else profile
+    return GradientProfile(*(values.permute(2, 1, 0, 3) for values in (delta_rms, weight_grad, q)))
 
 
 class PhaseDiagram(NamedTuple):

@@ -8,7 +8,7 @@
 # - compute the largest stable learning rate of a model on real data,
 # - say what momentum does to that limit, and why.
 #
-# Core: about 75 minutes. Deeper: another 60 minutes. It runs in half a minute. Needs: [lesson 00](00_start_here.ipynb).
+# Core: about 75 minutes. Deeper: another 60 minutes. It runs in 10 seconds. Needs: [lesson 00](00_start_here.ipynb).
 # Next: [lesson 02](02_backpropagation.ipynb).
 
 # %%

@@ -8,7 +8,7 @@
 # - say in which layer a wrong gradient was born,
 # - tell how deep a gradient can be trusted, and what spoils it.
 #
-# Core: about 75 minutes. Deeper: another 50 minutes. It runs in 15 seconds. Needs: [lesson
+# Core: about 75 minutes. Deeper: another 50 minutes. It runs in 10 seconds. Needs: [lesson
 # 01](01_gradient_descent.ipynb). Next: [lesson 03](03_exploding_gradients.ipynb).
 
 # %%

@@ -8,7 +8,7 @@
 # - read an explosion off the right plot, in the course's networks and in your own,
 # - say at which layer a format overflows, and what a failed run looks like.
 #
-# Core: about 75 minutes. Deeper: another 60 minutes. It runs in 20 seconds. Needs: [lesson
+# Core: about 75 minutes. Deeper: another 60 minutes. It runs in 10 seconds. Needs: [lesson
 # 02](02_backpropagation.ipynb). Next: [lesson 04](04_activations.ipynb).
 
 # %%

@@ -8,7 +8,7 @@
 # - say what a threshold is for plain descent, and what it is for Adam,
 # - choose one, and tell what it mends from what it hides.
 #
-# Core: about 75 minutes. Deeper: another 40 minutes. It runs in 20 seconds. Needs: [lesson
+# Core: about 75 minutes. Deeper: another 40 minutes. It runs in 15 seconds. Needs: [lesson
 # 05](05_initialization.ipynb). Next: [lesson 07](07_learning_rate_schedules.ipynb).
 
 # %%

@@ -8,7 +8,7 @@
 # - tell when a warmup helps, and what a decay buys,
 # - find a rate with a range test.
 #
-# Core: about 70 minutes. Deeper: another 35 minutes. It runs in 17 seconds. Needs: [lesson 06](06_clipping.ipynb).
+# Core: about 70 minutes. Deeper: another 35 minutes. It runs in 15 seconds. Needs: [lesson 06](06_clipping.ipynb).
 # Next: [lesson 08](08_residual_and_normalization.ipynb).
 
 # %%

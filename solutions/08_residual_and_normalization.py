@@ -8,7 +8,7 @@
 # - choose where in a block a normalisation, or a zero, may stand,
 # - say what batch normalisation gives, what it costs, and which part of it does the work.
 #
-# Core: about 70 minutes. Deeper: another 35 minutes. It runs in 14 seconds. Needs: [lesson
+# Core: about 70 minutes. Deeper: another 35 minutes. It runs in 15 seconds. Needs: [lesson
 # 07](07_learning_rate_schedules.ipynb). Next: [lesson 09](09_adam.ipynb).
 
 # %%

@@ -8,7 +8,7 @@
 # - tell apart two gradients of a softmax,
 # - read the largest logit of a run, and say what QK-norm buys.
 #
-# Core: about 65 minutes. Deeper: another 35 minutes. It runs in 17 seconds. Needs: [lesson
+# Core: about 65 minutes. Deeper: another 35 minutes. It runs in 15 seconds. Needs: [lesson
 # 08](08_residual_and_normalization.ipynb). Next: [lesson 11](11_precision.ipynb).
 
 # %%

@@ -2,14 +2,17 @@
 
 import io
 import itertools
+import os
 import re
 from types import SimpleNamespace
 
 import matplotlib
+import nbformat
 import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from nbclient import NotebookClient
 from PIL import Image
 
 from gradutils import plots
@@ -475,7 +478,7 @@ def test_counts_on_a_logarithmic_axis_are_named_where_they_are():
 
 @pytest.mark.parametrize(
     ("heights", "shown"),
-    [([0.3, 3.0], {"0.6", "1", "2"} if NEW_TICKS else {"1"}), ([1e-6, 1.0], {"$\\mathdefault{10^{-2}}$"})],
+    [([0.3, 3.0], {"0.6", "1", "2"} if NEW_TICKS else {"1"}), ([1e-6, 1.0], {"10⁻²"})],
 )
 def test_a_short_logarithmic_axis_has_plain_numbers(heights, shown):
     figure, ax = plt.subplots()
@@ -484,6 +487,48 @@ def test_a_short_logarithmic_axis_has_plain_numbers(heights, shown):
     figure.draw_without_rendering()
     labels = {label.get_text() for label in ax.get_yticklabels(which="both")}
     assert shown <= labels
+
+
+def test_a_long_logarithmic_axis_has_powers_as_text_and_no_small_ticks():
+    figure, ax = plt.subplots()
+    ax.set(yscale="log", ylim=(1e-5, 1e5))
+    plots.plain_ticks(ax)
+    figure.canvas.draw()
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert {"10⁻⁵", "10⁻¹", "10³"} <= set(labels)
+    assert not any("$" in label for label in labels)
+    assert ax.yaxis.get_minorticklocs().size == 0
+    plt.close(figure)
+
+
+@pytest.mark.parametrize(("x", "said"), [(2e-5, "2×10⁻⁵"), (-1e-6, "−10⁻⁶"), (1e12, "10¹²"), (0.0, "0")])
+def test_a_power_is_written_out(x, said):
+    figure, ax = plt.subplots()
+    ax.set(yscale="log", ylim=(1e-6, 2e-5))
+    plots.plain_ticks(ax)
+    assert ax.yaxis.get_minor_formatter()(x) == said
+    plt.close(figure)
+
+
+ONCE = """
+from matplotlib.figure import Figure
+import gradutils.course
+from gradutils import plots
+import matplotlib.pyplot as plt
+drawn, usual = [], Figure.draw
+Figure.draw = lambda figure, renderer: (drawn.append(1), usual(figure, renderer))[1]
+plots.use_style()
+fig, ax = plt.subplots()
+plots.finish(ax, "A line", "step", "loss")
+"""
+
+
+def test_a_figure_that_a_cell_leaves_is_drawn_once_and_shown():
+    cells = [nbformat.v4.new_code_cell(source) for source in (ONCE, "print(len(drawn))")]
+    client = NotebookClient(nbformat.v4.new_notebook(cells=cells), timeout=120, kernel_name="python3")
+    client.execute(env={name: value for name, value in os.environ.items() if name != "MPLBACKEND"})
+    assert cells[0].outputs[0].data["text/plain"] == "A line."
+    assert cells[1].outputs[0].text.strip() == "1"
 
 
 def test_colours_and_markers_can_be_chosen():

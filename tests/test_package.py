@@ -23,7 +23,7 @@ MODULES = {
 FLOORS = (
     {"data", "models", "schedules", "meanfield", "propagation", "curvature", "training", "plots"},
     {"recorder"},
-    {"explorers"},
+    {"explorers", "two_processes"},
     {"course"},
 )
 

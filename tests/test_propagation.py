@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from gradutils import meanfield
+from gradutils import meanfield, propagation
 from gradutils.meanfield import predicted_residual_profile
 from gradutils.models import mlp
 from gradutils.propagation import (
@@ -124,6 +124,16 @@ def test_a_seed_does_not_depend_on_how_many_there_are():
     for a, b in zip(few, many, strict=True):
         assert torch.allclose(a, b[:, :, :2], rtol=1e-12, atol=0, equal_nan=True)
     assert not torch.allclose(many.delta[0, 0, 0, 0], many.delta[0, 0, 1, 0])
+
+
+def test_seeds_in_small_groups_give_what_all_of_them_give_at_once(monkeypatch):
+    def profile():
+        return gradient_profile([2, 5], 8, "tanh", [1.0, 1.5], seeds=7, batch=4, dtype=torch.float64)
+
+    whole = profile()
+    monkeypatch.setattr(propagation, "AT_ONCE", 3 * 8**2 * (5 + 4))  # three seeds
+    for some, all_of_them in zip(profile(), whole, strict=True):
+        assert torch.allclose(some, all_of_them, rtol=1e-12, equal_nan=True)
 
 
 def test_draws_are_standard_normal_and_inputs_have_mean_square_one():

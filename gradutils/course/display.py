@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from IPython import get_ipython
 from IPython.display import display
 from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib_inline.config import InlineBackend
 
@@ -99,20 +100,32 @@ def current_cell() -> int | None:
 def speak_for_figures() -> None:
     """In a notebook the sentence that describes a figure becomes its plain text, and the alternative text of its picture."""
     if in_notebook():
-        # The style's layout leaves no margin to cut off, and to look for one draws each figure twice.
-        InlineBackend.instance(parent=get_ipython()).print_figure_kwargs = {"bbox_inches": None}
         plt.switch_backend(plt.get_backend())  # a backend that loads later would drop the formatters
-        plt.uninstall_repl_displayhook()  # it draws after each cell what the inline backend then draws again
         formatters = get_ipython().display_formatter.formatters
         formatters["text/plain"].for_type(Figure, lambda figure, p, _: p.text(sentence(figure)))
-        if draw := formatters["image/png"].for_type(Figure):  # a terminal draws none
-            formatters["image/png"].for_type(Figure, lambda figure: _with_alt(draw(figure), figure))
+        if usual := formatters["image/png"].for_type(Figure):  # a terminal draws none
+            as_ever = InlineBackend.instance(parent=get_ipython()).figure_formats == {"png"}  # not "retina"
+            draw = _png if as_ever else usual
+            formatters["image/png"].for_type(
+                Figure, lambda figure: _with_alt(draw(figure) if figure.axes else None, figure)
+            )
+            plt.uninstall_repl_displayhook()  # it draws after each cell what is then drawn to be shown
+
+
+def _png(figure: Figure) -> str:
+    """A figure as PNG, in base64, drawn once as it is laid out: to save it would draw it twice, and to cut a margin off as well."""
+    buffer, usual = BytesIO(), figure.canvas
+    try:
+        FigureCanvasAgg(figure).print_png(buffer, pil_kwargs={"compress_level": 3})  # 1 % larger, in half of the time
+    finally:
+        figure.set_canvas(usual)
+    return b64encode(buffer.getvalue()).decode()
 
 
 def _with_alt(drawn, figure: Figure):
-    """What IPython's formatter made of a figure, the PNG alone or with its metadata: the same with its alternative text.
+    """What a formatter made of a figure, the PNG alone or with its metadata: the same with its alternative text.
 
-    None, for a figure without axes, stays None.
+    None, of a figure without axes, stays None.
     """
     picture, metadata = drawn if isinstance(drawn, tuple) else (drawn, {})
     return picture and (picture, metadata | {"alt": sentence(figure)})
@@ -165,11 +178,8 @@ def block(text: str) -> str:
 
 
 def _picture(figure: Figure) -> Rich:
-    """A figure, drawn once and as it is laid out."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", pil_kwargs={"compress_level": 3})  # 1 % larger, in half of the time
     plt.close(figure)
-    return Rich(sentence(figure), "image/png", b64encode(buffer.getvalue()).decode())
+    return Rich(sentence(figure), "image/png", _png(figure))
 
 
 def _in_table(value) -> str:

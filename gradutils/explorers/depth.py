@@ -39,10 +39,12 @@ def run_jacobian(activation: str, weights: str, sigma_w: float, depth: float) ->
     q = q_trajectory(activation, sigma_w, q0=sigma_w**2, depth=depth)[:-1]
     predicted = torch.cat([torch.ones(1), torch.as_tensor(chi_1(activation, sigma_w, q=q)).cumprod(0).sqrt()])
     singular = torch.linalg.svdvals(jacobian).numpy()
+    singular[singular < WIDTH * np.finfo(float).eps * singular[0]] = 0  # below it is rounding alone
+    middle = f"{singular[WIDTH // 2]:.1e}" if singular[WIDTH // 2] else "no more than rounding makes of 0"
     sentence = (
         f"{depth} layers of {WIDTH} {activation} units, {weights} weights, sigma_w = {sigma_w:.2f}: a random change of the "
         f"input grows by {growth[-1]:.1e} (predicted {float(predicted[-1]):.1e}), the most stretched one by {singular[0]:.1e}, "
-        f"the middle one by {singular[WIDTH // 2]:.1e}."
+        f"the middle one by {middle}."
     )
     layers, colour = np.arange(depth + 1), colour_of_growth(growth[-1])
     artists = {

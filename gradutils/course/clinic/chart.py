@@ -3,7 +3,6 @@
 import math
 from functools import cache
 
-from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from gradutils import plots
@@ -53,9 +52,7 @@ def show_chart(name: str, recording: Recording) -> None:
     """A card with the vitals, and the chart below it."""
     text = "\n".join([name, *vitals(recording)])
     show(Card(text, block(text)))
-    # To save a figure takes its "none" for a layout away, and what is set here comes in its place.
-    with plt.rc_context({"figure.constrained_layout.use": False}):
-        show(plots.plot_chart(recording, _paper(), constant=_constant(recording)))
+    show(plots.plot_chart(recording, _paper(), constant=_constant(recording)))
 
 
 @cache
