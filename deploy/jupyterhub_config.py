@@ -19,7 +19,7 @@ c.LocalAuthenticator.allowed_groups = {"class"}
 c.Spawner.cmd = [sys.executable, str(HERE / "learner.py")]
 c.Spawner.default_url = "/lab/tree/lessons/00_start_here.ipynb"
 
-# A server takes 165 MB, the largest lesson 690 MB at its peak: room for two of them.
+# A server takes 165 MB, the largest lesson 490 MB: room for three of them.
 c.Spawner.mem_limit = "2G"
 # The course uses one thread a learner; so does what lies below it.
 c.Spawner.environment = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -74,7 +74,8 @@ def _still(stack: Tensor, name: str, parts: Collection[str]) -> Tensor:
 
 def scaled_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(d)) v over the last two axes, (tokens, d)."""
-    logits = k @ q.mT / q.shape[-1] ** 0.5  # (keys, queries): along the last axis, if short, softmax takes three times as long
+    # (keys, queries): along the last axis, where it is short, a softmax takes three times as long.
+    logits = k @ q.mT / q.shape[-1] ** 0.5
     return logits.softmax(-2).mT @ v
 
 
@@ -147,9 +148,9 @@ def transformer_block(
         return F.layer_norm(h, h.shape[-1:]) * gain
 
     def attend(h):
-        parts = (h @ attention.mT).chunk(3, -1)
+        shape = (len(h), -1, tokens, heads, h.shape[-1] // heads)
         # each (N, B, heads, tokens, width / heads)
-        q, k, v = (part.view(len(h), -1, tokens, heads, h.shape[-1] // heads).transpose(2, 3) for part in parts)
+        q, k, v = (part.view(shape).transpose(2, 3) for part in (h @ attention.mT).chunk(3, -1))
         if token is not None:
             q = q[..., [token], :]
         return mix(q, k, v).transpose(2, 3).flatten(3).flatten(1, 2) @ output.mT

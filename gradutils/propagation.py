@@ -85,9 +85,10 @@ def gradient_profile(
         )
     # A few seeds at a time: what is held of all would fill hundreds of megabytes.
     few = max(1, AT_ONCE // (width**2 * (max(depths) + len(sigmas) * len(depths))))
-    groups = [range(first, min(first + few, seeds)) for first in range(0, seeds, few)]
-    phi = activation_layer(activation)
-    parts = [_profile(draw(group, max(depths), width, batch, dtype), depths, phi, sigmas, sigma_b) for group in groups]
+    phi, parts = activation_layer(activation), []
+    for first in range(0, seeds, few):
+        draws = draw(range(first, min(first + few, seeds)), max(depths), width, batch, dtype)
+        parts.append(_profile(draws, depths, phi, sigmas, sigma_b))
     profile = GradientProfile(*(torch.cat(values, 2) for values in zip(*parts, strict=True)))
     return GradientProfile(*(values[0] for values in profile)) if single else profile
 

@@ -196,19 +196,20 @@ def train_stacks(
             grads = [g * _beside(shrink, g) for g in grads]
         kept = None if clear else grads
         now = lr * _one_each(schedule(step - 1), count) if schedule else lr
-        numbers = beta1, 1 - beta1, 1 - beta2, 1 - beta2**step, eps, now, now / (1 - beta1**step), now * weight_decay
+        of_adam = 1 - beta1, 1 - beta2, 1 - beta2**step, eps, now / (1 - beta1**step)
         with torch.no_grad():
             learnt = [p.detach() for p in learnt]
             for p, g, m, v in zip(learnt, grads, first, second, strict=True):
-                b1, new1, new2, whole2, tiny, rate, rate1, decay = (_beside(number, p) for number in numbers)
+                new1, new2, whole2, tiny, rate1 = (_beside(number, p) for number in of_adam)
+                rate = _beside(now, p)
                 before = [x.clone() for x in (p, m, v)] if stored else ()
                 if decays:
-                    p *= 1 - decay
+                    p *= 1 - rate * _beside(weight_decay, p)
                 if adam:
                     m.lerp_(g, new1)
                     v.lerp_(g * g, new2)
                 else:
-                    m.mul_(b1).add_(g)
+                    m.mul_(_beside(beta1, p)).add_(g)
                 if stored:
                     m.copy_(stored("first", m, before[1]))
                     v.copy_(stored("second", v, before[2]))

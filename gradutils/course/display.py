@@ -115,8 +115,9 @@ def speak_for_figures() -> None:
 def _png(figure: Figure) -> str:
     """A figure as PNG, in base64, drawn once as it is laid out: to save it would draw it twice, and to cut a margin off as well."""
     buffer, usual = BytesIO(), figure.canvas
+    fast = {"compress_level": 3}  # 1 % larger, in half of the time
     try:
-        FigureCanvasAgg(figure).print_png(buffer, pil_kwargs={"compress_level": 3})  # 1 % larger, in half of the time
+        FigureCanvasAgg(figure).print_png(buffer, pil_kwargs=fast)
     finally:
         figure.set_canvas(usual)
     return b64encode(buffer.getvalue()).decode()
