@@ -4,6 +4,7 @@ import io
 import itertools
 import os
 import re
+from base64 import b64decode
 from types import SimpleNamespace
 
 import matplotlib
@@ -529,6 +530,23 @@ def test_a_figure_that_a_cell_leaves_is_drawn_once_and_shown():
     client.execute(env={name: value for name, value in os.environ.items() if name != "MPLBACKEND"})
     assert cells[0].outputs[0].data["text/plain"] == "A line."
     assert cells[1].outputs[0].text.strip() == "1"
+
+
+OUTSIDE = """
+import gradutils.course
+import matplotlib.pyplot as plt
+fig, ax = plt.subplots(figsize=(2, 2))
+words = ax.text(3, 0.5, "far to the right of the axes")
+"""
+
+
+def test_a_figure_without_a_layout_is_shown_with_what_lies_outside():
+    cells = [nbformat.v4.new_code_cell(source) for source in (OUTSIDE, "empty = plt.figure()")]
+    client = NotebookClient(nbformat.v4.new_notebook(cells=cells), timeout=120, kernel_name="python3")
+    client.execute(env={name: value for name, value in os.environ.items() if name != "MPLBACKEND"})
+    width, height = Image.open(io.BytesIO(b64decode(cells[0].outputs[0].data["image/png"]))).size
+    assert width > 2 * height
+    assert not any("image/png" in output.get("data", {}) for output in cells[1].outputs)
 
 
 def test_colours_and_markers_can_be_chosen():
