@@ -165,7 +165,7 @@ def train_stacks(
         raise ValueError(f"settings must be one number or a multiple of the {count} networks; got {longest}")
     count = max(count, longest)
     lr, beta1, beta2, eps, weight_decay = (_one_each(value, count) for value in settings[:5])
-    decays = bool(weight_decay.any())
+    decays, new1, new2 = bool(weight_decay.any()), 1 - beta1, 1 - beta2
     learnt, kept = [p.detach().repeat(count // len(p), *[1] * (p.ndim - 1)) for p in parameters], None
     first = second = None  # of Adam, or the momentum
     generator, accuracies = torch.Generator().manual_seed(seed), []
@@ -196,26 +196,26 @@ def train_stacks(
             grads = [g * _beside(shrink, g) for g in grads]
         kept = None if clear else grads
         now = lr * _one_each(schedule(step - 1), count) if schedule else lr
-        of_adam = 1 - beta1, 1 - beta2, 1 - beta2**step, eps, now / (1 - beta1**step)
+        if adam:  # once a step, not once a tensor
+            whole2, rate1 = 1 - beta2**step, now / (1 - beta1**step)
         with torch.no_grad():
             learnt = [p.detach() for p in learnt]
             for p, g, m, v in zip(learnt, grads, first, second, strict=True):
-                new1, new2, whole2, tiny, rate1 = (_beside(number, p) for number in of_adam)
                 rate = _beside(now, p)
                 before = [x.clone() for x in (p, m, v)] if stored else ()
                 if decays:
                     p *= 1 - rate * _beside(weight_decay, p)
                 if adam:
-                    m.lerp_(g, new1)
-                    v.lerp_(g * g, new2)
+                    m.lerp_(g, _beside(new1, p))
+                    v.lerp_(g * g, _beside(new2, p))
                 else:
                     m.mul_(_beside(beta1, p)).add_(g)
                 if stored:
                     m.copy_(stored("first", m, before[1]))
                     v.copy_(stored("second", v, before[2]))
                 if adam:
-                    size = (v / whole2).clamp_(min=TINY).sqrt_().add_(tiny)
-                    p -= (rate1 * m).div_(size)
+                    size = (v / _beside(whole2, p)).clamp_(min=TINY).sqrt_().add_(_beside(eps, p))
+                    p -= (_beside(rate1, p) * m).div_(size)
                 else:
                     p -= rate * m
                 if stored:

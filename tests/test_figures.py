@@ -511,6 +511,14 @@ def test_a_power_is_written_out(x, said):
     plt.close(figure)
 
 
+def run_in_a_kernel(*sources):
+    """The cells of a notebook as JupyterLab runs it, with its outputs."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    client = NotebookClient(nbformat.v4.new_notebook(cells=cells), timeout=120, kernel_name="python3")
+    client.execute(env={name: value for name, value in os.environ.items() if name != "MPLBACKEND"})
+    return cells
+
+
 ONCE = """
 from matplotlib.figure import Figure
 import gradutils.course
@@ -525,9 +533,7 @@ plots.finish(ax, "A line", "step", "loss")
 
 
 def test_a_figure_that_a_cell_leaves_is_drawn_once_and_shown():
-    cells = [nbformat.v4.new_code_cell(source) for source in (ONCE, "print(len(drawn))")]
-    client = NotebookClient(nbformat.v4.new_notebook(cells=cells), timeout=120, kernel_name="python3")
-    client.execute(env={name: value for name, value in os.environ.items() if name != "MPLBACKEND"})
+    cells = run_in_a_kernel(ONCE, "print(len(drawn))")
     assert cells[0].outputs[0].data["text/plain"] == "A line."
     assert cells[1].outputs[0].text.strip() == "1"
 
@@ -541,9 +547,7 @@ words = ax.text(3, 0.5, "far to the right of the axes")
 
 
 def test_a_figure_without_a_layout_is_shown_with_what_lies_outside():
-    cells = [nbformat.v4.new_code_cell(source) for source in (OUTSIDE, "empty = plt.figure()")]
-    client = NotebookClient(nbformat.v4.new_notebook(cells=cells), timeout=120, kernel_name="python3")
-    client.execute(env={name: value for name, value in os.environ.items() if name != "MPLBACKEND"})
+    cells = run_in_a_kernel(OUTSIDE, "empty = plt.figure()")
     width, height = Image.open(io.BytesIO(b64decode(cells[0].outputs[0].data["image/png"]))).size
     assert width > 2 * height
     assert not any("image/png" in output.get("data", {}) for output in cells[1].outputs)

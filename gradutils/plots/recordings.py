@@ -15,6 +15,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from gradutils.plots.style import (
     EXPLODES,
+    RAISED,
     REFERENCE,
     SECOND,
     STABLE,
@@ -357,7 +358,7 @@ def _readable_powers(ax: Axes) -> None:
 
 def power_of_ten(value: float, _=None) -> str:
     """A power of ten as plain text."""
-    return "10" + str(round(np.log10(value))).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return "10" + str(round(np.log10(value))).translate(RAISED)
 
 
 def _name_layers(ax: Axes, names: list[str], worst: int, bad: str | None) -> None:
