@@ -177,7 +177,7 @@ def paragraphs(*texts: str) -> str:
 
 def block(text: str) -> str:
     """Escaped HTML for lines whose spacing matters."""
-    style = "white-space:pre-wrap;background:transparent;color:inherit;margin:.3em 0;font-size:.95em"
+    style = "white-space:pre-wrap;word-break:normal;background:transparent;color:inherit;margin:.3em 0;font-size:.95em"
     return f'<pre style="{style}">{escape(text)}</pre>'
 
 
